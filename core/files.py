@@ -1,0 +1,41 @@
+"""Files that are either whole or absent, whatever ends the process."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that takes its name when the block ends without an error.
+
+    The bytes are on disk before the name is, so a reader sees the old file, the new one or none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: some writers choose their format by it.
+    temporary = path.with_name(f".{secrets.token_hex(4)}.partial-{path.name}")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a whole file or nothing."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in this folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,45 @@
+"""A scalar image with its place in the patient: what reading makes and every later step takes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+# The order of channels in a prepared case and in the model's input.
+SEQUENCES = ("T1w", "T1wCE", "T2w", "FLAIR")
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels and their geometry in DICOM's patient frame (LPS, PS3.3 C.7.6.2.1.1).
+
+    Attributes:
+        voxels: float32 [slices, rows, columns], in the scanner's units.
+        spacing: mm between voxel centers along (columns, rows, slices): SimpleITK's x, y, z.
+        origin: mm, LPS position of voxel [0, 0, 0]'s center.
+        direction: float64 [3, 3], whose columns are the LPS unit vectors of the x, y and z axes.
+    """
+
+    voxels: NDArray[np.float32]
+    spacing: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    direction: NDArray[np.float64]
+
+    def image(self) -> sitk.Image:
+        """Return the same volume as a SimpleITK image (float32)."""
+        image = sitk.GetImageFromArray(self.voxels)
+        image.SetSpacing(self.spacing)
+        image.SetOrigin(self.origin)
+        image.SetDirection(self.direction.ravel().tolist())
+        return image
+
+
+def volume_of(image: sitk.Image) -> Volume:
+    """Return a SimpleITK image as a Volume."""
+    return Volume(
+        voxels=sitk.GetArrayFromImage(sitk.Cast(image, sitk.sitkFloat32)),
+        spacing=image.GetSpacing(),
+        origin=image.GetOrigin(),
+        direction=np.array(image.GetDirection()).reshape(3, 3),
+    )

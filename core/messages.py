@@ -1,0 +1,219 @@
+"""What crosses the wire between coordinator and site, and nothing else may.
+
+Plain dataclasses and numpy: the two sides share this file and never import one another. Each message turns into, and is
+read back from, three flat records (arrays, config, metrics), which is all that either side's Flower app touches.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import UpdateRejected
+
+PROTOCOL = 1
+
+Flat = NDArray[np.float32]
+# Numbers that add across hospitals: a number or a histogram under each name.
+Counts = dict[str, float | list[float]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One named tensor inside the flat array."""
+
+    name: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The named parts of a model's flat array, in their order; its digest stands for it on the wire."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of values in the flat array."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over names and shapes, as 64 hexadecimal digits."""
+        return hashlib.sha256(json.dumps([[p.name, list(p.shape)] for p in self.parts]).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Records:
+    """A message as Flower carries it: arrays, config (text and numbers), metrics (numbers only)."""
+
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    config: dict[str, str | int | float] = field(default_factory=dict)
+    metrics: Counts = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The coordinator asks a site to train from these weights, or only to evaluate them.
+
+    Attributes:
+        study: the study's name.
+        round: 1, 2, ...; the final evaluation has the number of rounds plus one.
+        weights: float32 [manifest.size], the incoming model.
+        manifest: digest of the model's manifest.
+    """
+
+    study: str
+    round: int
+    weights: Flat
+    manifest: str
+
+
+@dataclass(frozen=True)
+class Update:
+    """A site's answer to a training task.
+
+    Attributes:
+        site: the name that the site was enrolled under.
+        round: the task's round.
+        weights: float32 [manifest.size] after local training.
+        manifest: digest of the model's manifest.
+        examples: number of cases trained on, the weight in the average.
+        training: sums over the round's training, adding across sites.
+        validation: counts of the *incoming* model on this site's validation patients, adding across sites.
+        cohort: how many cases of each kind the site trains on.
+    """
+
+    site: str
+    round: int
+    weights: Flat
+    manifest: str
+    examples: int
+    training: Counts
+    validation: Counts
+    cohort: Counts
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A site's answer to an evaluation task: counts of the incoming model on its validation patients."""
+
+    site: str
+    round: int
+    validation: Counts
+
+
+def task_records(task: Task) -> Records:
+    """Return a task as Flower carries it."""
+    config: dict[str, str | int | float] = {
+        "protocol": PROTOCOL,
+        "study": task.study,
+        "round": task.round,
+        "manifest": task.manifest,
+    }
+    return Records(arrays={"weights": task.weights}, config=config)
+
+
+def read_task(records: Records) -> Task:
+    """Read a task.
+
+    Raises: UpdateRejected: another protocol, or something is missing.
+    """
+    _same_protocol(records)
+    config = records.config
+    try:
+        return Task(str(config["study"]), int(config["round"]), records.arrays["weights"], str(config["manifest"]))
+    except (KeyError, ValueError) as error:
+        raise _incomplete(error) from None
+
+
+def update_records(update: Update) -> Records:
+    """Return an update as Flower carries it."""
+    config: dict[str, str | int | float] = {
+        "protocol": PROTOCOL,
+        "site": update.site,
+        "round": update.round,
+        "manifest": update.manifest,
+    }
+    metrics: Counts = {"examples": float(update.examples)}
+    for group, counts in (("training", update.training), ("validation", update.validation), ("cohort", update.cohort)):
+        metrics |= {f"{group}.{name}": value for name, value in counts.items()}
+    return Records({"weights": update.weights}, config, metrics)
+
+
+def read_update(records: Records) -> Update:
+    """Read an update; `core.updates` decides whether it may count.
+
+    Raises: UpdateRejected: another protocol, or something is missing.
+    """
+    _same_protocol(records)
+    config, metrics = records.config, records.metrics
+    try:
+        return Update(
+            site=str(config["site"]),
+            round=int(config["round"]),
+            weights=records.arrays["weights"],
+            manifest=str(config["manifest"]),
+            examples=_whole(metrics["examples"]),
+            training=_group(metrics, "training"),
+            validation=_group(metrics, "validation"),
+            cohort=_group(metrics, "cohort"),
+        )
+    except (KeyError, ValueError) as error:
+        raise _incomplete(error) from None
+
+
+def evaluation_records(evaluation: Evaluation) -> Records:
+    """Return an evaluation as Flower carries it."""
+    config: dict[str, str | int | float] = {"protocol": PROTOCOL, "site": evaluation.site, "round": evaluation.round}
+    return Records(
+        config=config, metrics={f"validation.{name}": value for name, value in evaluation.validation.items()}
+    )
+
+
+def read_evaluation(records: Records) -> Evaluation:
+    """Read an evaluation.
+
+    Raises: UpdateRejected: another protocol, or something is missing.
+    """
+    _same_protocol(records)
+    try:
+        return Evaluation(
+            str(records.config["site"]), int(records.config["round"]), _group(records.metrics, "validation")
+        )
+    except (KeyError, ValueError) as error:
+        raise _incomplete(error) from None
+
+
+def _group(metrics: Mapping[str, float | list[float]], group: str) -> Counts:
+    return {name.removeprefix(f"{group}."): value for name, value in metrics.items() if name.startswith(f"{group}.")}
+
+
+def _whole(value: float | list[float]) -> int:
+    if isinstance(value, list) or value != int(value):
+        raise ValueError("not a whole number")
+    return int(value)
+
+
+def _same_protocol(records: Records) -> None:
+    if records.config.get("protocol") != PROTOCOL:
+        raise UpdateRejected(
+            f"The message speaks protocol {records.config.get('protocol', 'none')}, this side speaks {PROTOCOL}",
+            fix="bring both sides to the same release",
+        )
+
+
+def _incomplete(error: Exception) -> UpdateRejected:
+    return UpdateRejected(
+        f"The message is incomplete or malformed: {error}", fix="bring both sides to the same release"
+    )

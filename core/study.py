@@ -1,0 +1,74 @@
+"""What a study fixes for every site: the model, how scans are prepared, how it trains, how rounds close."""
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import Field
+
+from core.config import Section
+
+
+class ModelSettings(Section):
+    """The shared network."""
+
+    preset: Literal["tiny", "small", "base", "densenet121"] = "small"
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class PreprocessingSettings(Section):
+    """How four sequences become one case; prepared cases and model versions carry its digest."""
+
+    grid: int = Field(48, ge=16, le=256, multiple_of=16, description="voxels along each axis of the model's grid")
+    margin_mm: float = Field(4.0, ge=0, le=30, description="kept around the brain when cropping")
+    normalization: Literal["zscore", "robust"] = "zscore"
+
+
+class AugmentationSettings(Section):
+    """How far a training case may be varied; zero turns a variation off."""
+
+    flip: bool = True
+    rotation_degrees: float = Field(10.0, ge=0, le=45)
+    zoom: float = Field(0.1, ge=0, le=0.5, description="largest relative change of size")
+    intensity_shift: float = Field(0.1, ge=0, le=1, description="in standard deviations of the brain's intensity")
+    intensity_scale: float = Field(0.1, ge=0, le=0.5)
+
+
+class TrainingSettings(Section):
+    """How a site trains between two averages."""
+
+    epochs_per_round: int = Field(2, ge=1, le=100)
+    batch_size: int = Field(4, ge=1, le=256)
+    learning_rate: float = Field(3e-3, gt=0, le=1, description="the peak of the one cycle that spans the study")
+    weight_decay: float = Field(1e-3, ge=0, le=1)
+    gradient_clip: float = Field(1.0, gt=0, description="largest norm of a step's gradient")
+    tumor_map_weight: float = Field(1.0, ge=0, description="weight of the tumor map's loss beside the label's")
+    precision: Literal["auto", "float32"] = "auto"
+
+
+class FederationSettings(Section):
+    """When a round closes and what an update may hold."""
+
+    rounds: int = Field(20, ge=1, le=10_000)
+    quorum: int = Field(2, ge=1, description="updates without which a round does not count")
+    deadline_s: float = Field(3600, gt=0, description="seconds after which a round closes with its quorum")
+    grace_s: float = Field(600, ge=0, description="seconds a round waits for the rest once it has its quorum")
+    max_update_norm: float = Field(1e4, gt=0, description="largest Euclidean norm of a site's weights")
+
+
+class Study(Section):
+    """Every setting that all sites of a study share."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    seed: int = 7
+    validation_fraction: float = Field(0.2, gt=0, lt=0.9, description="of each site's patients, never trained on")
+    model: ModelSettings = ModelSettings()
+    preprocessing: PreprocessingSettings = PreprocessingSettings()
+    augmentation: AugmentationSettings = AugmentationSettings()
+    training: TrainingSettings = TrainingSettings()
+    federation: FederationSettings = FederationSettings()
+
+
+def digest(settings: Section) -> str:
+    """Return the SHA-256 of settings, as 64 hexadecimal digits that do not depend on the order of keys."""
+    return hashlib.sha256(json.dumps(settings.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
