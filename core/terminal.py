@@ -1,0 +1,16 @@
+"""The edge of every command: how a failure is told to the person at the terminal."""
+
+from collections.abc import Callable
+
+import typer
+
+from core.errors import FLError
+
+
+def run(app: Callable[[], object]) -> None:
+    """Run a command line; an expected failure becomes its problem and its fix on standard error, and its exit code."""
+    try:
+        app()
+    except FLError as error:
+        typer.echo(f"Problem: {error.problem}\nFix: {error.fix}", err=True)
+        raise SystemExit(error.exit_code) from None

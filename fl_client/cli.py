@@ -1,0 +1,101 @@
+"""`fl-client`: what a hospital runs."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from core.config import load_config
+from core.progress import bars
+from core.records.home import registry_folder
+from core.records.registry import newest_version
+from core.terminal import run
+from fl_client.config import SiteConfig
+from fl_client.prepare import PreparedCohort, prepare_cohort
+
+app = typer.Typer(
+    help="The hospital's side of GlioFed: prepare scans, and predict with a shared model. Nothing here sends anything.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def about() -> None:
+    """Keep the commands' names even while there are few of them."""
+
+
+@app.command()
+def prepare(
+    config: Annotated[Path, typer.Option("--config", help="The site's settings, site.toml.")],
+) -> None:
+    """Turn this site's DICOM or NIfTI scans into prepared cases for training.
+
+    Reads DATA/train/<patient>/{T1w,T1wCE,T2w,FLAIR}/ and DATA/train_labels.csv; writes only into the folder that
+    site.toml names as `prepared`. Safe to interrupt: what is prepared is kept, and the next call goes on. A patient
+    who cannot be used is listed with the reason.
+
+    Example: fl-client prepare --config site.toml
+    """
+    settings = load_config(SiteConfig, config)
+    with bars() as report:
+        cohort = prepare_cohort(settings, report)
+    _show(cohort, settings)
+
+
+@app.command()
+def predict(
+    case: Annotated[Path, typer.Argument(help="A patient's folder (DICOM or four NIfTI files) or a zip of it.")],
+    model: Annotated[
+        Path | None, typer.Option("--model", help="A model version's folder; else the newest one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+) -> None:
+    """Estimate tumor and MGMT methylation probabilities for one patient.
+
+    A research estimate that cannot replace the tissue test: on real cohorts no published model tells methylation from
+    MRI much better than chance. A scan of poor quality gets the verdict `unreliable` and no probabilities.
+
+    Example: fl-client predict /scans/00042 --json
+    """
+    from core.predictor import load_predictor, predict_case  # loads torch: not for `--help`
+
+    predictor = load_predictor(model or newest_version(registry_folder()))
+    prediction = predict_case(predictor, case)
+    if as_json:
+        typer.echo(json.dumps(prediction.as_json()))
+        return
+    console = Console()
+    console.print(f"Model version        {prediction.model_version}")
+    console.print(f"Verdict              {prediction.verdict}")
+    for name, probability in (
+        ("Tumor", prediction.tumor_probability),
+        ("MGMT methylation", prediction.mgmt_probability),
+    ):
+        console.print(f"{name:20} {'no estimate' if probability is None else f'{probability:.2f}'}")
+    for reason in prediction.reasons:
+        console.print(f"- {reason}")
+
+
+def _show(cohort: PreparedCohort, settings: SiteConfig) -> None:
+    console = Console()
+    usable = len(cohort.entries) - len(cohort.excluded)
+    console.print(f"{settings.site.name}: {usable} of {len(cohort.entries)} cases usable, {cohort.made} prepared now.")
+    if cohort.excluded:
+        table = Table("case", "why it is excluded", title="Excluded")
+        for entry in cohort.excluded:
+            table.add_row(entry.id, "\n".join(entry.reasons))
+        console.print(table)
+    if cohort.absent:
+        console.print(
+            f"train_labels.csv names {len(cohort.absent)} patient(s) without scans: {', '.join(cohort.absent)}"
+        )
+
+
+def main() -> None:
+    """Run `fl-client`."""
+    run(app)

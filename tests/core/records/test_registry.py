@@ -1,0 +1,72 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.errors import RegistryError
+from core.records.registry import add_version, list_versions, load_version, newest_version
+
+WEIGHTS = {"head.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "head.bias": np.float32([0.5])}
+
+
+def test_a_version_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    name = add_version(tmp_path, "demo", WEIGHTS, {"rounds": 3})
+    version = load_version(tmp_path / name)
+    assert version.name == name == version.card["version"]
+    assert version.card["rounds"] == 3
+    assert {k: v.tolist() for k, v in version.tensors.items()} == {k: v.tolist() for k, v in WEIGHTS.items()}
+
+
+def test_the_newest_version_is_the_one_with_the_highest_number_not_the_last_in_the_alphabet(tmp_path: Path) -> None:
+    names = [add_version(tmp_path, "demo", {"w": np.float32([i])}, {}) for i in range(3)]
+    (tmp_path / names[0]).rename(tmp_path / f"10000{names[0][4:]}")
+    assert newest_version(tmp_path).name == f"10000{names[0][4:]}"
+    assert list_versions(tmp_path)[:2] == names[1:]
+    assert add_version(tmp_path, "demo", WEIGHTS, {}).startswith("10001-")
+
+
+def test_an_empty_registry_says_so(tmp_path: Path) -> None:
+    for registry in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(RegistryError, match="no model version"):
+            newest_version(registry)
+
+
+def test_weights_that_are_not_those_of_the_card_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / add_version(tmp_path, "demo", WEIGHTS, {})
+    file = folder / "weights.safetensors"
+    file.chmod(0o644)
+    damaged = bytearray(file.read_bytes())
+    damaged[-1] ^= 1
+    file.write_bytes(damaged)
+    with pytest.raises(RegistryError, match="not those that were registered"):
+        load_version(folder)
+
+
+@pytest.mark.parametrize("bad", ["{}", "not JSON", "[]", None])
+def test_a_folder_that_is_no_version_is_refused(tmp_path: Path, bad: str | None) -> None:
+    folder = tmp_path / add_version(tmp_path, "demo", WEIGHTS, {})
+    (folder / "card.json").unlink()
+    if bad is not None:
+        (folder / "card.json").write_text(bad)
+    with pytest.raises(RegistryError, match="is not a model version"):
+        load_version(folder)
+
+
+def test_weights_with_nan_are_never_registered(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="NaN"):
+        add_version(tmp_path, "demo", {"w": np.float32([np.nan])}, {})
+    assert list_versions(tmp_path) == []
+
+
+def test_a_version_is_whole_or_absent(tmp_path: Path) -> None:
+    """What cannot be written to the card stops the writing in the middle; nothing of it remains."""
+    with pytest.raises(TypeError):
+        add_version(tmp_path, "demo", WEIGHTS, {"metrics": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_versions_files_are_read_only(tmp_path: Path) -> None:
+    folder = tmp_path / add_version(tmp_path, "demo", WEIGHTS, {})
+    assert [oct(file.stat().st_mode & 0o777) for file in folder.iterdir()] == ["0o444", "0o444"]
+    assert json.loads((folder / "card.json").read_text())["weights_sha256"]
