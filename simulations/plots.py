@@ -6,6 +6,7 @@ Colors are Okabe and Ito's (2008), which color-blind readers can tell apart; lin
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +20,7 @@ from core.imaging.volume import SEQUENCES
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
 REGION_COLORS = {"necrosis": "#D55E00", "edema": "#56B4E9", "enhancing": "#F0E442"}
-STYLE = {
+STYLE: dict[Any, Any] = {  # matplotlib types its keys as one long Literal
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -84,7 +85,7 @@ def draw_intervals(aucs: Mapping[str, Interval], ceiling: float) -> bytes:
     with mpl.rc_context(STYLE):
         figure = Figure((4.4, 0.5 * len(aucs) + 1.2), layout="constrained")
         axes = figure.subplots()
-        for row, (name, auc) in enumerate(reversed(aucs.items())):
+        for row, (name, auc) in enumerate(reversed(list(aucs.items()))):
             axes.plot([auc.low, auc.high], [row, row], color="0.5", linewidth=2)
             axes.plot(auc.value, row, "o", color=COLORS[0])
             axes.text(auc.value, row + 0.18, f"{auc.value:.2f}", ha="center", fontsize=8)
@@ -98,7 +99,7 @@ def draw_intervals(aucs: Mapping[str, Interval], ceiling: float) -> bytes:
 
 
 def draw_case(case: PreparedCase) -> bytes:
-    """Draw the four prepared sequences in three planes through the brain's (or tumor's) middle, the mask's outline on them."""
+    """Draw the four prepared sequences in three planes through the tumor's or brain's middle, with the mask."""
     center = _center(case)
     with mpl.rc_context(STYLE):
         figure = Figure((9, 6.9), layout="constrained")
@@ -156,9 +157,9 @@ def _center(case: PreparedCase) -> tuple[int, int, int]:
     return first, second, third
 
 
-def _cut(volume: NDArray[np.generic], plane: int, center: tuple[int, int, int]) -> NDArray[np.generic]:
-    """Take one plane, turned as radiologists look: axial from below, the front up; coronal from the front; sagittal from the left."""
-    cut = np.take(volume, center[plane], axis=plane)
+def _cut(volume: NDArray[Any], plane: int, center: tuple[int, int, int]) -> NDArray[Any]:
+    """Take one plane, turned as radiologists look: axial from below, coronal from the front, sagittal from the left."""
+    cut: NDArray[Any] = np.take(volume, center[plane], axis=plane)
     return cut if plane == 0 else cut[::-1]
 
 

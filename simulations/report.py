@@ -66,7 +66,8 @@ def _piece(piece: str | Picture | Table) -> str:
     if isinstance(piece, Picture):
         data = base64.b64encode(piece.png).decode()
         caption = escape(piece.caption)
-        return f'<figure><img src="data:image/png;base64,{data}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
+        image = f'<img src="data:image/png;base64,{data}" alt="{caption}">'
+        return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
     if isinstance(piece, Table):
         rows = [_row("th", piece.header, strong=False)]
         rows += [_row("td", row, strong=index in piece.strong) for index, row in enumerate(piece.rows)]

@@ -3,8 +3,8 @@
 REGISTRY/<version>/weights.safetensors   named float32 tensors
 REGISTRY/<version>/card.json             what the model is, what it was trained on, how good it is, the weights' SHA-256
 
-A version's name is `<number>-<study>-<first 8 digits of the weights' SHA-256>`; numbers only grow, so the newest version
-is the one with the highest number.
+A version's name is `<number>-<study>-<first 8 digits of the weights' SHA-256>`; numbers only grow, so the newest
+version is the one with the highest number.
 """
 
 import hashlib
