@@ -1,7 +1,7 @@
 """The shared 3D network: one residual encoder, a coarse tumor map, the presence of a tumor, and MGMT methylation.
 
-GroupNorm throughout and no buffers: nothing is learned outside the parameters, so an average of parameters is an average
-of models, and differential privacy can bound what each patient adds (for which no operation is in place either).
+GroupNorm throughout and no buffers: nothing is learned outside the parameters, so an average of parameters is an
+average of models, and differential privacy can bound what each patient adds (which is why nothing works in place).
 
 Sources: He 2016 (residual blocks), Wu 2018 (group normalization), Huang 2017 (DenseNet).
 """

@@ -1,0 +1,97 @@
+"""The receiver operating characteristic of raw scores: its curve, its area and the area's interval.
+
+Sources: DeLong 1988, doi:10.2307/2531595 (variance from the data); Pepe 2003 (interval on the logit scale, which stays
+within 0 and 1); Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747 (variance from the area alone).
+"""
+
+from math import exp, log, sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+# 97.5 % point of the normal distribution: intervals are 95 %.
+Z = 1.959963984540054
+
+Vector = NDArray[np.float64]
+
+
+def auc(labels: ArrayLike, scores: ArrayLike) -> float | None:
+    """Return the probability that a positive outscores a negative, ties counted one half.
+
+    Args:
+        labels: [cases], 0 or 1.
+        scores: float [cases], higher for positive.
+    Returns: 0 to 1, or None without both classes.
+    """
+    positive, negative = _by_class(labels, scores)
+    if not len(positive) or not len(negative):
+        return None
+    return float(_placements(positive, negative).mean())
+
+
+def auc_interval(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float] | None:
+    """Return the area's 95 % interval, or None with fewer than two of either class.
+
+    Perfect separation has no variance in the data; there the variance is the one that the interval's own far end would
+    have (Hanley and McNeil), so that ten cases cannot claim certainty.
+    """
+    positive, negative = _by_class(labels, scores)
+    if len(positive) < 2 or len(negative) < 2:
+        return None
+    of_positives, of_negatives = _placements(positive, negative), 1 - _placements(negative, positive)
+    area = float(of_positives.mean())
+    if area in (0.0, 1.0):
+        reach = _reach_of_certainty(len(positive), len(negative))
+        return (1 - reach, 1.0) if area else (0.0, reach)
+    variance = float(of_positives.var(ddof=1) / len(positive) + of_negatives.var(ddof=1) / len(negative))
+    middle, half = log(area / (1 - area)), Z * sqrt(variance) / (area * (1 - area))
+    return _expit(middle - half), _expit(middle + half)
+
+
+def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Vector, Vector]:
+    """Return the curve's corners, from (0, 0) to (1, 1): false and true positive rates, one for each distinct score.
+
+    Both classes must be present.
+    """
+    positive, negative = _by_class(labels, scores)
+    thresholds = np.unique(np.concatenate([positive, negative]))[::-1]
+    hits = [0.0, *((positive >= threshold).mean() for threshold in thresholds)]
+    alarms = [0.0, *((negative >= threshold).mean() for threshold in thresholds)]
+    return np.array(alarms), np.array(hits)
+
+
+def _by_class(labels: ArrayLike, scores: ArrayLike) -> tuple[Vector, Vector]:
+    truth, score = np.asarray(labels, np.float64), np.asarray(scores, np.float64)
+    return score[truth > 0.5], score[truth <= 0.5]
+
+
+def _placements(ours: Vector, others: Vector) -> Vector:
+    """Return for each of ours the share of the others below it, ties counted one half."""
+    ranked = np.sort(others)
+    below, up_to = np.searchsorted(ranked, ours, "left"), np.searchsorted(ranked, ours, "right")
+    return (below + up_to) / 2 / len(others)
+
+
+def _reach_of_certainty(positives: int, negatives: int) -> float:
+    """Return how far below 1 the true area may be when the sample separates perfectly: solves 1 - A = Z sd(A)."""
+    low, high = 0.5, 1.0
+    for _ in range(60):
+        area = (low + high) / 2
+        if 1 - area > Z * sqrt(_hanley_variance(area, positives, negatives)):
+            low = area
+        else:
+            high = area
+    return 1 - low
+
+
+def _hanley_variance(area: float, positives: int, negatives: int) -> float:
+    two_positives, two_negatives = area / (2 - area), 2 * area**2 / (1 + area)
+    squared = area**2
+    total = (
+        area * (1 - area) + (positives - 1) * (two_positives - squared) + (negatives - 1) * (two_negatives - squared)
+    )
+    return total / (positives * negatives)
+
+
+def _expit(value: float) -> float:
+    return 1 / (1 + exp(-value)) if value > -700 else 0.0
