@@ -1,0 +1,203 @@
+"""A hospital's prepared cohort as training and validation cases, split by patient."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from core.errors import PreparationError
+from core.imaging.case import PreparedCase, load_case, pixel_digest
+from core.learning.augmentation import Augmentation, apply
+from core.learning.losses import Targets
+from core.learning.model import MAP_STRIDE, REGIONS
+from core.study import Study, digest
+
+
+@dataclass(frozen=True)
+class TrainingCase:
+    """One patient as the network is trained on it.
+
+    Attributes:
+        image: float32 [4, N, N, N], as prepared.
+        tumor_map: float32 [3, N/4, N/4, N/4], each region's share of each voxel of the map; None without a mask.
+        mgmt: whether the promoter is methylated, None where unknown.
+        tumor: whether there is a tumor, None without a mask.
+    """
+
+    image: Tensor
+    tumor_map: Tensor | None
+    mgmt: int | None
+    tumor: int | None
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A case that is neither trained nor validated on, and why."""
+
+    case: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A hospital's cases, each patient on one side only."""
+
+    training: tuple[TrainingCase, ...]
+    validation: tuple[TrainingCase, ...]
+    excluded: tuple[Excluded, ...]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A usable case with what the split looks at: its ticket in the site's lottery and its pixels' digest."""
+
+    ticket: str
+    pixels: str
+    case: TrainingCase
+
+
+def load_cohort(prepared: Path, study: Study, site: str) -> Cohort:
+    """Read a prepared cohort and split it.
+
+    Args:
+        prepared: the folder that `fl-client prepare` wrote.
+        study: says which preparation is wanted and how large the validation share is.
+        site: this hospital's name, part of the split's seed.
+    Returns: at least one training and one validation case.
+    Raises: PreparationError: nothing is prepared, it was prepared with other settings, or too few cases are usable.
+    """
+    listing = _read_listing(prepared / "cohort.json")
+    if listing["preprocessing"] != digest(study.preprocessing):
+        raise PreparationError(
+            "The cohort was prepared with other settings than the study's",
+            fix="run `fl-client prepare` again with the study's preprocessing settings",
+        )
+    usable, excluded = [], []
+    for entry in listing["cases"]:
+        if entry["verdict"] == "usable" and entry["file"] is not None:
+            usable.append(_load(prepared / entry["file"], entry, study, site))
+        else:
+            excluded.append(Excluded(entry["id"], tuple(entry["reasons"])))
+    training, validation = split(usable, study.validation_fraction)
+    if not training or not validation:
+        raise PreparationError(
+            f"Only {len(usable)} of {len(listing['cases'])} cases can be used; two different ones are the least: "
+            "one to train on, one to validate on",
+            fix="prepare more cases, or see in the cohort's list why cases were excluded",
+        )
+    return Cohort(training, validation, tuple(excluded))
+
+
+def training_case(image: NDArray[np.float32], mask: NDArray[np.uint8] | None, mgmt: int | None) -> TrainingCase:
+    """Return arrays as the network is trained on them.
+
+    Args:
+        image: float32 [4, N, N, N].
+        mask: uint8 [N, N, N] in BraTS's labels, empty for a healthy control, or None where nobody drew one.
+        mgmt: 0, 1 or None.
+    """
+    if mask is None:
+        return TrainingCase(torch.from_numpy(image), None, mgmt, None)
+    regions = np.stack([mask == label for label in REGIONS.values()]).astype(np.float32)
+    shares = functional.avg_pool3d(torch.from_numpy(regions), MAP_STRIDE)
+    return TrainingCase(torch.from_numpy(image), shares, mgmt, int(mask.any()))
+
+
+def augmented(case: TrainingCase, augmentation: Augmentation) -> TrainingCase:
+    """Return a varied case: image and tumor map moved together, labels as they were."""
+    image, tumor_map = apply(augmentation, case.image, case.tumor_map)
+    return replace(case, image=image, tumor_map=tumor_map)
+
+
+def collate(cases: Sequence[TrainingCase], device: torch.device) -> tuple[Tensor, Targets]:
+    """Stack cases into a batch on a device; what is unknown of a case is NaN in the targets."""
+    images = torch.stack([case.image for case in cases])
+    size = images.shape[-1] // MAP_STRIDE
+    unknown = torch.full((len(REGIONS), size, size, size), nan)
+    targets = Targets(
+        torch.stack([unknown if case.tumor_map is None else case.tumor_map for case in cases]).to(device),
+        torch.tensor([nan if case.tumor is None else float(case.tumor) for case in cases], device=device),
+        torch.tensor([nan if case.mgmt is None else float(case.mgmt) for case in cases], device=device),
+    )
+    return images.to(device, memory_format=torch.channels_last_3d), targets
+
+
+def split(
+    cases: Sequence[Drawn], validation_fraction: float
+) -> tuple[tuple[TrainingCase, ...], tuple[TrainingCase, ...]]:
+    """Split by patient, each kind (methylation, tumor) in its share, by tickets drawn from seed, site and identifier.
+
+    The same pixels under two identifiers are one patient. Within a kind the lowest tickets validate, so that a new
+    patient moves few others.
+    """
+    patients: dict[str, list[Drawn]] = defaultdict(list)
+    for drawn in sorted(cases, key=lambda drawn: drawn.ticket):
+        patients[drawn.pixels].append(drawn)
+    kinds: dict[tuple[int, int], list[list[Drawn]]] = defaultdict(list)
+    for same in patients.values():
+        kinds[_kind(same[0].case)].append(same)
+    shares = _shares([len(kinds[kind]) for kind in sorted(kinds)], validation_fraction)
+    sides: tuple[list[Drawn], list[Drawn]] = ([], [])
+    for kind, share in zip(sorted(kinds), shares, strict=True):
+        for place, same in enumerate(kinds[kind]):
+            sides[place < share].extend(same)
+    training, validation = (tuple(drawn.case for drawn in side) for side in sides)
+    return training, validation
+
+
+def _kind(case: TrainingCase) -> tuple[int, int]:
+    return (-1 if case.mgmt is None else case.mgmt, -1 if case.tumor is None else case.tumor)
+
+
+def _shares(sizes: Sequence[int], fraction: float) -> list[int]:
+    """Return how many of each kind validate: the whole by its share, at least one, largest remainders first."""
+    patients = sum(sizes)
+    if patients < 2:
+        return [0 for _ in sizes]
+    wanted = min(max(1, round(fraction * patients)), patients - 1)
+    exact = [size * wanted / patients for size in sizes]
+    shares = [int(share) for share in exact]
+    by_remainder = sorted(range(len(sizes)), key=lambda kind: (shares[kind] - exact[kind], kind))
+    for kind in by_remainder[: wanted - sum(shares)]:
+        shares[kind] += 1
+    return shares
+
+
+def _read_listing(path: Path) -> dict[str, Any]:
+    try:
+        listing = json.loads(path.read_text("utf-8"))
+        for name in ("preprocessing", "cases"):
+            listing[name]
+    except FileNotFoundError:
+        raise PreparationError(f"There is no prepared cohort in {path.parent}", fix="run `fl-client prepare`") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise PreparationError(
+            f"{path.name} is damaged ({type(error).__name__})", fix="delete it and run `fl-client prepare` again"
+        ) from None
+    if not listing["cases"]:
+        raise PreparationError("The prepared cohort has no cases", fix="check the folder of scans and prepare again")
+    return dict(listing)
+
+
+def _load(path: Path, entry: dict[str, Any], study: Study, site: str) -> Drawn:
+    prepared: PreparedCase = load_case(path)
+    if prepared.image.shape != (4, *[study.preprocessing.grid] * 3):
+        raise PreparationError(
+            f"A prepared case has shape {list(prepared.image.shape)}, the study's grid is {study.preprocessing.grid}",
+            fix="delete the prepared cohort and run `fl-client prepare` again",
+        )
+    return Drawn(
+        ticket=hashlib.sha256(json.dumps([study.seed, site, entry["id"]]).encode()).hexdigest(),
+        pixels=pixel_digest(prepared),
+        case=training_case(prepared.image, prepared.tumor, entry["mgmt"]),
+    )

@@ -1,0 +1,262 @@
+"""What a hospital does between two averages: a fixed number of epochs on its own cases, and counts for a model.
+
+Sources: Loshchilov 2019 (AdamW), Smith 2018 (one cycle), Pascanu 2013 (gradient clipping).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import cos, isfinite, pi
+
+import numpy as np
+import torch
+
+from core.errors import FederationError
+from core.learning.augmentation import sample
+from core.learning.losses import CaseLosses, ClassWeights, balanced, case_losses
+from core.learning.metrics import add, counts_of, overlap_of, scores_of
+from core.learning.model import GliomaNet, Output
+from core.learning.prediction import look
+from core.learning.weights import flatten
+from core.messages import Counts, Flat
+from core.progress import Report, silent
+from core.study import Study
+from fl_client.dataset import TrainingCase, augmented, collate
+
+# The one cycle rises over this share of the study, from and down to a fraction of the peak.
+WARM_UP = 0.2
+LOWEST = 0.02
+EVALUATION_BATCH = 8
+# A voxel of the map belongs to a region that fills more than this share of it.
+INSIDE = 0.5
+# A site training alone may stop early only after this share of its schedule: before it lies the plateau.
+PLATEAU = 0.5
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a site training alone ends with.
+
+    Attributes:
+        weights: of the epoch with the lowest validation loss.
+        best_epoch: 1, 2, ...
+        history: training and validation counts of each epoch.
+    """
+
+    weights: Flat
+    best_epoch: int
+    history: tuple[tuple[Counts, Counts], ...]
+
+
+def learning_rate(study: Study, progress: float) -> float:
+    """Return the learning rate at a point of the study: one cycle over all its rounds.
+
+    Args:
+        study: sets the peak.
+        progress: 0 at the first step of the first round, 1 after the last step of the last.
+    """
+    if progress < WARM_UP:
+        height = progress / WARM_UP
+    else:
+        height = (1 + cos(pi * min(1.0, (progress - WARM_UP) / (1 - WARM_UP)))) / 2
+    return study.training.learning_rate * (LOWEST + (1 - LOWEST) * height)
+
+
+def train_one_round(
+    model: GliomaNet,
+    cases: Sequence[TrainingCase],
+    study: Study,
+    site: str,
+    round_number: int,
+    device: torch.device = CPU,
+    report: Report = silent,
+) -> Counts:
+    """Train a model in place for one round's epochs, with a fresh optimizer.
+
+    The result is a function of the incoming weights, the cases, the study, the site's name and the round alone: on a
+    CPU with the same number of threads to the last bit, whatever ran before.
+
+    Args:
+        model: the incoming model; moved to `device`.
+        cases: this site's training cases.
+        study: every setting.
+        site: its name, part of the seed.
+        round_number: 1, 2, ...
+        device: where to train.
+        report: told after each epoch.
+    Returns: sums over all epochs: `cases`, `loss`, and each task's loss.
+    Raises: FederationError: the loss is not a finite number.
+    """
+    epochs = study.training.epochs_per_round
+    schedule = epochs * study.federation.rounds
+    training = Training(model, study, class_weights(cases), device)
+    counts: Counts = {}
+    for epoch in range(epochs):
+        begun = (round_number - 1) * epochs + epoch
+        span = (begun / schedule, (begun + 1) / schedule)
+        counts = add(counts, training.epoch(cases, (site, round_number, epoch), span))
+        report(f"{site}, round {round_number}", epoch + 1, epochs)
+    return counts
+
+
+def train_alone(
+    model: GliomaNet,
+    training: Sequence[TrainingCase],
+    validation: Sequence[TrainingCase],
+    study: Study,
+    site: str,
+    epochs: int,
+    patience: int,
+    device: torch.device = CPU,
+    report: Report = silent,
+) -> Trained:
+    """Train a model in place without a federation, and keep the epoch with the lowest validation loss.
+
+    Args:
+        model: where to start.
+        training, validation: the cases.
+        study: every setting but the number of epochs.
+        site: a name, part of the seed.
+        epochs: the most, over which the learning rate makes its one cycle.
+        patience: epochs without a new best after which to stop, once half of the schedule has passed.
+        device: where to train.
+        report: told after each epoch.
+    Raises: FederationError: the loss is not a finite number.
+    """
+    run = Training(model, study, class_weights(training), device)
+    best, best_epoch, lowest = flatten(model), 0, float("inf")
+    history = []
+    for epoch in range(epochs):
+        trained = run.epoch(training, (site, 0, epoch), (epoch / epochs, (epoch + 1) / epochs))
+        validated = evaluate(model, validation, device)
+        history.append((trained, validated))
+        report(f"{site} alone", epoch + 1, epochs)
+        loss = scores_of(validated).loss
+        if loss is not None and loss < lowest:
+            best, best_epoch, lowest = flatten(model), epoch + 1, loss
+        if epoch + 1 - max(best_epoch, PLATEAU * epochs) >= patience:
+            break
+    return Trained(best, best_epoch, tuple(history))
+
+
+class Training:
+    """A model with its optimizer between two epochs."""
+
+    def __init__(self, model: GliomaNet, study: Study, weights: ClassWeights, device: torch.device) -> None:
+        self.model = model.to(device)
+        self.study = study
+        self.weights = weights
+        self.device = device
+        self.precision = precision_of(study, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
+        # Scales and offsets of a normalization are not pulled towards zero.
+        decayed = [values for values in model.parameters() if values.ndim > 1]
+        free = [values for values in model.parameters() if values.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": study.training.weight_decay}, {"params": free, "weight_decay": 0.0}]
+        )
+
+    def epoch(self, cases: Sequence[TrainingCase], key: tuple[str, int, int], span: tuple[float, float]) -> Counts:
+        """Train on each case once.
+
+        Args:
+            cases: in any order that is the same each time.
+            key: site, round and epoch, which with the study's seed decide order, augmentation and dropout.
+            span: the study's progress before and after, each 0 to 1.
+        """
+        seed = seed_of(self.study.seed, *key)
+        generator = np.random.default_rng(seed)
+        order = generator.permutation(len(cases))
+        # Batches as even as can be: a last one of a single case would weigh as much as a full one.
+        batches = np.array_split(order, -(-len(cases) // self.study.training.batch_size))
+        counts: Counts = {}
+        self.model.train()
+        with seeded(seed, self.device):
+            for number, batch in enumerate(batches):
+                progress = span[0] + (span[1] - span[0]) * number / len(batches)
+                chosen = [cases[place] for place in batch]
+                counts = add(counts, self._step(chosen, generator, learning_rate(self.study, progress)))
+        return counts
+
+    def _step(self, cases: Sequence[TrainingCase], generator: np.random.Generator, rate: float) -> Counts:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        varied = [augmented(case, sample(self.study.augmentation, generator)) for case in cases]
+        image, targets = collate(varied, self.device)
+        self.optimizer.zero_grad()
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            output = self.model(image)
+        losses = case_losses(in_full_precision(output), targets, self.weights)
+        loss = losses.total(self.study.training.tumor_map_weight).mean()
+        torch.autograd.backward(self.scaler.scale(loss))
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.study.training.gradient_clip)
+        # Half precision overflows now and then: the scaler skips such a step and mends its scale.
+        if not isfinite(loss.item()) or (not self.scaler.is_enabled() and not isfinite(norm.item())):
+            raise FederationError(
+                "Training diverged: the loss is not a finite number",
+                fix="lower training.learning_rate, or look for broken prepared cases",
+            )
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss_counts(losses)
+
+
+def evaluate(model: GliomaNet, cases: Sequence[TrainingCase], device: torch.device = CPU) -> Counts:
+    """Count how good a model is on cases that it is not trained on; the model is moved to `device`."""
+    counts: Counts = {}
+    for start in range(0, len(cases), EVALUATION_BATCH):
+        image, targets = collate(cases[start : start + EVALUATION_BATCH], device)
+        output = look(model, image)
+        masked = ~targets.tumor_map.isnan().flatten(1).any(1)
+        losses = case_losses(output, targets, ClassWeights())
+        counted = counts_of(
+            {"mgmt": torch.sigmoid(output.mgmt).cpu().numpy(), "tumor": torch.sigmoid(output.tumor).cpu().numpy()},
+            {"mgmt": targets.mgmt.cpu().numpy(), "tumor": targets.tumor.cpu().numpy()},
+            overlap_of(
+                (output.tumor_map[masked] > 0).cpu().numpy(), (targets.tumor_map[masked] > INSIDE).cpu().numpy()
+            ),
+            losses.total(1.0).cpu().numpy(),
+        )
+        counts = add(counts, counted)
+    return counts
+
+
+def class_weights(cases: Sequence[TrainingCase]) -> ClassWeights:
+    """Return the weights that balance a site's own classes, within bounds."""
+    tumor, mgmt = [case.tumor for case in cases], [case.mgmt for case in cases]
+    return ClassWeights(balanced(tumor.count(0), tumor.count(1)), balanced(mgmt.count(0), mgmt.count(1)))
+
+
+def loss_counts(losses: CaseLosses) -> Counts:
+    """Return sums over a batch: its cases, each task's loss and all tasks' together, in equal parts."""
+    sums = {f"{task}_loss": float(values.detach().sum()) for task, values in losses._asdict().items()}
+    return {"cases": float(len(losses.mgmt)), "loss": sum(sums.values()), **sums}
+
+
+def precision_of(study: Study, device: torch.device) -> torch.dtype:
+    """Return the number format of a training step: half precision where a GPU is made for it."""
+    if study.training.precision == "float32" or device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def seed_of(*key: str | int) -> int:
+    """Return a 63-bit seed that any part of its key changes."""
+    return int.from_bytes(hashlib.sha256(json.dumps(key).encode()).digest()[:8], "big") >> 1
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed what draws inside (dropout) and leave the caller's random state as it was."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def in_full_precision(output: Output) -> Output:
+    """Return an output as float32, in which losses are summed."""
+    return Output(output.tumor_map.float(), output.tumor.float(), output.mgmt.float())
