@@ -93,7 +93,7 @@ def _outline(space: Space, distance: Field, scalp: Field) -> Mask:
     """Return the head's outside: the scalp around the brain, the face and the neck, smoothed where they meet."""
     skull = distance < scalp
     face = space.ellipsoid((0, -42, -86), (68, 76, 80)) & (space.y > -122)
-    neck = space.ellipsoid((0, 30, 0), (58, 62, np.inf)) & (space.z < BASE + 12)
+    neck = space.ellipsoid((0, 36, 0), (60, 68, np.inf)) & (space.z < BASE + 12)
     smoothed = ndimage.gaussian_filter((skull | face | neck).astype(np.float32), 4) > 0.5
     outline: Mask = smoothed | skull
     for eye in EYES:
