@@ -1,0 +1,88 @@
+"""Four NIfTI files, one a sequence, known by name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from core.errors import DataError
+from core.imaging.pixels import MAX_SIDE, MAX_VOXELS
+from core.imaging.sequences import Guess, named
+from core.imaging.volume import SEQUENCES, Volume, volume_of
+
+_AGAIN = "convert the series to NIfTI again, one 3D file a sequence"
+
+
+def is_nifti(path: Path) -> bool:
+    """Return whether a file is named like NIfTI."""
+    return path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def nifti_name(path: Path) -> str:
+    """Return a file's name without .nii or .nii.gz."""
+    return path.name[: path.name.lower().rindex(".nii")]
+
+
+def choose_files(files: Sequence[Path]) -> dict[str, tuple[Path, Guess]]:
+    """Pick one file a sequence by name, in the order of SEQUENCES.
+
+    Raises: DataError: a sequence is missing or there twice.
+    """
+    guesses = [(path, named([nifti_name(path)])) for path in files]
+    chosen: dict[str, tuple[Path, Guess]] = {}
+    for sequence in SEQUENCES:
+        candidates = [(path, guess) for path, guess in guesses if guess.sequence == sequence]
+        if len(candidates) > 1:
+            raise DataError(
+                f"{len(candidates)} NIfTI files are named like a {sequence}", fix="leave one file a sequence"
+            )
+        if candidates:
+            chosen[sequence] = candidates[0]
+    missing = [sequence for sequence in SEQUENCES if sequence not in chosen]
+    if missing:
+        raise DataError(
+            f"The case has no {' and no '.join(missing)}",
+            fix=f"name the files T1w.nii.gz, T1wCE.nii.gz, T2w.nii.gz and FLAIR.nii.gz; "
+            f"found: {', '.join(chosen) or 'none of them'}",
+        )
+    return chosen
+
+
+def read_nifti(path: Path) -> tuple[Volume, tuple[str, ...]]:
+    """Read one 3D NIfTI file; its place in the patient is the one SimpleITK finds in qform or sform.
+
+    Returns: the volume, and notes about its header.
+    Raises: DataError: not NIfTI, not 3D, too large, cut short, or with values that are not numbers.
+    """
+    # SimpleITK's warnings name the file, and a file's name may name the patient.
+    loud = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO("NiftiImageIO")
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        size = reader.GetSize()
+        _check_size(size, reader.GetNumberOfComponents())
+        keys = reader.GetMetaDataKeys()
+        placed = any(reader.GetMetaData(key).strip() != "0" for key in ("qform_code", "sform_code") if key in keys)
+        reader.SetOutputPixelType(sitk.sitkFloat32)
+        volume = volume_of(reader.Execute())
+    except RuntimeError:
+        raise DataError("A NIfTI file is damaged, cut short or no NIfTI", fix=_AGAIN) from None
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(loud)
+    if not np.isfinite(volume.voxels).all():
+        raise DataError("A NIfTI file holds values that are not numbers", fix=_AGAIN)
+    return volume, () if placed else ("the header gives no place in the patient; the axes are taken as they are",)
+
+
+def _check_size(size: tuple[int, ...], components: int) -> None:
+    """Refuse what is no 3D scalar image of a sensible size, before its voxels are read."""
+    if len([side for side in size if side > 1]) > 3 or components != 1:
+        raise DataError("A NIfTI file holds several volumes (4D)", fix="keep one 3D volume a file")
+    if len(size) < 3 or min(size[:3]) < 2:
+        raise DataError("A NIfTI file holds a single slice, which is no volume", fix=_AGAIN)
+    if max(size) > MAX_SIDE or np.prod(np.array(size, dtype=np.float64)) > MAX_VOXELS:
+        raise DataError(f"A NIfTI file holds more than {MAX_VOXELS} voxels", fix="keep the original resolution")

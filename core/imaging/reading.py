@@ -1,0 +1,203 @@
+"""One patient's scans, as a folder, a zip or NIfTI files -> four volumes; a cohort's folders and labels."""
+
+import csv
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from core.errors import DataError, DicomError, NotACaseError
+from core.imaging.archives import unpacked
+from core.imaging.dicom import Series, files_under, find_series, read_volume
+from core.imaging.nifti import choose_files, is_nifti, nifti_name, read_nifti
+from core.imaging.sequences import Guess, choose, identify, named
+from core.imaging.volume import Volume
+
+LABELS_HEADER = ["BraTS21ID", "MGMT_value"]
+_FOUR = "name a folder or zip archive with one patient's T1w, T1wCE, T2w and FLAIR"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one sequence came from.
+
+    Attributes:
+        confidence, because: how sure it is that this is the sequence, and why.
+        format: `DICOM` or `NIfTI`.
+        slices: number of slices in the volume.
+        notes: what was mended or is unusual.
+    """
+
+    confidence: float
+    because: tuple[str, ...]
+    format: str
+    slices: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """The four sequences of one patient, as scanned.
+
+    Attributes:
+        volumes, sources: by sequence, in the order of SEQUENCES.
+        content_digest: the value of `content_digest(path)`.
+    """
+
+    volumes: dict[str, Volume]
+    sources: dict[str, Source]
+    content_digest: str
+
+
+def read_case(path: Path) -> Case:
+    """Read one patient's four sequences from a folder tree of DICOM, a zip of one, or four NIfTI files.
+
+    Raises:
+        NotACaseError: nothing there that could be a case, or an unsafe archive.
+        DicomError, DataError: a sequence is missing or cannot be a volume.
+    """
+    with _opened(path) as folder:
+        files = files_under(folder)
+        series = find_series(folder)
+        volumes, sources = {}, {}
+        if series:
+            for sequence, (one, guess) in _chosen(series).items():
+                try:
+                    volume, notes = read_volume(one)
+                except DicomError as error:
+                    raise DicomError(f"{sequence}: {error.problem}", fix=error.fix) from None
+                volumes[sequence], sources[sequence] = volume, _source(guess, "DICOM", volume, notes)
+        elif niftis := [file for file in files if is_nifti(file)]:
+            for sequence, (file, guess) in choose_files(niftis).items():
+                try:
+                    volume, notes = read_nifti(file)
+                except DataError as error:
+                    raise DataError(f"{sequence}: {error.problem}", fix=error.fix) from None
+                volumes[sequence], sources[sequence] = volume, _source(guess, "NIfTI", volume, notes)
+        else:
+            raise NotACaseError(
+                f"None of the {len(files)} files is a DICOM image or NIfTI" if files else "The folder is empty",
+                fix=_FOUR,
+            )
+        _check_distinct(volumes)
+        return Case(volumes, sources, _digest(folder, files))
+
+
+def content_digest(path: Path) -> str:
+    """Return a key to a case's content without decoding it: equal keys read to equal volumes.
+
+    SHA-256 over the sorted pairs of a file's SHA-256 and what its place says of its sequence: the folders' names for
+    DICOM, the file's own for NIfTI. So renaming or shuffling DICOM files keeps the key, moving one to another
+    sequence's folder or changing a byte does not. A zip has the key of the folder it was made from.
+
+    Raises: NotACaseError: no such folder, or an unsafe archive.
+    """
+    with _opened(path) as folder:
+        return _digest(folder, files_under(folder))
+
+
+def folders_of_cases(data: Path) -> list[Path]:
+    """Return the folders of a cohort in the RSNA-MICCAI layout, `data/train/<BraTS21ID>`, sorted.
+
+    Raises: NotACaseError: there is no such folder, or it holds none.
+    """
+    train = data / "train"
+    if not train.is_dir():
+        raise NotACaseError(
+            "The data folder has no folder named train", fix="lay the cases out as train/<BraTS21ID>/<SEQUENCE>/*.dcm"
+        )
+    cases = sorted(path for path in train.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not cases:
+        raise NotACaseError("The folder train is empty", fix="put one folder a patient in it, named by its BraTS21ID")
+    return cases
+
+
+def read_labels(path: Path) -> dict[str, int | None]:
+    """Read `train_labels.csv`: identifier -> methylated (1), unmethylated (0) or unlabeled (None).
+
+    Identifiers stay text, with their leading zeros. Whether each has a folder is for the caller to compare.
+
+    Raises: DataError: unreadable, another header, another value, or an identifier twice; says the line.
+    """
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path.name} cannot be read ({type(error).__name__})", fix="save it as CSV in UTF-8") from None
+    header = ",".join(LABELS_HEADER)
+    if not rows or [cell.strip() for cell in rows[0]] != LABELS_HEADER:
+        raise DataError(f"{path.name}: line 1 is not `{header}`", fix=f"make `{header}` the first line, with commas")
+    labels: dict[str, int | None] = {}
+    for line, row in enumerate(rows[1:], start=2):
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != 2:
+            raise DataError(f"{path.name}: line {line} has {len(row)} cells", fix=f"write two: {header}")
+        case, value = (cell.strip() for cell in row)
+        if not case or case in (".", "..") or "/" in case or "\\" in case:
+            raise DataError(f"{path.name}: line {line} has no usable identifier", fix="write the case's folder name")
+        if case in labels:
+            raise DataError(f"{path.name}: line {line} repeats an identifier", fix="keep one line a patient")
+        if value not in ("0", "1", "0.0", "1.0", ""):
+            raise DataError(f"{path.name}: line {line} has a value other than 0 and 1", fix="write 0, 1 or nothing")
+        labels[case] = int(float(value)) if value else None
+    return labels
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Path]:
+    """Yield the folder of a case, unpacked for as long as needed where it is an archive."""
+    if path.is_dir():
+        yield path
+    elif not path.exists():
+        raise NotACaseError("There is no such folder or file", fix=_FOUR)
+    elif path.suffix.lower() == ".zip":
+        with unpacked(path) as folder:
+            yield folder
+    else:
+        raise NotACaseError("A single file is not a case", fix=_FOUR)
+
+
+def _digest(folder: Path, files: list[Path]) -> str:
+    """Return the digest that `content_digest` describes."""
+    lines = []
+    for path in files:
+        parts = [nifti_name(path)] if is_nifti(path) else path.relative_to(folder).parts[:-1]
+        with path.open("rb") as stream:
+            lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()} {named(parts).sequence}\n")
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+def _source(guess: Guess, form: str, volume: Volume, notes: tuple[str, ...]) -> Source:
+    return Source(guess.confidence, guess.because, form, len(volume.voxels), notes)
+
+
+def _chosen(series: list[Series]) -> dict[str, tuple[Series, Guess]]:
+    """Choose the four sequences, of one patient and one study.
+
+    Anonymized cohorts give each series a study of its own, so two studies are only two where they compete for a
+    sequence or have different dates.
+    """
+    known = [(one, guess.sequence) for one in series if (guess := identify(one)).sequence]
+    patients = {str(one.header.get("PatientID") or "") for one, _ in known} - {""}
+    if len(patients) > 1:
+        raise DicomError(f"The folder holds scans of {len(patients)} patients", fix="name the folder of one patient")
+    dates = {str(one.header.get("StudyDate") or "") for one, _ in known} - {""}
+    studies: dict[str | None, set[str]] = {}
+    for one, sequence in known:
+        studies.setdefault(sequence, set()).add(str(one.header.get("StudyInstanceUID") or ""))
+    most = max([len(dates), *(len(uids) for uids in studies.values())])
+    if most > 1:
+        raise DicomError(f"The folder holds {most} studies of the patient", fix="name the folder of one study")
+    return choose(series)
+
+
+def _check_distinct(volumes: dict[str, Volume]) -> None:
+    """Refuse one scan under two sequences' names; blank volumes are for the quality check."""
+    for first, second in combinations(volumes, 2):
+        one, other = volumes[first].voxels, volumes[second].voxels
+        if np.ptp(one) > 0 and np.array_equal(one, other):
+            raise DataError(f"{first} and {second} are the same images", fix="put each sequence in its own folder")
