@@ -1,0 +1,99 @@
+"""What the federation is compared with: each hospital training alone, and all their patients pooled in one place."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from core.files import atomic
+from core.learning.model import build_model
+from core.learning.prediction import predict_scores
+from core.learning.weights import manifest_of, named, restore, unnamed
+from core.messages import Flat
+from core.progress import Report, silent
+from core.study import Study, digest
+from fl_client.config import SiteConfig
+from fl_client.dataset import Cohort, load_cohort
+from fl_client.training import Trained, train_alone
+
+POOLED = "pooled"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A model trained without a federation.
+
+    Attributes:
+        name: `<site> alone` or `pooled`.
+        study: says how the model is built.
+        weights: of its best epoch.
+    """
+
+    name: str
+    study: Study
+    weights: Flat
+
+    def methylation(self, images: Sequence[NDArray[np.float32]]) -> list[float]:
+        """Return the methylation probability of prepared images, each float32 [4, N, N, N]."""
+        model = build_model(self.study.model, self.study.seed)
+        restore(model, self.weights)
+        if not images:
+            return []
+        return predict_scores(model, torch.from_numpy(np.stack(images))).mgmt.tolist()
+
+
+def epochs_of(study: Study) -> int:
+    """Return the epochs that a patient of the federation is trained on: what a baseline gets too."""
+    return study.training.epochs_per_round * study.federation.rounds
+
+
+def alone(cohort: Cohort, study: Study, site: str, report: Report = silent) -> Trained:
+    """Train on one hospital's cases only, from the federation's initial weights and for as many epochs."""
+    model = build_model(study.model, study.seed)
+    epochs = epochs_of(study)
+    return train_alone(model, cohort.training, cohort.validation, study, site, epochs, epochs, report=report)
+
+
+def pooled(cohorts: Mapping[str, Cohort], study: Study, report: Report = silent) -> Trained:
+    """Train on all hospitals' cases in one place, each still on its own side of the split."""
+    together = Cohort(
+        tuple(case for site in sorted(cohorts) for case in cohorts[site].training),
+        tuple(case for site in sorted(cohorts) for case in cohorts[site].validation),
+        (),
+    )
+    return alone(together, study, POOLED, report)
+
+
+def train_baselines(
+    configs: Mapping[str, SiteConfig], study: Study, out: Path, report: Report = silent
+) -> tuple[Baseline, ...]:
+    """Train every baseline of a study, or read what an earlier call with the same settings and cases kept.
+
+    Args:
+        configs: by site, its settings; its cohort is prepared already.
+        study: every setting.
+        out: folder of the baselines' weights.
+        report: told after each epoch.
+    Returns: each site alone, in the given order, then pooled.
+    """
+    cohorts = {site: load_cohort(config.site.prepared, study, site) for site, config in configs.items()}
+    key = sha256("".join([digest(study), *(_cohort_digest(config) for config in configs.values())]).encode())
+    weights = {}
+    for name in (*cohorts, POOLED):
+        path = out / f"{name}-{key.hexdigest()[:16]}.safetensors"
+        manifest = manifest_of(build_model(study.model, study.seed))
+        if not path.exists():
+            trained = pooled(cohorts, study, report) if name == POOLED else alone(cohorts[name], study, name, report)
+            with atomic(path) as temporary:
+                save_file(named(manifest, trained.weights), temporary)
+        weights[name] = unnamed(manifest, load_file(path))
+    return tuple(Baseline(name if name == POOLED else f"{name} alone", study, flat) for name, flat in weights.items())
+
+
+def _cohort_digest(config: SiteConfig) -> str:
+    return sha256((config.site.prepared / "cohort.json").read_bytes()).hexdigest()
