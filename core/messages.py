@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from core.errors import UpdateRejected
 
 PROTOCOL = 1
+# A site that cannot answer sends this code plus its error's exit code (this code alone for a bug) and the error type's
+# name, never the error's text.
+SITE_ERROR = 100
 
 Flat = NDArray[np.float32]
 # Numbers that add across hospitals: a number or a histogram under each name.
@@ -132,9 +135,11 @@ def read_task(records: Records) -> Task:
     _same_protocol(records)
     config = records.config
     try:
-        return Task(str(config["study"]), int(config["round"]), records.arrays["weights"], str(config["manifest"]))
-    except (KeyError, ValueError) as error:
-        raise _incomplete(error) from None
+        return Task(
+            _text(config, "study"), _whole(config, "round"), records.arrays["weights"], _text(config, "manifest")
+        )
+    except KeyError as missing:
+        raise _incomplete(f"it lacks {missing}") from None
 
 
 def update_records(update: Update) -> Records:
@@ -160,17 +165,17 @@ def read_update(records: Records) -> Update:
     config, metrics = records.config, records.metrics
     try:
         return Update(
-            site=str(config["site"]),
-            round=int(config["round"]),
+            site=_text(config, "site"),
+            round=_whole(config, "round"),
             weights=records.arrays["weights"],
-            manifest=str(config["manifest"]),
-            examples=_whole(metrics["examples"]),
+            manifest=_text(config, "manifest"),
+            examples=_whole(metrics, "examples"),
             training=_group(metrics, "training"),
             validation=_group(metrics, "validation"),
             cohort=_group(metrics, "cohort"),
         )
-    except (KeyError, ValueError) as error:
-        raise _incomplete(error) from None
+    except KeyError as missing:
+        raise _incomplete(f"it lacks {missing}") from None
 
 
 def evaluation_records(evaluation: Evaluation) -> Records:
@@ -189,31 +194,42 @@ def read_evaluation(records: Records) -> Evaluation:
     _same_protocol(records)
     try:
         return Evaluation(
-            str(records.config["site"]), int(records.config["round"]), _group(records.metrics, "validation")
+            _text(records.config, "site"), _whole(records.config, "round"), _group(records.metrics, "validation")
         )
-    except (KeyError, ValueError) as error:
-        raise _incomplete(error) from None
+    except KeyError as missing:
+        raise _incomplete(f"it lacks {missing}") from None
 
 
 def _group(metrics: Mapping[str, float | list[float]], group: str) -> Counts:
     return {name.removeprefix(f"{group}."): value for name, value in metrics.items() if name.startswith(f"{group}.")}
 
 
-def _whole(value: float | list[float]) -> int:
-    if isinstance(value, list) or value != int(value):
-        raise ValueError("not a whole number")
+def _text(config: Mapping[str, str | int | float], name: str) -> str:
+    value = config[name]
+    if not isinstance(value, str):
+        raise _incomplete(f"{name} is not text")
+    return value
+
+
+def _whole(values: Mapping[str, Any], name: str) -> int:
+    value = values[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not float(value).is_integer():
+        raise _incomplete(f"{name} is not a whole number")
     return int(value)
 
 
 def _same_protocol(records: Records) -> None:
-    if records.config.get("protocol") != PROTOCOL:
+    protocol = records.config.get("protocol")
+    if protocol != PROTOCOL:
+        # Only a number is repeated: text from the wire could be anything.
+        spoken = protocol if isinstance(protocol, int) else "none"
         raise UpdateRejected(
-            f"The message speaks protocol {records.config.get('protocol', 'none')}, this side speaks {PROTOCOL}",
+            f"The message speaks protocol {spoken}, this side speaks {PROTOCOL}",
             fix="bring both sides to the same release",
         )
 
 
-def _incomplete(error: Exception) -> UpdateRejected:
+def _incomplete(reason: str) -> UpdateRejected:
     return UpdateRejected(
-        f"The message is incomplete or malformed: {error}", fix="bring both sides to the same release"
+        f"The message is incomplete or malformed: {reason}", fix="bring both sides to the same release"
     )

@@ -1,0 +1,132 @@
+"""May this update count? The coordinator asks before it averages, and a site may ask before it lets one out.
+
+A reason never repeats text that came over the wire: a site's mistake could have put anything into it.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from core.errors import UpdateRejected
+from core.messages import Counts, Evaluation, Flat, Manifest, Update
+from core.study import Study
+
+# The agreed names of a group of counts: 0 for a number, else the length of a list.
+Layout = Mapping[str, int]
+
+# More cases than any hospital has; beyond it one claim would drown every other site.
+MAX_EXAMPLES = 1_000_000
+
+# What a site tells of its training: sums over every case of every epoch, of the loss and of its tasks.
+TRAINING: Layout = {"cases": 0, "loss": 0, "tumor_map_loss": 0, "tumor_loss": 0, "mgmt_loss": 0}
+
+# What a site tells of its cohort: cases by use, and the training cases' classes where a label or mask says so.
+COHORT: Layout = {
+    "training": 0,
+    "validation": 0,
+    "excluded": 0,
+    "mgmt_unmethylated": 0,
+    "mgmt_methylated": 0,
+    "tumor_absent": 0,
+    "tumor_present": 0,
+}
+
+
+def check_update(
+    update: Update,
+    *,
+    site: str,
+    round_number: int,
+    manifest: Manifest,
+    incoming: Flat,
+    study: Study,
+    validation: Layout,
+) -> None:
+    """Refuse an update that may not count in the average.
+
+    Args:
+        update: as read from the wire.
+        site: the name under which the node that sent it is enrolled.
+        round_number: the round that was asked for.
+        manifest: the study's model.
+        incoming: float32 [manifest.size], the weights that the site was sent.
+        study: bounds how far the weights may move.
+        validation: agreed names of the validation counts.
+    Raises: UpdateRejected: the first reason found, the cheapest looked for first.
+    """
+    _same_origin(update, site, round_number)
+    if update.manifest != manifest.digest:
+        raise _rejected("The update is of another model than the study's")
+    _check_weights(update.weights, manifest, incoming, study.federation.max_update_norm)
+    check_counts(update.training, TRAINING, "training")
+    check_counts(update.validation, validation, "validation")
+    check_counts(update.cohort, COHORT, "cohort")
+    _check_examples(update)
+
+
+def check_evaluation(evaluation: Evaluation, *, site: str, round_number: int, validation: Layout) -> None:
+    """Refuse an evaluation that may not count in the pooled scores.
+
+    Raises: UpdateRejected: it is of another site or round, or its counts are not the agreed ones.
+    """
+    _same_origin(evaluation, site, round_number)
+    check_counts(evaluation.validation, validation, "validation")
+
+
+def check_counts(counts: Counts, layout: Layout, group: str) -> None:
+    """Refuse counts that are not exactly the agreed ones, or not finite numbers from zero up.
+
+    Raises: UpdateRejected: an unknown or missing name, another length, NaN, infinity or a negative number.
+    """
+    strangers = len(counts.keys() - layout.keys())
+    if strangers:
+        raise _rejected(f"The {group} counts hold {strangers} name(s) that were not agreed")
+    missing = sorted(layout.keys() - counts.keys())
+    if missing:
+        raise _rejected(f"The {group} counts lack {', '.join(missing)}")
+    for name, length in layout.items():
+        value = counts[name]
+        given = len(value) if isinstance(value, list) else 0
+        if given != length or isinstance(value, list) != bool(length):
+            raise _rejected(f"{group}.{name} has length {given} instead of {length}")
+        numbers = np.asarray(value, np.float64)
+        if not np.isfinite(numbers).all() or (numbers < 0).any():
+            raise _rejected(f"{group}.{name} is not a finite number from zero up")
+
+
+def _same_origin(answer: Update | Evaluation, site: str, round_number: int) -> None:
+    if answer.site != site:
+        raise _rejected("The answer names another site than the one whose node sent it")
+    if answer.round != round_number:
+        raise _rejected(f"The answer is for round {answer.round} instead of {round_number}")
+
+
+def _check_weights(weights: Flat, manifest: Manifest, incoming: Flat, max_norm: float) -> None:
+    if weights.dtype != np.float32:
+        raise _rejected(f"The weights are {weights.dtype.name} instead of float32")
+    if weights.shape != (manifest.size,):
+        raise _rejected(f"The weights have shape {list(weights.shape)} instead of [{manifest.size}]")
+    if not np.isfinite(weights).all():
+        raise _rejected("The weights hold NaN or infinity")
+    norm = float(np.linalg.norm(weights.astype(np.float64) - incoming))
+    if norm > max_norm:
+        raise _rejected(f"The weights moved by {norm:.3g}, further than the study's limit of {max_norm:g}")
+
+
+def _check_examples(update: Update) -> None:
+    if not 1 <= update.examples <= MAX_EXAMPLES:
+        raise _rejected(f"The update claims {update.examples:.3g} cases; 1 to {MAX_EXAMPLES} can count")
+    cases = update.cohort["training"]
+    if update.examples != cases:
+        raise _rejected(f"The update claims {update.examples} cases, its cohort counts {cases:g}")
+    for label, classes in (
+        ("MGMT", ("mgmt_unmethylated", "mgmt_methylated")),
+        ("tumor", ("tumor_absent", "tumor_present")),
+    ):
+        labeled = np.sum([update.cohort[name] for name in classes])
+        if labeled > cases:
+            raise _rejected(f"The cohort counts {labeled:g} {label} labels among {cases:g} cases")
+
+
+def _rejected(problem: str) -> UpdateRejected:
+    return UpdateRejected(problem, fix="the site's own log says how it came about; mend it there and train again")

@@ -1,0 +1,195 @@
+"""A run's state between two rounds, and the folder that keeps it whatever ends the process.
+
+RUN/round-0003.safetensors   the newest aggregate, and that of the best round so far; older ones are deleted
+RUN/try-0004.json            what each try of a round brought
+RUN/state.json               where the run stands; names the newest aggregate and the tries, and is written after them
+
+A crash in between leaves the older state and its aggregate: the round is then run again, to the same bits.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from pydantic import TypeAdapter
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from core.errors import FederationError
+from core.files import atomic, write_atomically
+from core.learning.metrics import scores_of
+from core.messages import Counts, Flat, Manifest
+from core.study import FederationSettings, Study, digest
+
+
+@dataclass(frozen=True)
+class SiteRound:
+    """What one site brought to a round; an answer to the last evaluation holds validation counts only."""
+
+    validation: Counts
+    examples: int = 0
+    training: Counts = field(default_factory=dict)
+    cohort: Counts = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """What one try of a round brought.
+
+    Attributes:
+        round: 1, 2, ...; one more than the study's rounds for the evaluation of the last aggregate.
+        counted: whether enough sites answered; otherwise the weights stayed as they were.
+        sites: by name, the answers that were accepted.
+        rejected: by site, why its answer may not count.
+        failed: by site, why it gave no answer.
+        validation: the sites' counts of the round's *incoming* model, added up.
+        seconds: how long the round took.
+    """
+
+    round: int
+    counted: bool
+    sites: dict[str, SiteRound]
+    rejected: dict[str, str]
+    failed: dict[str, str]
+    validation: Counts
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunState:
+    """All that crosses from one round to the next.
+
+    Attributes:
+        round: rounds that counted; 0 before the first.
+        weights: float32 [parameters] after that round.
+        history: every try of every round, in order.
+    """
+
+    round: int
+    weights: Flat
+    history: tuple[RoundRecord, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """state.json: where the run stands, and what tells it from another run."""
+
+    settings: str
+    manifest: str
+    round: int
+    weights_sha256: str
+    tries: int
+
+
+def best_round(history: tuple[RoundRecord, ...]) -> int:
+    """Return the round whose aggregate has the lowest pooled validation loss, or 0 while none is validated.
+
+    Round r's aggregate is what round r + 1 starts from, so its counts arrive there. Losses over fewer sites are not
+    comparable: a model that more sites validated goes before one that fewer did.
+    """
+    ranks = [
+        (-len(record.sites), loss, record.round - 1)
+        for record in history
+        if record.counted and record.round > 1 and (loss := scores_of(record.validation).loss) is not None
+    ]
+    return min(ranks)[2] if ranks else 0
+
+
+def save_state(run: Path, study: Study, manifest: Manifest, state: RunState) -> None:
+    """Write the aggregate and the latest try, then the state that names them, then forget aggregates nobody needs.
+
+    Args:
+        run: the run's folder; holds the state before the latest try, if there was one.
+        study: the study that the run belongs to.
+        manifest: its model.
+        state: with at least one try.
+    """
+    newest, tries = _weights_path(run, state.round), len(state.history)
+    with atomic(newest) as temporary:
+        save_file({"weights": state.weights}, temporary)
+    write_atomically(_try_path(run, tries), json.dumps(asdict(state.history[-1])))
+    stored = _Stored(_settings_digest(study), manifest.digest, state.round, _sha256(state.weights), tries)
+    write_atomically(run / "state.json", json.dumps(asdict(stored), indent=2))
+    keep = {newest, _weights_path(run, best_round(state.history))}
+    for path in run.glob("round-*.safetensors"):
+        if path not in keep:
+            path.unlink()
+
+
+def load_state(run: Path, study: Study, manifest: Manifest, initial: Flat) -> RunState:
+    """Return where the run in this folder stands, or its beginning where there is none.
+
+    Args:
+        run: the run's folder.
+        study: the study that the run belongs to.
+        manifest: its model.
+        initial: float32 [manifest.size], the weights to begin with.
+    Raises: FederationError: the folder holds another run, or is damaged.
+    """
+    if not (run / "state.json").exists():
+        return RunState(0, initial)
+    stored = _read(run / "state.json", _Stored)
+    if (stored.settings, stored.manifest) != (_settings_digest(study), manifest.digest):
+        raise FederationError(
+            f"The folder {run} holds a run of other settings", fix="name another run folder, or restore the settings"
+        )
+    weights = round_weights(run, stored.round)
+    if _sha256(weights) != stored.weights_sha256:
+        raise _damaged(run, "the weights are not those of the state")
+    return RunState(stored.round, weights, read_history(run))
+
+
+def read_history(run: Path) -> tuple[RoundRecord, ...]:
+    """Return every try of every round of the run in this folder.
+
+    Raises: FederationError: there is none, or it is damaged.
+    """
+    tries = _read(run / "state.json", _Stored).tries
+    return tuple(_read(_try_path(run, number), RoundRecord) for number in range(1, tries + 1))
+
+
+def round_weights(run: Path, number: int) -> Flat:
+    """Return the aggregate of a round that is kept, the newest or the best: float32 [parameters].
+
+    Raises: FederationError: it is not there or damaged.
+    """
+    try:
+        weights: Flat = load_file(_weights_path(run, number))["weights"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise _damaged(run, type(error).__name__) from None
+    return weights
+
+
+StoredT = TypeVar("StoredT")
+
+
+def _read(path: Path, kind: type[StoredT]) -> StoredT:
+    try:
+        return TypeAdapter(kind).validate_python(json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise _damaged(path.parent, f"{path.name}: {type(error).__name__}") from None
+
+
+def _try_path(run: Path, number: int) -> Path:
+    return run / f"try-{number:04d}.json"
+
+
+def _weights_path(run: Path, number: int) -> Path:
+    return run / f"round-{number:04d}.safetensors"
+
+
+def _settings_digest(study: Study) -> str:
+    """Return a digest of all that the bits depend on: a run may be resumed with another quorum or deadline."""
+    bounds = {"max_update_norm": study.federation.max_update_norm, "rounds": study.federation.rounds}
+    return digest(study.model_copy(update={"federation": FederationSettings(**bounds)}))
+
+
+def _sha256(weights: Flat) -> str:
+    return hashlib.sha256(np.ascontiguousarray(weights).tobytes()).hexdigest()
+
+
+def _damaged(run: Path, reason: str) -> FederationError:
+    return FederationError(f"The run in {run} cannot be resumed ({reason})", fix="restore the folder, or start anew")

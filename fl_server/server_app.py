@@ -1,0 +1,87 @@
+"""Flower's ServerApp: run the rounds, then register the best round's model as a version."""
+
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from core.config import load_config, validate
+from core.files import write_atomically
+from core.imaging.preprocessing import PREPROCESSING_VERSION
+from core.learning.metrics import scores_of
+from core.learning.model import build_model
+from core.learning.weights import flatten, manifest_of, named
+from core.messages import Counts, Manifest
+from core.records.registry import add_version
+from core.study import Study, digest
+from fl_server.checkpoints import RoundRecord, best_round, round_weights
+from fl_server.config import RunConfig
+from fl_server.rounds import run_rounds
+
+LIBRARIES = ("flwr", "gliofed", "monai", "numpy", "torch")
+CLASSES = {"mgmt": ("mgmt_unmethylated", "mgmt_methylated"), "tumor": ("tumor_absent", "tumor_present")}
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run a study, or what is left of it; a finished and registered run is left as it is.
+
+    Raises:
+        ConfigError: the run-config or the study is wrong.
+        FederationError: the run cannot go on.
+    """
+    config = validate(RunConfig, context.run_config, "the run-config")
+    study = load_config(Study, config.study)
+    model = build_model(study.model, study.seed)
+    manifest = manifest_of(model)
+    state = run_rounds(grid, study, manifest, flatten(model), config.sites, config.run)
+    registered = config.run / "version.txt"
+    if registered.exists():
+        return
+    best = best_round(state.history)
+    tensors = named(manifest, round_weights(config.run, best))
+    write_atomically(
+        registered, add_version(config.registry, study.name, tensors, card_of(study, manifest, state.history))
+    )
+
+
+def card_of(study: Study, manifest: Manifest, history: tuple[RoundRecord, ...]) -> dict[str, Any]:
+    """Describe the best round's model: what it is, what it was trained on, how it came about and how good it is."""
+    best = best_round(history)
+    cohort = cohort_of(history, best)
+    (validated,) = [record for record in history if record.counted and record.round == best + 1]
+    return {
+        "study": study.model_dump(mode="json"),
+        "architecture": {
+            **study.model.model_dump(mode="json"),
+            "parameters": manifest.size,
+            "manifest": manifest.digest,
+        },
+        "preprocessing": {
+            "settings": study.preprocessing.model_dump(mode="json"),
+            "digest": digest(study.preprocessing),
+        },
+        "preprocessing_version": PREPROCESSING_VERSION,
+        "cohort": cohort,
+        "classes_seen": {
+            head: sum(any(counts[name] for counts in cohort.values()) for name in classes)
+            for head, classes in CLASSES.items()
+        },
+        "best_round": best,
+        "rounds": [asdict(record) for record in history],
+        "metrics": {"validation": asdict(scores_of(validated.validation))},
+        "libraries": {library: version(library) for library in LIBRARIES},
+    }
+
+
+def cohort_of(history: tuple[RoundRecord, ...], last: int) -> dict[str, Counts]:
+    """Return each site's cohort counts in the newest round up to `last` that it counted in."""
+    cohort: dict[str, Counts] = {}
+    for record in history:
+        if record.counted and record.round <= last:
+            cohort |= {site: brought.cohort for site, brought in record.sites.items()}
+    return dict(sorted(cohort.items()))

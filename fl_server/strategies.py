@@ -1,0 +1,232 @@
+"""Federated averaging behind Flower's Strategy hooks: whom to ask, which answers may count, what they average to."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from core.errors import UpdateRejected
+from core.learning.metrics import TASKS, add, counts_of
+from core.learning.model import REGIONS
+from core.messages import (
+    Counts,
+    Evaluation,
+    Flat,
+    Manifest,
+    Records,
+    Task,
+    Update,
+    read_evaluation,
+    read_update,
+    task_records,
+)
+from core.study import Study
+from core.updates import Layout, check_evaluation, check_update
+from fl_server.aggregation import federated_average
+
+logger = logging.getLogger(__name__)
+
+# Counts of no cases show which names and lengths a site and this side agree on.
+_NONE: dict[str, list[float]] = {task: [] for task in TASKS}
+VALIDATION: Layout = {
+    name: len(value) if isinstance(value, list) else 0
+    for name, value in counts_of(_NONE, _NONE, [[0.0] * len(REGIONS)] * 3, []).items()
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the answers of one exchange amounted to.
+
+    Attributes:
+        updates: by site, those that count.
+        evaluations: by site, those that count.
+        rejected: by site, why its answer may not count.
+    """
+
+    updates: dict[str, Update] = field(default_factory=dict)
+    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    rejected: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The exchange that is under way.
+
+    Attributes:
+        round: its number.
+        kind: Flower's message type.
+        sites: by node, whom the task went to.
+        weights: float32 [parameters], what the task held.
+    """
+
+    round: int
+    kind: str
+    sites: dict[int, str]
+    weights: Flat
+
+
+class FederatedAveraging(Strategy):
+    """FedAvg over the expected sites, and over no others.
+
+    Who is behind a node is what the SuperLink enrolled it as (`flwr supernode register --name`); a node without such a
+    name, or with another's, is never sent anything.
+    """
+
+    def __init__(self, study: Study, manifest: Manifest, sites: tuple[str, ...]) -> None:
+        self.study = study
+        self.manifest = manifest
+        self.sites = sites
+        self.asked = Asked(0, MessageType.TRAIN, {}, np.empty(0, np.float32))
+        self.outcome = Outcome()
+
+    def online(self, grid: Grid) -> dict[int, str]:
+        """Return the expected sites whose nodes are connected, by node; a name that two nodes carry is nobody's."""
+        named = [(node.node_id, node.name) for node in grid.get_nodes() if node.name in self.sites]
+        carriers = [name for _, name in named]
+        return {node: name for node, name in sorted(named) if carriers.count(name) == 1}
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """Address the round's training task to every expected site that is connected."""
+        return self._address(MessageType.TRAIN, server_round, arrays, config, grid)
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        """Address the evaluation task to every expected site that is connected."""
+        return self._address(MessageType.EVALUATE, server_round, arrays, config, grid)
+
+    def read(self, reply: Message) -> Update | Evaluation:
+        """Read an answer and check that it may count.
+
+        Raises: UpdateRejected: with the reason.
+        """
+        asked, site = self.asked, self.asked.sites[reply.metadata.src_node_id]
+        records = records_of(reply.content)
+        if asked.kind == MessageType.EVALUATE:
+            evaluation = read_evaluation(records)
+            check_evaluation(evaluation, site=site, round_number=asked.round, validation=VALIDATION)
+            return evaluation
+        update = read_update(records)
+        check_update(
+            update,
+            site=site,
+            round_number=asked.round,
+            manifest=self.manifest,
+            incoming=asked.weights,
+            study=self.study,
+            validation=VALIDATION,
+        )
+        return update
+
+    def may_count(self, reply: Message) -> bool:
+        """Say whether an answer would count."""
+        try:
+            self.read(reply)
+        except UpdateRejected:
+            return False
+        return True
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Average the updates that count, or return nothing when they are fewer than the quorum."""
+        self.outcome = self._sort(replies)
+        updates = self.outcome.updates
+        if len(updates) < self.study.federation.quorum:
+            return None, None
+        weights = federated_average(updates, self.manifest.size)
+        pooled = pooled_counts({site: update.validation for site, update in updates.items()})
+        return ArrayRecord({"weights": Array(weights)}), MetricRecord(dict(pooled))
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Add up the evaluations that count, or return nothing when they are fewer than the quorum."""
+        self.outcome = self._sort(replies)
+        evaluations = self.outcome.evaluations
+        if len(evaluations) < self.study.federation.quorum:
+            return None
+        return MetricRecord(dict(pooled_counts({site: one.validation for site, one in evaluations.items()})))
+
+    def summary(self) -> None:
+        """Log what this strategy does."""
+        federation = self.study.federation
+        logger.info(
+            "FedAvg of %s over %s: %d rounds, quorum %d, deadline %g s",
+            self.study.name,
+            ", ".join(self.sites),
+            federation.rounds,
+            federation.quorum,
+            federation.deadline_s,
+        )
+
+    def _address(
+        self, kind: str, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> list[Message]:
+        self.asked = Asked(server_round, kind, self.online(grid), arrays["weights"].numpy())
+        content = RecordDict({"arrays": arrays, "config": config})
+        # After the deadline nobody waits for the answer, so a site need not begin.
+        ttl = self.study.federation.deadline_s
+        return [Message(content, node, kind, ttl=ttl, group_id=str(server_round)) for node in self.asked.sites]
+
+    def _sort(self, replies: Iterable[Message]) -> Outcome:
+        outcome = Outcome()
+        for reply in replies:
+            site = self.asked.sites[reply.metadata.src_node_id]
+            try:
+                answer = self.read(reply)
+            except UpdateRejected as rejection:
+                outcome.rejected[site] = rejection.problem
+                continue
+            if isinstance(answer, Update):
+                outcome.updates[site] = answer
+            else:
+                outcome.evaluations[site] = answer
+        return outcome
+
+
+def pooled_counts(counts: Mapping[str, Counts]) -> Counts:
+    """Add up the sites' counts in the order of their names."""
+    total: Counts = {}
+    for site in sorted(counts):
+        total = add(total, counts[site])
+    return total
+
+
+def task_content(task: Task) -> tuple[ArrayRecord, ConfigRecord]:
+    """Return a task as Flower's records."""
+    records = task_records(task)
+    return ArrayRecord({name: Array(array) for name, array in records.arrays.items()}), ConfigRecord(
+        dict(records.config)
+    )
+
+
+def records_of(content: RecordDict) -> Records:
+    """Return an answer's records as plain numpy and numbers.
+
+    Raises: UpdateRejected: a record is missing, there are others, or its values are not what such a record may hold.
+    """
+    if set(content) - {"arrays", "config", "metrics"}:
+        raise _unreadable("it holds records that were not agreed")
+    config: dict[str, str | int | float] = {}
+    for name, value in content.config_records.get("config", ConfigRecord()).items():
+        if not isinstance(value, str | int | float):
+            raise _unreadable("its config holds more than text and numbers")
+        config[name] = value
+    metrics: Counts = {}
+    for name, numbers in content.metric_records.get("metrics", MetricRecord()).items():
+        metrics[name] = [float(n) for n in numbers] if isinstance(numbers, list) else float(numbers)
+    try:
+        arrays = {name: array.numpy() for name, array in content.array_records.get("arrays", ArrayRecord()).items()}
+    except (TypeError, ValueError, EOFError, OSError, MemoryError):
+        raise _unreadable("an array cannot be read") from None
+    return Records(arrays, config, metrics)
+
+
+def _unreadable(reason: str) -> UpdateRejected:
+    return UpdateRejected(f"The answer cannot be read: {reason}", fix="bring both sides to the same release")

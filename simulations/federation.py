@@ -1,0 +1,145 @@
+"""A whole federation in one process: the ClientApp and ServerApp of a deployment, on a Grid without a network.
+
+Sites train one after another while the round is sent out, so that a round's deadline counts no other site's work; each
+is seeded by itself, so the bits are those of a deployment. Starting up costs imports and nothing else.
+"""
+
+import os
+
+os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
+os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
+
+from collections.abc import Callable, Iterable
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import NoReturn
+
+from flwr.app import Context, Message, RecordDict
+from flwr.proto.node_pb2 import NodeInfo
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+from core.config import load_config
+from core.progress import Report, silent
+from core.study import Study
+from fl_client.client_app import app as client_app
+from fl_client.config import SiteConfig
+from fl_server.checkpoints import RoundRecord, best_round, read_history
+from fl_server.server_app import app as server_app
+
+RUN_ID = 1
+
+# Given a site's name, the task and a way to the site's honest answer: what arrives instead, in this order.
+Fault = Callable[[str, Message, Callable[[], Message]], list[Message]]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes:
+        version: the model version in the registry.
+        best_round: the round it is of.
+        history: every try of every round.
+    """
+
+    version: str
+    best_round: int
+    history: tuple[RoundRecord, ...]
+
+
+def run_federation(
+    sites: list[Path], study: Path, run: Path, registry: Path, report: Report = silent, faults: Fault | None = None
+) -> RunResult:
+    """Run a study over sites on this machine, or what is left of it.
+
+    Args:
+        sites: each site's site.toml; its cohort is prepared already.
+        study: study.toml.
+        run: the run's folder; the same folder again resumes the run, or returns it where it is finished.
+        registry: folder of model versions.
+        report: told after each site's work in each round.
+        faults: for tests, what goes wrong at which site.
+    Raises: FLError: as in a deployment.
+    """
+    # What a SuperLink tells a task's process about itself; messages cannot be made without it.
+    TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = RUN_ID
+    names = {load_config(SiteConfig, path).site.name: path for path in sites}
+    settings = {"study": str(study), "run": str(run), "registry": str(registry), "sites": ",".join(names)}
+    contexts = {
+        name: Context(RUN_ID, node, {"site-config": str(path)}, RecordDict(), dict(settings))
+        for node, (name, path) in enumerate(names.items(), start=2)
+    }
+    rounds = load_config(Study, study).federation.rounds
+    grid = InProcessGrid(contexts, rounds + 1, report, faults or _honest)
+    server_app(grid, Context(RUN_ID, RUN_ID, {}, RecordDict(), dict(settings)))
+    history = read_history(run)
+    return RunResult((run / "version.txt").read_text("utf-8"), best_round(history), history)
+
+
+class InProcessGrid(Grid):
+    """Carries messages to the ClientApp by calling it."""
+
+    def __init__(self, contexts: dict[str, Context], exchanges: int, report: Report, faults: Fault) -> None:
+        self.contexts = contexts
+        self.exchanges = exchanges
+        self.report = report
+        self.faults = faults
+        self.waiting: list[Message] = []
+        self._ids = count(1)
+
+    def get_nodes(self) -> list[NodeInfo]:
+        """Return every site as a connected node that is enrolled under its name."""
+        return [NodeInfo(node_id=context.node_id, name=name) for name, context in self.contexts.items()]
+
+    def get_node_ids(self) -> list[int]:
+        """Return the nodes' numbers."""
+        return [context.node_id for context in self.contexts.values()]
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Let each site work on its task, one after another."""
+        ids = []
+        names = {context.node_id: name for name, context in self.contexts.items()}
+        for message in messages:
+            # A copy, as after a network: neither side can change what the other holds.
+            task = deepcopy(message)
+            task.metadata.__dict__["_message_id"] = f"message-{next(self._ids)}"
+            ids.append(task.metadata.message_id)
+            name = names[task.metadata.dst_node_id]
+            self.waiting += self.faults(name, task, partial(client_app, task, self.contexts[name]))
+            self._tell(task, len(ids))
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """Return every answer that has arrived: like a careless network, also those that nobody waits for."""
+        arrived, self.waiting = self.waiting, []
+        return arrived
+
+    def _tell(self, task: Message, done: int) -> None:
+        sites = len(self.contexts)
+        self.report("federation", (int(task.metadata.group_id) - 1) * sites + done, self.exchanges * sites)
+
+    @property
+    def run(self) -> Run:
+        """Nothing here asks what the run is."""
+        raise NotImplementedError
+
+    def set_run(self, run: Run) -> NoReturn:
+        """There is but one run."""
+        raise NotImplementedError
+
+    def create_message(self, *args: object, **settings: object) -> NoReturn:
+        """Flower has deprecated this."""
+        raise NotImplementedError
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> NoReturn:
+        """Our round loop pushes and pulls by itself."""
+        raise NotImplementedError
+
+
+def _honest(_site: str, _task: Message, answer: Callable[[], Message]) -> list[Message]:
+    return [answer()]
