@@ -46,8 +46,10 @@ def image_headers(path: Path) -> list[Dataset]:
             _check_inflated(path)
             header = dcmread(path, force=True, stop_before_pixels=True, specific_tags=tags(_HEADER))
             kind = uid.UID(str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or ""))
+            # Values are parsed when first asked for: asked here, what is damaged is found here.
+            for element in header:
+                element.value  # noqa: B018
             if "Rows" in header and "Columns" in header:
-                # Read here, so that a value that is no number is found here.
                 check_size(header.Rows, header.Columns, frame_count(header))
                 return [header]
     except FOREIGN as error:

@@ -15,7 +15,7 @@ from pydicom import Dataset, dcmread, uid
 from pydicom.config import disable_value_validation
 from pydicom.datadict import tag_for_keyword
 from pydicom.encaps import generate_frames
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.utils import pixel_array
 
 from core.errors import DicomError
@@ -29,7 +29,7 @@ _DECODERS = {
     **dict.fromkeys((uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian), ""),
     uid.DeflatedExplicitVRLittleEndian: "",
     uid.RLELossless: "pydicom",
-    **dict.fromkeys((uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLossless, uid.JPEGLosslessSV1), "gdcm"),
+    **dict.fromkeys((uid.JPEGBaseline8Bit, uid.JPEGLossless, uid.JPEGLosslessSV1), "gdcm"),
     **dict.fromkeys((uid.JPEGLSLossless, uid.JPEGLSNearLossless), "gdcm"),
     **dict.fromkeys((uid.JPEG2000Lossless, uid.JPEG2000, uid.HTJ2KLossless, uid.HTJ2K), "pylibjpeg"),
 }
@@ -39,6 +39,7 @@ FOREIGN = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    BytesLengthException,
     EOFError,
     InvalidDicomError,
     LookupError,
@@ -117,7 +118,12 @@ def stored_pixels(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
 
 def _checked(dataset: Dataset) -> str:
     """Return the decoder for a file whose header says that it may be decoded."""
-    syntax = dataset.file_meta.get("TransferSyntaxUID") or uid.ImplicitVRLittleEndian
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        # A file of bare elements: how they were written is how the pixels were.
+        implicit, little = dataset.original_encoding
+        plain = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else plain
+    syntax = dataset.file_meta.TransferSyntaxUID
     if syntax not in _DECODERS:
         raise DicomError(
             "The pixels are encoded in a transfer syntax that is not read here",
@@ -127,6 +133,8 @@ def _checked(dataset: Dataset) -> str:
         raise DicomError("A slice has no pixels", fix="export the series again, with its images")
     if dataset.get("SamplesPerPixel", 1) != 1 or not str(dataset.PhotometricInterpretation).startswith("MONOCHROME"):
         raise DicomError("The series is in color, which no MR sequence is", fix="export the original series")
+    if dataset.BitsAllocated not in (8, 16, 32):
+        raise DicomError("The series is no gray-scale image", fix="export the original series")
     frames = int(dataset.get("NumberOfFrames") or 1)
     check_size(dataset.Rows, dataset.Columns, frames)
     if _DECODERS[syntax] in ("gdcm", "pylibjpeg"):

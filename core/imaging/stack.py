@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from core.errors import DicomError
 
+# No scanner is this large, no voxel this small; mm.
+FARTHEST_MM = 1e5
+SMALLEST_MM = 1e-3
 # Two planes closer than this are one position; mm.
 SAME_POSITION = 0.01
 # Scanners round positions to 0.1 mm at worst; a lost slice changes a step by 100 %.
@@ -66,13 +69,16 @@ def stack_of(frames: Sequence[Frame]) -> Stack:
     """
     if not frames:
         raise DicomError("The series has no slices", fix="export the series again")
+    # Written so that a NaN fails too.
+    if not all(
+        abs(value) <= FARTHEST_MM for frame in frames for value in (*frame.position, *frame.cosines, *frame.spacing)
+    ):
+        raise DicomError("A slice's geometry holds what is no length", fix="export the series again")
     # The reference plane must not depend on the order in which files were found.
     frames = sorted(frames, key=lambda frame: (frame.position, frame.cosines))
     direction = _direction(frames)
     rows, columns = _pixel_spacing(frames)
     places = np.array([frame.position for frame in frames], dtype=np.float64)
-    if not np.isfinite(places).all():
-        raise DicomError("A slice has a position that is not a number", fix="export the series again")
     along = places @ direction[:, 2]
     order = np.argsort(along, kind="stable")
     groups: list[list[int]] = []
@@ -100,7 +106,6 @@ def _direction(frames: Sequence[Frame]) -> NDArray[np.float64]:
     cosines = np.array([frame.cosines for frame in frames], dtype=np.float64)
     row, column = cosines[0, :3], cosines[0, 3:]
     lengths = np.linalg.norm(cosines.reshape(-1, 3), axis=1)
-    # Written so that a NaN fails too.
     unit = bool(np.all(np.abs(lengths - 1) <= COSINE_TOLERANCE))
     square = bool(np.all(np.abs(np.sum(cosines[:, :3] * cosines[:, 3:], axis=1)) <= COSINE_TOLERANCE))
     if not (unit and square):
@@ -122,8 +127,8 @@ def _direction(frames: Sequence[Frame]) -> NDArray[np.float64]:
 def _pixel_spacing(frames: Sequence[Frame]) -> tuple[float, float]:
     """Return the one spacing between rows and between columns, in mm."""
     spacing = np.array([frame.spacing for frame in frames], dtype=np.float64)
-    if not np.all((spacing > 0) & np.isfinite(spacing)):
-        raise DicomError("The pixel spacing is not a positive length", fix="export the series again")
+    if spacing.min() < SMALLEST_MM:
+        raise DicomError("The pixel spacing is zero or negative", fix="export the series again")
     if np.abs(spacing - spacing[0]).max() > 1e-3 * spacing[0].max():
         raise DicomError("The series has two pixel spacings", fix="export each reconstruction as its own series")
     return float(spacing[0, 0]), float(spacing[0, 1])

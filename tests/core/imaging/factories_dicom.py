@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gdcm
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset, FileDataset, uid
 from pydicom.dataset import FileMetaDataset
+from pydicom.valuerep import format_number_as_ds
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
@@ -29,10 +31,11 @@ def a_slice(
 ) -> FileDataset:
     """Write one MR image; an attribute given as None is left out."""
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = uid.UID(uid.ExplicitVRLittleEndian)
     meta.MediaStorageSOPClassUID = attributes.get("SOPClassUID", uid.MRImageStorage)
     meta.MediaStorageSOPInstanceUID = uid.generate_uid(entropy_srcs=[str(path)])
-    image = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    little = syntax != uid.ExplicitVRBigEndian
+    implicit = syntax == uid.ImplicitVRLittleEndian
+    image = FileDataset({}, {}, b"\0" * 128, meta, is_implicit_VR=implicit, is_little_endian=little)
     values: dict[str, Any] = {
         "SOPClassUID": uid.MRImageStorage,
         "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
@@ -42,8 +45,8 @@ def a_slice(
         "PatientName": "Canary^Name",
         "Modality": "MR",
         "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"],
-        "ImagePositionPatient": [f"{value:.10g}" for value in position],
-        "ImageOrientationPatient": [f"{value:.10g}" for value in AXIAL],
+        "ImagePositionPatient": _decimals(position),
+        "ImageOrientationPatient": list(AXIAL),
         "PixelSpacing": [2, 1.5],
         "SliceThickness": 3,
         "SamplesPerPixel": 1,
@@ -54,20 +57,37 @@ def a_slice(
         "BitsStored": pixels.dtype.itemsize * 8,
         "HighBit": pixels.dtype.itemsize * 8 - 1,
         "PixelRepresentation": int(pixels.dtype.kind == "i"),
-        "PixelData": pixels.astype(pixels.dtype.newbyteorder("<")).tobytes(),
+        "PixelData": pixels.astype(pixels.dtype.newbyteorder("<" if little else ">")).tobytes(),
     }
     values.update(attributes)
     if values["ImageOrientationPatient"] is not None:
-        values["ImageOrientationPatient"] = [f"{float(value):.10g}" for value in values["ImageOrientationPatient"]]
+        values["ImageOrientationPatient"] = _decimals(values["ImageOrientationPatient"])
     for name, value in values.items():
         if value is not None:
             setattr(image, name, value)
     if "PixelData" in image:
         image["PixelData"].VR = "OW"
-    _encode(image, syntax)
+    compressed = uid.UID(syntax).is_compressed and syntax != uid.DeflatedExplicitVRLittleEndian
+    meta.TransferSyntaxUID = uid.UID(uid.ExplicitVRLittleEndian if compressed else syntax)
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save_as(path, enforce_file_format=True)
+    if compressed:
+        recode(path, syntax)
     return image
+
+
+def recode(path: Path, syntax: str) -> None:
+    """Compress the pixels of a file where it lies."""
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(str(syntax))))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
 
 
 def a_series(
@@ -130,9 +150,6 @@ def an_enhanced_series(path: Path, pixels: NDArray[Any], order: Sequence[int], *
     a_slice(path, pixels[list(order)], **{**given, **attributes})
 
 
-def _encode(image: FileDataset, syntax: str) -> None:
-    """Compress the pixels, or change how the file is written."""
-    if syntax in (uid.RLELossless, uid.JPEG2000Lossless):
-        image.compress(syntax, generate_instance_uid=False)
-    else:
-        image.file_meta.TransferSyntaxUID = uid.UID(syntax)
+def _decimals(values: Sequence[float]) -> list[str]:
+    """Return numbers as DICOM's decimal strings, at most 16 characters long."""
+    return [format_number_as_ds(float(value)) for value in values]
