@@ -23,24 +23,24 @@ _NAMED = {name: sequence for sequence, names in _NAMES.items() for name in names
 # Names of what lies beside the scans.
 _NOT_SCANS = {"seg", "mask", "label", "labels", "tumor", "brain", "brainmask", "segmentation", "masks"}
 
-# Words of descriptions, on their own or glued to a number.
+# Words of descriptions, once `t1` and `t2` stand alone.
 _FLAIR = re.compile(r"flair|tirm|dark.?fluid")
-_T1 = re.compile(r"(?<![a-z0-9])t1(?!\d)|mp.?rage|bravo|spgr|(?<![a-z])tfl(?![a-z])|vibe|(?<![a-z])tfe(?![a-z])")
-_T2 = re.compile(r"(?<![a-z0-9])t2(?!\d)")
-_CONTRAST = re.compile(
-    r"(?<![a-z])(post|gd|gad|gado\w*|ce|contrast|enhanced|kontrast|km|c)(?![a-z])|\+ ?c|gadolin|postcontrast|postgd"
-)
-_WITHOUT_CONTRAST = re.compile(r"(?<![a-z])(pre|non|no|without|nativ|native|w/o|wo)(?![a-z])|precontrast|noncontrast")
+_T1 = re.compile(r"\bt1\b|mp.?rage|bravo|spgr|\btfl\b|vibe|\btfe\b")
+_T2 = re.compile(r"\bt2\b")
+_CONTRAST = re.compile(r"\b(post\w*|gd|gad|gado\w*|ce|contrast|enhanced|kontrast|km|c)\b|\+ ?c\b|gadolin")
+_WITHOUT_CONTRAST = re.compile(r"\b(pre|precontrast|non|noncontrast|no|without|native?|wo)\b|w/o")
 _OTHER = re.compile(
-    r"(?<![a-z])(dwi|dti|adc|swi|swan|asl|tof|mra|mrv|bold|fmri|dsc|dce|perf\w*|diff\w*|trace\w*|locali\w+|scout|survey|"
-    r"cbv|cbf|mtt|ttp|fa|spectro\w*|svs|csi|pd|mip|fieldmap|phase|swip|mag|haste|calibration|cal|asset)(?![a-z])|"
-    r"t2 ?\*|t2 ?star|(?<![a-z])(gre|ffe|hemo)(?![a-z])|subtract|3.?plane"
+    r"\b(dwi|dti|adc|swi|swan|asl|tof|mra|mrv|bold|fmri|dsc|dce|perf\w*|diff\w*|trace\w*|locali\w+|loc|scout|survey|cbv|"
+    r"cbf|mtt|ttp|fa|spectro\w*|svs|csi|pd(?!.*t2)|mip|fieldmap|phase|swip|haste|cal|calibration|gre|ffe|hemo|subtract\w*|"
+    r"spine)\b|t2 *\*|t2 *star|3.?plane"
 )
 
 # How far each kind of evidence is believed when alone.
 _EXACT, _NAME, _WORDS, _PHYSICS = 0.95, 0.9, 0.8, 0.6
 # Of a contradiction's own weight, the share that it takes from the answer.
 _DOUBT = 0.6
+# What a reformatted series keeps of its confidence.
+_DERIVED = 0.9
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def identify(series: Series) -> Guess:
         modality = str(header.get("Modality") or "MR")
         if modality not in ("MR", "OT"):
             return Guess(None, 0.0, ("it is not MR",))
-        if series.kind in ("localizer", "mosaic"):
+        if series.kind in ("localizer", "projection"):
             return Guess(None, 0.0, (f"its image type says {series.kind}",))
         votes = [vote for vote in (named(series.folder), _described(header), _timed(header)) if vote.because]
         agent = _contrast_agent(header)
@@ -111,6 +111,9 @@ def identify(series: Series) -> Guess:
         else:
             wrong = 1 - (1 - wrong) * (1 - _DOUBT * vote.confidence)
             because += [f"but {reason}" for reason in vote.because]
+    if series.kind == "derived":
+        wrong = 1 - (1 - wrong) * _DERIVED
+        because.append("but it is derived from other images")
     return Guess(sequence, round(1 - wrong, 3) if sequence else 0.0, tuple(because))
 
 
@@ -146,8 +149,12 @@ def _preference(series: Series, guess: Guess) -> tuple[float, ...]:
 def _found(guesses: Sequence[tuple[Series, Guess]]) -> str:
     """List what was found, by sequence and number of images."""
     known = [f"{guess.sequence} ({one.slices} images)" for one, guess in guesses if guess.sequence]
-    unknown = sum(1 for _, guess in guesses if guess.sequence is None)
-    return ", ".join(sorted(known) + ([f"{unknown} series of no known sequence"] if unknown else [])) or "nothing"
+    unknown = [one.kind for one, guess in guesses if guess.sequence is None]
+    for kind, called in (("localizer", "localizers"), ("projection", "projections")):
+        if kind in unknown:
+            known.append(f"{unknown.count(kind)} {called}")
+    others = len([kind for kind in unknown if kind not in ("localizer", "projection")])
+    return ", ".join(sorted(known) + ([f"{others} series of no known sequence"] if others else [])) or "nothing"
 
 
 def _compatible(vote: Guess, sequence: str | None) -> bool:
@@ -158,10 +165,9 @@ def _compatible(vote: Guess, sequence: str | None) -> bool:
 def _described(header: Dataset) -> Guess:
     """Return what the series description and protocol say."""
     text = " ".join(str(header.get(name) or "") for name in ("SeriesDescription", "ProtocolName")).lower()
-    text = text.replace("_", " ").replace("t1w", "t1 w").replace("t2w", "t2 w")
+    # "sT1W_3D_TFE", "T1wCE" and "t2star" become words.
+    text = re.sub(r"(?<![a-z]{2})t([12])w?(?![0-9])", r" t\1 ", text.replace("_", " "))
     contrast = bool(_CONTRAST.search(text)) and not _WITHOUT_CONTRAST.search(text)
-    # "w ce": the Kaggle names, taken apart above.
-    contrast = contrast or "t1 wce" in text
     if _OTHER.search(text):
         return Guess(None, _WORDS, ("its description names another kind of scan",))
     if _T1.search(text):
@@ -186,7 +192,9 @@ def _timed(header: Dataset) -> Guess:
         return Guess("FLAIR", _PHYSICS, said)
     if echo >= 60 and repetition >= 1500 and inversion < 1500:
         return Guess("T2w", _PHYSICS, said)
-    if echo <= 30 and repetition <= 3500 and not (echo >= 12 and "GR" in str(header.get("ScanningSequence"))):
+    # Long repetition without inversion is proton density; a gradient echo read late is T2*.
+    short = repetition < 1500 or 0 < inversion < 1500
+    if echo <= 30 and short and not (echo >= 12 and "GR" in str(header.get("ScanningSequence"))):
         return Guess("T1w", _PHYSICS, said)
     return Guess(None, 0.0, ())
 
