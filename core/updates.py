@@ -59,9 +59,9 @@ def check_update(
         raise _rejected("The update is of another model than the study's")
     _check_weights(update.weights, manifest, incoming, study.federation.max_update_norm)
     check_counts(update.training, TRAINING, "training")
-    check_counts(update.validation, validation, "validation")
+    _check_validation(update.validation, validation)
     check_counts(update.cohort, COHORT, "cohort")
-    _check_examples(update)
+    _check_examples(update, study.training.epochs_per_round)
 
 
 def check_evaluation(evaluation: Evaluation, *, site: str, round_number: int, validation: Layout) -> None:
@@ -70,7 +70,7 @@ def check_evaluation(evaluation: Evaluation, *, site: str, round_number: int, va
     Raises: UpdateRejected: it is of another site or round, or its counts are not the agreed ones.
     """
     _same_origin(evaluation, site, round_number)
-    check_counts(evaluation.validation, validation, "validation")
+    _check_validation(evaluation.validation, validation)
 
 
 def check_counts(counts: Counts, layout: Layout, group: str) -> None:
@@ -103,7 +103,7 @@ def _same_origin(answer: Update | Evaluation, site: str, round_number: int) -> N
 
 def _check_weights(weights: Flat, manifest: Manifest, incoming: Flat, max_norm: float) -> None:
     if weights.dtype != np.float32:
-        raise _rejected(f"The weights are {weights.dtype.name} instead of float32")
+        raise _rejected(f"The weights are {weights.dtype.str} instead of {np.dtype(np.float32).str}")
     if weights.shape != (manifest.size,):
         raise _rejected(f"The weights have shape {list(weights.shape)} instead of [{manifest.size}]")
     if not np.isfinite(weights).all():
@@ -113,12 +113,21 @@ def _check_weights(weights: Flat, manifest: Manifest, incoming: Flat, max_norm: 
         raise _rejected(f"The weights moved by {norm:.3g}, further than the study's limit of {max_norm:g}")
 
 
-def _check_examples(update: Update) -> None:
+def _check_validation(counts: Counts, layout: Layout) -> None:
+    check_counts(counts, layout, "validation")
+    if not counts["cases"]:
+        raise _rejected("The model was validated on no cases")
+
+
+def _check_examples(update: Update, epochs: int) -> None:
     if not 1 <= update.examples <= MAX_EXAMPLES:
         raise _rejected(f"The update claims {update.examples:.3g} cases; 1 to {MAX_EXAMPLES} can count")
     cases = update.cohort["training"]
     if update.examples != cases:
         raise _rejected(f"The update claims {update.examples} cases, its cohort counts {cases:g}")
+    trained = update.training["cases"]
+    if trained != update.examples * epochs:
+        raise _rejected(f"The update sums over {trained:g} trained cases instead of {update.examples * epochs}")
     for label, classes in (
         ("MGMT", ("mgmt_unmethylated", "mgmt_methylated")),
         ("tumor", ("tumor_absent", "tumor_present")),

@@ -1,5 +1,6 @@
 """A task becomes this site's answer: check it, evaluate what came, train, count."""
 
+import numpy as np
 import torch
 
 from core.errors import UpdateRejected
@@ -73,6 +74,8 @@ def _model_of(task: Task, study: Study) -> GliomaNet:
         raise UpdateRejected(
             "The task is of another model than the study's", fix="bring both sides to the same release and study.toml"
         )
+    if not np.isfinite(task.weights).all():
+        raise UpdateRejected("The task's weights hold NaN or infinity", fix="tell the coordinator; do not train on it")
     restore(model, task.weights)
     return model
 

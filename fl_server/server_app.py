@@ -8,6 +8,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from core.config import load_config, validate
+from core.errors import ConfigError
 from core.files import write_atomically
 from core.imaging.preprocessing import PREPROCESSING_VERSION
 from core.learning.metrics import scores_of
@@ -36,11 +37,16 @@ def main(grid: Grid, context: Context) -> None:
     """
     config = validate(RunConfig, context.run_config, "the run-config")
     study = load_config(Study, config.study)
+    if study.federation.quorum > len(config.sites):
+        raise ConfigError(
+            f"A quorum of {study.federation.quorum} can never be reached by {len(config.sites)} site(s)",
+            fix="lower federation.quorum in the study, or name more sites",
+        )
     model = build_model(study.model, study.seed)
     manifest = manifest_of(model)
     state = run_rounds(grid, study, manifest, flatten(model), config.sites, config.run)
     registered = config.run / "version.txt"
-    if registered.exists():
+    if registered.exists() and (config.registry / registered.read_text("utf-8")).is_dir():
         return
     best = best_round(state.history)
     tensors = named(manifest, round_weights(config.run, best))

@@ -1,0 +1,106 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flwr.app import Context, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
+
+from core.errors import FLError, PreparationError
+from core.learning.model import build_model
+from core.learning.weights import flatten, manifest_of
+from core.messages import SITE_ERROR, Task, read_evaluation, read_update, task_records
+from fl_client import trainer
+from fl_client.client_app import app, content_of, records_of, site_error
+from fl_server.strategies import records_of as read_answer
+from fl_server.strategies import task_content
+from tests.simulations.factories_federation import a_study, make_site, write_study
+
+STUDY = a_study()
+MODEL = build_model(STUDY.model, seed=11)
+TASK = Task("tiny", 2, flatten(MODEL), manifest_of(MODEL).digest)
+SECRET = "patient_007 Jane Doe"
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    folder = tmp_path_factory.mktemp("site")
+    site, study = make_site(folder, "site-a", 6), write_study(folder, STUDY)
+    return Context(1, 5, {"site-config": str(site)}, RecordDict(), {"study": str(study)})
+
+
+def a_message(task: Task, kind: str = "train") -> Message:
+    TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
+    arrays, config = task_content(task)
+    return Message(RecordDict({"arrays": arrays, "config": config}), 5, kind, group_id=str(task.round))
+
+
+def test_a_task_reaches_the_site_as_it_was_sent() -> None:
+    records = records_of(a_message(TASK).content)
+    np.testing.assert_array_equal(records.arrays["weights"], TASK.weights)
+    assert records.config == task_records(TASK).config
+
+
+def test_a_training_task_is_answered_with_a_readable_update(context: Context) -> None:
+    answer = app(a_message(TASK), context)
+    update = read_update(read_answer(answer.content))
+    assert (update.site, update.round, update.examples) == ("site-a", 2, 4)
+    assert set(answer.content) == {"arrays", "config", "metrics"}
+    assert list(answer.content.array_records["arrays"]) == ["weights"]
+    assert (answer.metadata.src_node_id, answer.metadata.group_id) == (5, "2")
+
+
+def test_an_evaluation_task_is_answered_with_counts_and_no_array(context: Context) -> None:
+    answer = app(a_message(TASK, "evaluate"), context)
+    evaluation = read_evaluation(read_answer(answer.content))
+    assert (evaluation.site, evaluation.round) == ("site-a", 2)
+    assert not answer.content.array_records["arrays"]
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ValueError(SECRET), SITE_ERROR),
+        (MemoryError(SECRET), SITE_ERROR),
+        (PreparationError(SECRET, fix=SECRET), SITE_ERROR + 6),
+    ],
+)
+def test_an_errors_text_stays_at_the_site(
+    context: Context, kind: str, error: Exception, code: int, monkeypatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(trainer, kind, fail)
+    answer = app(a_message(TASK, kind), context)
+    assert (answer.error.code, answer.error.reason) == (code, type(error).__name__)
+    assert b"patient_007" not in answer.deflate()
+    # The hospital's own log is where the reason belongs; Flower's is not.
+    speaking = {record.name for record in caplog.records if "patient_007" in caplog.handler.format(record)}
+    assert speaking == {"fl_client.client_app"}
+
+
+def test_broken_settings_and_tasks_are_errors_with_a_code(context: Context, tmp_path: Path) -> None:
+    absent = Context(1, 5, {"site-config": str(tmp_path / "none.toml")}, RecordDict(), context.run_config)
+    unset = Context(1, 5, {}, RecordDict(), context.run_config)
+    assert app(a_message(TASK), absent).error.code == SITE_ERROR + 2
+    assert app(a_message(TASK), unset).error.code == SITE_ERROR + 2
+    assert app(a_message(Task("other", 1, TASK.weights, TASK.manifest)), context).error.code == SITE_ERROR + 7
+    empty = Message(RecordDict(), reply_to=a_message(TASK))
+    assert app(empty, context).error.reason == "KeyError"
+
+
+def test_every_expected_failure_has_a_code_of_its_own() -> None:
+    def tree(kind: type[FLError]) -> list[type[FLError]]:
+        return [kind, *(below for child in kind.__subclasses__() for below in tree(child))]
+
+    kinds = tree(FLError)
+    assert len({site_error(kind("", fix="")).code for kind in kinds}) == len(kinds)
+
+
+def test_an_answers_records_are_exactly_flowers_three() -> None:
+    content = content_of(task_records(TASK))
+    assert [type(record).__name__ for record in content.values()] == ["ArrayRecord", "ConfigRecord", "MetricRecord"]

@@ -1,0 +1,86 @@
+"""Sites that answer a task at once, honestly or not, without training anything."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from flwr.app import Context, Message, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
+
+from core.messages import Counts, Evaluation, Flat, Manifest, Part, Records, Update, evaluation_records, update_records
+from core.progress import silent
+from core.study import FederationSettings, Study, TrainingSettings
+from core.updates import TRAINING
+from fl_client.client_app import content_of, records_of
+from fl_server.strategies import VALIDATION
+from simulations.federation import InProcessGrid
+
+MANIFEST = Manifest((Part("weight", (4,)),))
+INITIAL = np.zeros(4, np.float32)
+SITES = ("site-a", "site-b", "site-c")
+# What each site adds to the weights, and the cases it does so with.
+STEPS = {"site-a": 1.0, "site-b": 2.0, "site-c": 6.0}
+CASES = {"site-a": 10, "site-b": 20, "site-c": 30}
+
+Answer = Callable[[str, Message], list[Message]]
+
+
+def a_study(**federation: float) -> Study:
+    settings = {"rounds": 2, "quorum": 2, "deadline_s": 0.05, "grace_s": 0, **federation}
+    return Study(
+        name="glioma",
+        training=TrainingSettings(epochs_per_round=1),
+        federation=FederationSettings.model_validate(settings),
+    )
+
+
+def a_grid(answer: Answer, sites: tuple[str, ...] = SITES) -> InProcessGrid:
+    """Return a grid on which every site is connected and answers in this way."""
+    # Flower makes no message outside a task.
+    TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
+    contexts = {site: Context(1, node, {}, RecordDict(), {}) for node, site in enumerate(sites, start=2)}
+    return InProcessGrid(contexts, 3, silent, lambda site, task, _: answer(site, task))
+
+
+def validation_counts(loss: float = 1.0) -> Counts:
+    counts: Counts = {name: [0.0] * length if length else 0.0 for name, length in VALIDATION.items()}
+    return {**counts, "cases": 4.0, "loss": 4 * loss}
+
+
+def an_update(site: str, round_number: int, incoming: Flat) -> Update:
+    cases = float(CASES[site])
+    return Update(
+        site=site,
+        round=round_number,
+        weights=incoming + np.float32(STEPS[site]),
+        manifest=MANIFEST.digest,
+        examples=CASES[site],
+        training={**dict.fromkeys(TRAINING, 0.5), "cases": cases},
+        validation=validation_counts(),
+        cohort={
+            "training": cases,
+            "validation": 4.0,
+            "excluded": 0.0,
+            "mgmt_unmethylated": cases,
+            "mgmt_methylated": 0.0,
+            "tumor_absent": 1.0,
+            "tumor_present": cases - 1,
+        },
+    )
+
+
+def honest(site: str, task: Message) -> list[Message]:
+    """Answer as a site should."""
+    records = records_of(task.content)
+    number = int(records.config["round"])
+    if task.metadata.message_type == "evaluate":
+        return [reply(evaluation_records(Evaluation(site, number, validation_counts())), task)]
+    return [reply(update_records(an_update(site, number, records.arrays["weights"])), task)]
+
+
+def reply(records: Records, task: Message) -> Message:
+    return Message(content_of(records), reply_to=task)
+
+
+def with_metrics(records: Records, **metrics: float) -> Records:
+    return replace(records, metrics={**records.metrics, **metrics})

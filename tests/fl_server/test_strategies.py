@@ -1,0 +1,157 @@
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
+
+from core.errors import UpdateRejected
+from core.messages import Evaluation, Task, evaluation_records, update_records
+from fl_client.client_app import content_of
+from fl_server.strategies import FederatedAveraging, pooled_counts, records_of, task_content
+from tests.fl_server.factories_answers import (
+    INITIAL,
+    MANIFEST,
+    SITES,
+    a_grid,
+    a_study,
+    an_update,
+    honest,
+    reply,
+    validation_counts,
+)
+
+STUDY = a_study()
+
+
+def a_strategy(**federation: float) -> FederatedAveraging:
+    return FederatedAveraging(a_study(**federation), MANIFEST, SITES)
+
+
+def ask(strategy: FederatedAveraging, grid: Grid, kind: str = "train") -> list[Message]:
+    """Send round 3's task and return it as it reached each site."""
+    arrays, config = task_content(Task("glioma", 3, INITIAL, MANIFEST.digest))
+    configure = strategy.configure_train if kind == "train" else strategy.configure_evaluate
+    messages = list(configure(3, arrays, config, grid))
+    for number, message in enumerate(messages):
+        message.metadata.__dict__["_message_id"] = str(number)
+    return messages
+
+
+def answers(strategy: FederatedAveraging, grid: Grid, kind: str = "train") -> list[Message]:
+    return [honest(strategy.asked.sites[m.metadata.dst_node_id], m)[0] for m in ask(strategy, grid, kind)]
+
+
+def test_only_expected_sites_are_asked_whoever_else_is_connected() -> None:
+    strategy = a_strategy()
+    ask(strategy, a_grid(honest, ("site-b", "stranger", "", "site-a")))
+    assert sorted(strategy.asked.sites.values()) == ["site-a", "site-b"]
+
+
+def test_a_name_that_two_nodes_carry_is_nobodys() -> None:
+    grid = a_grid(honest, ("site-a", "site-b"))
+    nodes = grid.get_nodes()
+    nodes[1].name = "site-a"
+    grid.get_nodes = lambda: nodes  # type: ignore[method-assign]
+    assert a_strategy().online(grid) == {}
+
+
+def test_a_task_names_its_round_and_expires_at_the_deadline() -> None:
+    (message, *_) = ask(a_strategy(deadline_s=90), a_grid(honest))
+    assert (message.metadata.ttl, message.metadata.group_id, message.metadata.message_type) == (90, "3", "train")
+
+
+def test_the_average_weighs_each_site_by_its_cases() -> None:
+    strategy = a_strategy()
+    averaged, pooled = strategy.aggregate_train(3, answers(strategy, a_grid(honest)))
+    # (10 * 1 + 20 * 2 + 30 * 6) / 60
+    assert averaged is not None
+    assert pooled is not None
+    np.testing.assert_allclose(averaged["weights"].numpy(), np.full(4, 230 / 60), rtol=1e-7)
+    assert pooled["cases"] == 12.0
+
+
+def test_below_the_quorum_there_is_no_average() -> None:
+    strategy = a_strategy(quorum=3)
+    assert strategy.aggregate_train(3, answers(strategy, a_grid(honest))[:2]) == (None, None)
+    assert sorted(strategy.outcome.updates) == ["site-a", "site-b"]
+
+
+def test_evaluations_are_pooled() -> None:
+    strategy = a_strategy()
+    pooled = strategy.aggregate_evaluate(3, answers(strategy, a_grid(honest), "evaluate"))
+    assert pooled is not None
+    assert (pooled["cases"], pooled["loss"]) == (12.0, 12.0)
+    assert strategy.aggregate_evaluate(3, answers(strategy, a_grid(honest, ("site-a",)), "evaluate")) is None
+
+
+def broken_answers() -> list[tuple[str, Any, str]]:
+    """Return ways in which a site's answer to round 3 can be wrong, as the content it would send."""
+    good = update_records(an_update("site-a", 3, INITIAL))
+    nan = np.array([0, np.nan, 0, 0], np.float32)
+
+    def with_array(array: Array) -> RecordDict:
+        content = content_of(good)
+        content["arrays"] = ArrayRecord({"weights": array})
+        return content
+
+    extra_record = content_of(good)
+    extra_record["more"] = MetricRecord({"age": 44})
+    text_list = content_of(good)
+    text_list["config"] = ConfigRecord({**good.config, "site": ["Jane Doe"]})
+    pickled = Array("float32", (4,), "numpy.ndarray", b"\x80\x04K\x01.")
+    torn = Array("float32", (4,), "numpy.ndarray", Array(INITIAL).data[:-3])
+    other_kind = Array("float32", (4,), "torch.tensor", Array(INITIAL).data)
+    objects = Array("object", (1,), "numpy.ndarray", b"\x93NUMPY\x01\x00F\x00{'descr': '|O', 'shape': (1,)}")
+    return [
+        ("NaN", content_of(replace(good, arrays={"weights": nan})), "NaN"),
+        ("shape", content_of(replace(good, arrays={"weights": np.zeros(5, np.float32)})), "shape"),
+        ("another array", content_of(replace(good, arrays={"more": INITIAL})), "weights"),
+        ("metric", content_of(replace(good, metrics={**good.metrics, "training.age": 44.0})), "not agreed"),
+        ("site", content_of(replace(good, config={**good.config, "site": "site-b"})), "another site"),
+        ("stale", content_of(replace(good, config={**good.config, "round": 2})), "round 2 instead of 3"),
+        ("record", extra_record, "records that were not agreed"),
+        ("list", text_list, "more than text and numbers"),
+        ("nothing", RecordDict(), "protocol"),
+        ("pickle", with_array(pickled), "cannot be read"),
+        ("torn", with_array(torn), "cannot be read"),
+        ("kind", with_array(other_kind), "cannot be read"),
+        ("objects", with_array(objects), "cannot be read"),
+        ("evaluation", content_of(evaluation_records(Evaluation("site-a", 3, validation_counts()))), "lacks"),
+    ]
+
+
+@pytest.mark.parametrize(("content", "reason"), [pytest.param(c, r, id=name) for name, c, r in broken_answers()])
+def test_a_broken_update_is_rejected_with_its_reason_and_the_others_count(content: RecordDict, reason: str) -> None:
+    strategy = a_strategy()
+    first, *others = ask(strategy, a_grid(honest))
+    replies = [Message(content, reply_to=first), *(honest(s, m)[0] for s, m in zip(SITES[1:], others, strict=True))]
+    assert not strategy.may_count(replies[0])
+    averaged, _ = strategy.aggregate_train(3, replies)
+    assert list(strategy.outcome.rejected) == ["site-a"]
+    assert reason in strategy.outcome.rejected["site-a"]
+    assert "Jane" not in str(strategy.outcome.rejected)
+    # (20 * 2 + 30 * 6) / 50
+    assert averaged is not None
+    np.testing.assert_allclose(averaged["weights"].numpy(), np.full(4, 4.4), rtol=1e-7)
+
+
+def test_an_update_is_no_answer_to_an_evaluation() -> None:
+    strategy = a_strategy()
+    task = ask(strategy, a_grid(honest), "evaluate")[0]
+    update = update_records(an_update("site-a", 3, INITIAL))
+    changed = replace(update, metrics={"validation.loss": 1.0})
+    with pytest.raises(UpdateRejected):
+        strategy.read(reply(changed, task))
+
+
+def test_counts_are_pooled_in_the_order_of_names() -> None:
+    arrived = {"b": {"loss": 0.2}, "c": {"loss": 0.3}, "a": {"loss": 0.1}}
+    assert pooled_counts(arrived) == {"loss": 0.1 + 0.2 + 0.3}
+    assert 0.2 + 0.3 + 0.1 != 0.1 + 0.2 + 0.3
+
+
+def test_integer_metrics_arrive_as_floats() -> None:
+    content = RecordDict({"metrics": MetricRecord({"cases": 3, "scores": [1, 2]})})
+    assert records_of(content).metrics == {"cases": 3.0, "scores": [1.0, 2.0]}
