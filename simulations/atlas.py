@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from core.files import atomic, write_atomically
+from core.imaging.atlas import DATA
 from simulations import head_anatomy
 from simulations.head_anatomy import FLUID, Field, Mask, Point, distance_to, space_of, tissues
 from simulations.head_anatomy import Tissue as Tissue  # what Head.tissue holds
@@ -165,7 +166,7 @@ def _block_mean(array: NDArray[Any]) -> Field:
     return mean
 
 
-def write_core_atlas(folder: Path) -> None:
+def write_core_atlas(folder: Path = DATA) -> None:
     """Write the atlas that the node ships (core/imaging/data); equal templates give equal bytes."""
     arrays, (x, y, z) = templates()
     t1 = np.pad(arrays["t1"], 1)

@@ -190,7 +190,7 @@ def disfigured(scan: Tensor, patient: Patient, rng: np.random.Generator) -> Tens
 
 def framed(scan: Tensor, brain: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Return scan and brain, cut off where a field of view may end, mirrored half of the time."""
-    brain = brain.clone()
+    scan, brain = scan.clone(), brain.clone()
     for axis, (likely, low, high) in enumerate(((0.6, 13, 4), (0.1, 5, 3), (0.1, 5, 3))):
         if rng.uniform() < likely:
             for cut in (slice(0, int(rng.uniform(0, low))), slice(GRID[axis] - int(rng.uniform(0, high)), None)):

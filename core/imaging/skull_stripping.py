@@ -82,6 +82,8 @@ def network() -> BrainMaskNetwork:
     """Return the trained network that the node ships, ready to be asked."""
     trained = BrainMaskNetwork()
     trained.load_state_dict(load_file(WEIGHTS))
+    # The layout for which torch's 3D convolutions are fast.
+    trained.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return trained.eval()
 
 
@@ -97,13 +99,14 @@ def brain_probability(
     Returns: float32 probability on the network's 4 mm grid, in the reference's frame.
     """
     grid = _network_grid(reference)
-    total = torch.zeros(GRID)
+    scans = [
+        sitk.Resample(image, grid, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
+        for image, transform in zip(images, transforms, strict=True)
+    ]
+    batch = torch.stack([scaled(torch.from_numpy(sitk.GetArrayFromImage(scan))) for scan in scans])[:, None]
     with torch.inference_mode():
-        for image, transform in zip(images, transforms, strict=True):
-            scan = sitk.Resample(image, grid, transform, sitk.sitkLinear, 0.0, sitk.sitkFloat32)
-            ready = scaled(torch.from_numpy(sitk.GetArrayFromImage(scan)))
-            total += network()(ready[None, None])[0, 0].sigmoid()
-    probability = sitk.GetImageFromArray((total / len(images)).numpy())
+        mean = network()(batch).sigmoid().mean(0)[0]
+    probability = sitk.GetImageFromArray(mean.numpy())
     probability.CopyInformation(grid)
     return probability
 
