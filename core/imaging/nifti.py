@@ -1,5 +1,7 @@
 """Four NIfTI files, one a sequence, known by name."""
 
+import gzip
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from core.imaging.pixels import MAX_SIDE, MAX_VOXELS
 from core.imaging.sequences import Guess, named
 from core.imaging.volume import SEQUENCES, Volume, volume_of
 
+# Of NIfTI-1 in one file, and the least of NIfTI-2.
+_HEADER_BYTES = 352
 _AGAIN = "convert the series to NIfTI again, one 3D file a sequence"
 
 
@@ -53,7 +57,9 @@ def read_nifti(path: Path) -> tuple[Volume, tuple[str, ...]]:
     """Read one 3D NIfTI file; its place in the patient is the one SimpleITK finds in qform or sform.
 
     Returns: the volume, and notes about its header.
-    Raises: DataError: not NIfTI, not 3D, too large, cut short, or with values that are not numbers.
+    Values that are not numbers become 0, as the NIfTI library has it.
+
+    Raises: DataError: not NIfTI, not 3D, too large, or cut short.
     """
     # SimpleITK's warnings name the file, and a file's name may name the patient.
     loud = sitk.ProcessObject.GetGlobalWarningDisplay()
@@ -67,14 +73,13 @@ def read_nifti(path: Path) -> tuple[Volume, tuple[str, ...]]:
         _check_size(size, reader.GetNumberOfComponents())
         keys = reader.GetMetaDataKeys()
         placed = any(reader.GetMetaData(key).strip() != "0" for key in ("qform_code", "sform_code") if key in keys)
+        _check_whole(path, _HEADER_BYTES + int(np.prod(size)) * int(reader.GetMetaData("bitpix")) // 8)
         reader.SetOutputPixelType(sitk.sitkFloat32)
         volume = volume_of(reader.Execute())
-    except RuntimeError:
-        raise DataError("A NIfTI file is damaged, cut short or no NIfTI", fix=_AGAIN) from None
+    except (RuntimeError, OSError, EOFError, ValueError, zlib.error):
+        raise _damaged() from None
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(loud)
-    if not np.isfinite(volume.voxels).all():
-        raise DataError("A NIfTI file holds values that are not numbers", fix=_AGAIN)
     return volume, () if placed else ("the header gives no place in the patient; the axes are taken as they are",)
 
 
@@ -86,3 +91,17 @@ def _check_size(size: tuple[int, ...], components: int) -> None:
         raise DataError("A NIfTI file holds a single slice, which is no volume", fix=_AGAIN)
     if max(size) > MAX_SIDE or np.prod(np.array(size, dtype=np.float64)) > MAX_VOXELS:
         raise DataError(f"A NIfTI file holds more than {MAX_VOXELS} voxels", fix="keep the original resolution")
+
+
+def _check_whole(path: Path, size: int) -> None:
+    """Refuse a file of fewer bytes than its header promises: the NIfTI library would fill up what is cut off."""
+    compressed = path.name.lower().endswith(".gz")
+    with gzip.open(path) if compressed else path.open("rb") as stream:
+        while size > 0 and (piece := stream.read(min(size, 2**20))):
+            size -= len(piece)
+    if size > 0:
+        raise _damaged()
+
+
+def _damaged() -> DataError:
+    return DataError("A NIfTI file is damaged, cut short or no NIfTI", fix=_AGAIN)
