@@ -2,9 +2,9 @@
 
     nice python bench/federated_vs_pooled.py CACHE [--seeds 3] [--unseen 400] [--json FILE]
 
-Cases come straight from simulations/tensors.py: three hospitals of 16 patients and 2 controls, each with its own scanner;
-the unseen patients are from the same three machines and a fourth. Every model gets equal epochs, the same initial weights
-and the same split. CACHE keeps the cases. One thread, so that figures repeat.
+Cases come straight from simulations/tensors.py: three hospitals of 16 patients and 2 controls, each with its own
+scanner; the unseen patients are from the same three machines and a fourth. Every model gets equal epochs, the same
+initial weights and the same split. CACHE keeps the cases. One thread, so that figures repeat.
 """
 
 import argparse
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from core.files import atomic

@@ -44,7 +44,7 @@ class Baseline:
         restore(model, self.weights)
         if not images:
             return []
-        return predict_scores(model, torch.from_numpy(np.stack(images))).mgmt.tolist()
+        return [float(value) for value in predict_scores(model, torch.from_numpy(np.stack(images))).mgmt]
 
 
 def epochs_of(study: Study) -> int:

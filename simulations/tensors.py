@@ -1,7 +1,7 @@
 """Patients straight to training cases: the same people, traits and machines as the DICOM hospitals, without the detour.
 
-For studying the learning rather than the imaging: a case costs a fraction of a second. Co-registration and the brain mask
-are perfect here, so what is measured on these cases is an upper end of what prepared scans give.
+For studying the learning rather than the imaging: a case costs a fraction of a second. Co-registration and the brain
+mask are perfect here, so what is measured on these cases is an upper end of what prepared scans give.
 """
 
 import numpy as np
