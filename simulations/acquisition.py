@@ -1,6 +1,7 @@
 """A patient through a scanner: tissue brightness, slices, shading, noise, and the numbers a console stores."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -32,9 +33,11 @@ LESION = {  # necrosis, enhancing, edema
 AIR = 0.02
 VEILED = 0.25  # how much of the tissue's own brightness is seen through edema
 NECROSIS, EDEMA, ENHANCING = 1, 2, 4  # BraTS's labels
-GRAIN = 0.03  # natural variation of a tissue, over its brightness
+GRAIN = ((0.035, 1.5), (0.03, 6.0))  # natural variation of a tissue, over its brightness, and its width (mm)
+MEMBRANES = 0.3  # how much of the fluid around the brain is vessels and membranes
 FINEST = 0.85  # mm between the samples that a scanner really takes; finer pixels are interpolated
-MARGIN = (14.0, 24.0)  # mm that slices cover beyond the brain, both ends together
+# mm that slices cover beyond the brain, both ends together; all but axial ones take in the scalp.
+MARGIN = {"axial": (14, 24), "sagittal": (34, 46), "coronal": (34, 46)}
 
 # Columns are the LPS directions along a slice's rows (to the next column), down its columns, and to the next slice.
 PLANES = {
@@ -109,7 +112,7 @@ def prescribe(patient: Patient, protocol: Protocol, rng: np.random.Generator) ->
         axes = rotation(np.array([rng.normal(0, 4), 0, 0])) @ axes
     low, high = patient.anatomy.brain
     through = abs(PLANES[protocol.plane][:, 2]) @ (high - low)
-    slices = int(np.ceil((through + rng.uniform(*MARGIN)) / protocol.step))
+    slices = int(np.ceil((through + rng.uniform(*MARGIN[protocol.plane])) / protocol.step))
     # In the plane the whole head should fit, which reaches further down and forward than the brain.
     shift = np.array([0, -8.0, -12]) * (1 - abs(PLANES[protocol.plane][:, 2]))
     return Slab(axes, (low + high) / 2 + shift + rng.normal(0, [1.5, 3, 2]), slices)
@@ -125,7 +128,7 @@ def tissue_brightness(sequence: str, scanner: Scanner, rng: np.random.Generator)
     """Return each tissue's brightness on this machine and in this patient."""
     machine = np.random.default_rng([scanner.contrast, SEQUENCES.index(sequence)])
     factors = np.exp(machine.normal(0, 0.06, len(TISSUES)) + rng.normal(0, 0.025, len(TISSUES)))
-    return dict(zip(TISSUES, (BRIGHTNESS[sequence] * factors).tolist(), strict=True))
+    return dict(zip(TISSUES, np.multiply(BRIGHTNESS[sequence], factors).tolist(), strict=True))
 
 
 def paint_head(head: Head, brightness: dict[str, float], rng: np.random.Generator) -> Tensor:
@@ -138,7 +141,17 @@ def paint_head(head: Head, brightness: dict[str, float], rng: np.random.Generato
     levels = np.arange(256, dtype=np.float32) / 255
     for name in ("gray", "white", "csf"):
         image += (brightness[name] * levels)[getattr(head, name)]
-    return torch.from_numpy(image)[None]
+    image[head.intracranial > head.brain] *= 1 - MEMBRANES
+    offset = tuple(int(n) for n in rng.integers(0, 60, 3))
+    return torch.from_numpy(image)[None] * torch.roll(_grain(head.gray.shape, head.spacing), offset, (0, 1, 2))
+
+
+@lru_cache(maxsize=2)
+def _grain(shape: tuple[int, ...], spacing: float) -> Tensor:
+    """Return tissue's natural texture around 1, float32 [shape]; it costs more than a scan, so it is shifted, not redrawn."""
+    rng = np.random.default_rng(11)
+    field = sum(amount * smooth_field(rng, shape, width / spacing) for amount, width in GRAIN)
+    return torch.from_numpy(np.float32(1) + field)
 
 
 def _expose(
@@ -178,7 +191,9 @@ def _with_tumor(seen: Tensor, maps: Tensor, sequence: str, ring: float) -> Tenso
     if sequence == "T1wCE":
         of_enhancing *= ring
     tissue = (1 - necrosis - enhancing - (1 - VEILED) * edema).clip(0) * seen
-    return tissue + necrosis * of_necrosis + enhancing * of_enhancing * (1 + texture) + (1 - VEILED) * edema * of_edema
+    core = necrosis * of_necrosis + enhancing * of_enhancing * (1 + texture)
+    painted: Tensor = tissue + core + (1 - VEILED) * edema * of_edema
+    return painted
 
 
 def shading(shape: tuple[int, ...], bias: float, rng: np.random.Generator) -> Tensor:

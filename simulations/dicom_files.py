@@ -3,13 +3,14 @@
 Source: DICOM PS3.3 C.7.6.2 (image plane) and C.8.3 (MR image), PS3.5 annex G (RLE).
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels.encoders import JPEG2000LosslessEncoder
+from pydicom.pixels import get_encoder
 from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
@@ -157,7 +158,7 @@ def _pixel_data(pixels: NDArray[np.uint16], scanner: Scanner) -> bytes:
     if scanner.syntax == "rle":
         return encapsulate([_rle(pixels)])
     if scanner.syntax == "jpeg2000":
-        frame = JPEG2000LosslessEncoder.encode(
+        frame = get_encoder(JPEG2000Lossless).encode(
             pixels,
             rows=pixels.shape[0],
             columns=pixels.shape[1],
@@ -198,6 +199,6 @@ def _uid(seed: tuple[int, ...], *names: str) -> UID:
     return generate_uid(entropy_srcs=[*(str(part) for part in seed), *names])
 
 
-def _decimals(values: NDArray[np.float64] | list[float]) -> list[str]:
+def _decimals(values: Iterable[float]) -> list[str]:
     """Return numbers as DICOM's decimal strings, at most 16 characters each."""
     return [f"{value:.9g}" for value in values]

@@ -125,15 +125,15 @@ def _open_cohort(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 def plan_hospital(seed: int, hospital: int, patients: int, controls: int, separability: float) -> list[PatientPlan]:
     """Return a hospital's patients and controls; more of them leave the first ones as they are."""
-    plans = []
+    labels: list[tuple[int, int | None]] = []
     for number in range(1, patients + 1):
         # One of each two neighbors is methylated, so that any hospital is balanced, whatever its size.
         pair = np.random.default_rng([seed, hospital, (number - 1) // 2]).permutation(2)
-        plans.append((number, int(pair[(number - 1) % 2])))
-    plans += [(IDENTITIES - number, None) for number in range(1, controls + 1)]
+        labels.append((number, int(pair[(number - 1) % 2])))
+    labels += [(IDENTITIES - number, None) for number in range(1, controls + 1)]
     return [
         plan_patient(f"{hospital * IDENTITIES + number:05}", (seed, hospital, number), label, separability)
-        for number, label in plans
+        for number, label in labels
     ]
 
 
@@ -176,7 +176,8 @@ def _written(jobs: Sequence[Job], workers: int) -> Iterator[None]:
     """Write patients, in this process or in several; yield as each is done."""
     if workers == 1 or len(jobs) < 2:
         for job in jobs:
-            yield write_patient(*job)
+            write_patient(*job)
+            yield
         return
     # The head is built once here, not by every worker at the same time.
     load_head(2 if jobs[0][3] else 1)

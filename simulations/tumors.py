@@ -34,7 +34,7 @@ class Traits:
 def traits_of(latent: float) -> Traits:
     """Return a tumor's traits, each of which rises or falls with the latent all the way."""
     level = 1 / (1 + np.exp(-1.1 * latent))
-    return Traits(necrosis=0.25 + 0.5 * level, ring=1.0 + 0.55 * (0.5 - level), edema=1.75 - 0.65 * level)
+    return Traits(necrosis=0.4 + 0.42 * level, ring=1.0 + 0.55 * (0.5 - level), edema=2.0 - 0.75 * level)
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _grow(
 ) -> Tumor:
     """Return a tumor of about this radius (mm) that keeps to the brain."""
     spacing = head.spacing
-    reach = int(np.ceil((radius * traits.edema * 1.2 + 8) / spacing))
+    reach = int(np.ceil((radius * traits.edema * 1.25 + 12) / spacing))
     shape = (2 * reach + 1,) * 3
     x, y, z = (float(c) - reach * spacing for c in center)
     points = grid_points(shape, (x, y, z), (spacing,) * 3)
@@ -114,16 +114,20 @@ def _grow(
     def rough(width: float) -> Tensor:
         return torch.from_numpy(smooth_field(rng, shape, width / spacing))
 
-    beyond = _outside(points, center, radius, rng) + radius * (0.10 * rough(7) + 0.05 * rough(3))
+    beyond = _outside(points, center, radius, rng) + radius * (0.10 * rough(7) + 0.04 * rough(3))
     whole = torch.sigmoid(-beyond / 0.6) * (3 * brain).clip(0, 1)
     wall = radius * (1 - traits.necrosis) * (1 + 0.22 * rough(8) + 0.10 * rough(3))
     necrosis = torch.sigmoid((-beyond - wall) / 0.7) * whole
     # Edema runs along white matter and hardly into the cortex or across to the other half.
     other_half = torch.sign(in_head[..., 0]) != np.sign(float(in_head[reach, reach, reach, 0]))
-    effort = beyond * (1 + 0.25 * rough(9)).clip(0.4) + 10 * (0.8 - white) + 8 * other_half
+    effort = beyond * (1 + 0.25 * rough(9)).clip(0.5) + 14 * (1 - white) + 8 * other_half
+    # It ends within the grid, whatever white matter leads out of it.
+    effort += 2 * ((points - torch.from_numpy(center).float()).norm(dim=-1) - (reach * spacing - 10)).clip(0)
     edema = torch.sigmoid(((traits.edema - 1) * radius - effort) / 1.5) * (2 * brain - 0.5).clip(0, 1) * (1 - whole)
-    texture = 0.18 * rough(2.2) + 0.12 * rough(6)
-    return Tumor(torch.stack([necrosis, whole - necrosis, edema, texture]), traits, (x, y, z), spacing)
+    texture = 0.12 * rough(2.2) + 0.08 * rough(6)
+    maps = torch.stack([necrosis, whole - necrosis, edema, texture])
+    maps[:, [0, -1]] = maps[:, :, [0, -1]] = maps[:, :, :, [0, -1]] = 0  # beyond the edge the edge goes on
+    return Tumor(maps, traits, (x, y, z), spacing)
 
 
 def _outside(points: Tensor, center: NDArray[np.float64], radius: float, rng: np.random.Generator) -> Tensor:
@@ -140,4 +144,5 @@ def _outside(points: Tensor, center: NDArray[np.float64], radius: float, rng: np
     for middle, size in balls:
         away = (points - torch.from_numpy(middle).float()) / torch.from_numpy(stretch).float()
         total += torch.exp(((size - away.norm(dim=-1)) / softness).clip(-30, 30))
-    return -softness * torch.log(total)
+    distance: Tensor = -softness * torch.log(total)
+    return distance
