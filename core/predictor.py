@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from core.config import validate
-from core.errors import RegistryError
+from core.errors import RegistryError, UpdateRejected
 from core.imaging.case import PreparedCase
 from core.imaging.preprocessing import PREPROCESSING_VERSION, prepare_case
 from core.imaging.reading import read_case
-from core.learning.model import build_model
+from core.learning.model import GliomaNet, build_model
+from core.learning.prediction import predict_scores
 from core.learning.weights import manifest_of, restore, unnamed
 from core.records.registry import load_version
 from core.study import Study
@@ -33,7 +33,7 @@ class Predictor:
 
     version: str
     study: Study
-    model: nn.Module
+    model: GliomaNet
     sees: dict[str, str]
 
 
@@ -78,7 +78,10 @@ def load_predictor(version: Path) -> Predictor:
             fix="use the release that trained the model, or a model version of this release",
         )
     model = build_model(study.model, seed=0)
-    restore(model, unnamed(manifest_of(model), stored.tensors))
+    try:
+        restore(model, unnamed(manifest_of(model), stored.tensors))
+    except UpdateRejected as error:
+        raise RegistryError(f"{stored.name}: {error.problem}", fix="use the release that trained the model") from None
     model.eval()
     return Predictor(stored.name, study, model, _what_it_cannot_tell(stored.card))
 
@@ -98,16 +101,14 @@ def predict_prepared(predictor: Predictor, case: PreparedCase) -> Prediction:
     """Predict a case that is prepared already, with the settings that the model version expects."""
     if case.quality.reasons:
         return Prediction("unreliable", case.quality.reasons, None, None, predictor.version)
-    with torch.inference_mode():
-        output = predictor.model(torch.from_numpy(case.image)[None])
-    probabilities = {"tumor": float(output.tumor.sigmoid()), "mgmt": float(output.mgmt.sigmoid())}
+    predicted = predict_scores(predictor.model, torch.from_numpy(case.image)[None])
     return Prediction(
         verdict="usable",
         reasons=tuple(why for why in predictor.sees.values() if why),
-        tumor_probability=None if predictor.sees["tumor"] else probabilities["tumor"],
-        mgmt_probability=None if predictor.sees["mgmt"] else probabilities["mgmt"],
+        tumor_probability=None if predictor.sees["tumor"] else float(predicted.tumor[0]),
+        mgmt_probability=None if predictor.sees["mgmt"] else float(predicted.mgmt[0]),
         model_version=predictor.version,
-        tumor_map=output.tumor_map[0].sigmoid().numpy(),
+        tumor_map=predicted.tumor_map[0],
     )
 
 

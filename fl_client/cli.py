@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,7 +14,9 @@ from core.records.home import registry_folder
 from core.records.registry import newest_version
 from core.terminal import run
 from fl_client.config import SiteConfig
-from fl_client.prepare import PreparedCohort, prepare_cohort
+
+if TYPE_CHECKING:
+    from fl_client.prepare import PreparedCohort
 
 app = typer.Typer(
     help="The hospital's side of GlioFed: prepare scans, and predict with a shared model. Nothing here sends anything.",
@@ -41,6 +43,8 @@ def prepare(
 
     Example: fl-client prepare --config site.toml
     """
+    from fl_client.prepare import prepare_cohort  # loads torch: not for `--help`
+
     settings = load_config(SiteConfig, config)
     with bars() as report:
         cohort = prepare_cohort(settings, report)
@@ -62,7 +66,7 @@ def predict(
 
     Example: fl-client predict /scans/00042 --json
     """
-    from core.predictor import load_predictor, predict_case  # loads torch: not for `--help`
+    from core.predictor import load_predictor, predict_case  # as above
 
     predictor = load_predictor(model or newest_version(registry_folder()))
     prediction = predict_case(predictor, case)
@@ -81,7 +85,7 @@ def predict(
         console.print(f"- {reason}")
 
 
-def _show(cohort: PreparedCohort, settings: SiteConfig) -> None:
+def _show(cohort: "PreparedCohort", settings: SiteConfig) -> None:
     console = Console()
     usable = len(cohort.entries) - len(cohort.excluded)
     console.print(f"{settings.site.name}: {usable} of {len(cohort.entries)} cases usable, {cohort.made} prepared now.")

@@ -16,8 +16,9 @@ from pathlib import Path
 from core.errors import FLError, PreparationError
 from core.files import write_atomically
 from core.imaging.case import Quality, load_case, save_case
+from core.imaging.nifti import read_nifti
 from core.imaging.preprocessing import PREPROCESSING_VERSION, prepare_case
-from core.imaging.reading import content_key, folders_of_cases, read_case, read_labels, read_mask
+from core.imaging.reading import content_digest, folders_of_cases, read_case, read_labels
 from core.progress import Report, silent
 from core.study import PreprocessingSettings, digest
 from fl_client.config import SiteConfig
@@ -118,7 +119,8 @@ def _prepare_one(job: _Job) -> _Result:
         target = job.prepared / f"{id_}-{_key(job)}.safetensors"
         if target.exists():
             return _Result(id_, target.name, load_case(target).quality, made=False)
-        case = prepare_case(read_case(job.folder).volumes, job.settings, read_mask(job.mask) if job.mask else None)
+        mask = read_nifti(job.mask)[0] if job.mask else None
+        case = prepare_case(read_case(job.folder).volumes, job.settings, mask)
     except FLError as error:
         return _Result(id_, None, Quality((f"{error.problem}: {error.fix}",)), made=False)
     save_case(case, target)
@@ -127,7 +129,7 @@ def _prepare_one(job: _Job) -> _Result:
 
 def _key(job: _Job) -> str:
     """Everything a prepared case depends on, as 16 hexadecimal digits."""
-    about = [content_key(job.folder), digest(job.settings), PREPROCESSING_VERSION]
+    about = [content_digest(job.folder), digest(job.settings), PREPROCESSING_VERSION]
     about.append(hashlib.sha256(job.mask.read_bytes()).hexdigest() if job.mask else "no mask")
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
 

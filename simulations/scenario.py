@@ -1,0 +1,217 @@
+"""One experiment from nothing to a table: hospitals, preparation, federation, baselines, outside patients.
+
+OUT/hospitals/<site>/   the synthetic cohort as DICOM
+OUT/sites/<site>.toml   each site's settings
+OUT/prepared/<site>/    prepared cases
+OUT/runs/<key>/         the federation's rounds
+OUT/baselines/          weights of the models trained without it
+OUT/registry/           the federation's model version
+
+Every step keeps what an earlier, perhaps interrupted, call has made with the same settings.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import tomli_w
+from pydantic import Field
+
+from core.config import Section
+from core.files import write_atomically
+from core.imaging.case import PreparedCase, load_case
+from core.predictor import Prediction, load_predictor, predict_prepared
+from core.progress import Report, silent
+from core.study import Study
+from fl_client.config import ComputeSettings, SiteConfig, SiteSettings
+from fl_client.prepare import INDEX, PreparedCohort, prepare_cohort
+from simulations.baselines import Baseline, train_baselines
+from simulations.comparison import Row, measure
+from simulations.federation import RunResult, run_federation
+from simulations.hospitals import site_names, write_cohort
+
+OUTSIDE = "outside"
+
+
+class CohortSettings(Section):
+    """The synthetic hospitals of a scenario."""
+
+    sites: int = Field(3, ge=1, le=50)
+    patients: int = Field(16, ge=2, description="patients with a glioma at each site")
+    controls: int = Field(0, ge=0, description="healthy people beside them")
+    outside_patients: int = Field(24, ge=2, description="at a hospital that never trains")
+    outside_controls: int = Field(0, ge=0)
+    separability: float = Field(0.9, ge=0.5, lt=1, description="best possible AUC of the planted methylation signal")
+    coarse: bool = Field(True, description="128 x 128 pixels and 5 mm slices instead of full resolution")
+    seed: int = 7
+
+
+class Scenario(Section):
+    """Everything in a scenario's TOML file."""
+
+    cohort: CohortSettings = CohortSettings()
+    study: Study
+    compute: ComputeSettings = ComputeSettings()
+
+
+@dataclass(frozen=True)
+class OutsidePatient:
+    """A patient of the hospital that never trained.
+
+    Attributes:
+        id: the folder's name.
+        mgmt: the label; None for a healthy control.
+        case: as prepared from DICOM.
+    """
+
+    id: str
+    mgmt: int | None
+    case: PreparedCase
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a scenario found.
+
+    Attributes:
+        scenario: its settings.
+        rows: one row a model, the federation last.
+        probabilities: by model, the methylation probability of each labeled outside patient.
+        labels: of the same patients, in the same order.
+        patients: every usable outside patient.
+        predictions: what the model version says of each of them.
+        excluded: by site, how many patients could not be used.
+        ceiling: best possible AUC of the planted signal.
+        run: the federation's rounds.
+        seconds: wall time by step.
+    """
+
+    scenario: Scenario
+    rows: tuple[Row, ...]
+    probabilities: dict[str, list[float]]
+    labels: list[int]
+    patients: tuple[OutsidePatient, ...]
+    predictions: tuple[Prediction, ...]
+    excluded: dict[str, int]
+    ceiling: float
+    run: RunResult
+    seconds: dict[str, float]
+
+
+def run_scenario(scenario: Scenario, out: Path, report: Report = silent) -> Outcome:
+    """Run a scenario, or finish one that was interrupted.
+
+    Args:
+        scenario: its settings.
+        out: a folder of the scenario's own.
+        report: told how far each step is.
+    Raises: FLError: as the steps do.
+    """
+    clock = Clock()
+    with clock("make hospitals"):
+        sites = _make_hospitals(scenario.cohort, out / "hospitals", scenario.compute.workers, report)
+    configs = {site: _site_config(scenario, site, out) for site in [*sites, OUTSIDE]}
+    with clock("prepare scans"):
+        prepared = {site: prepare_cohort(config, report) for site, config in configs.items()}
+    with clock("federation"):
+        run = _federate(scenario, {site: configs[site] for site in sites}, out, report)
+    with clock("alone and pooled"):
+        baselines = train_baselines({site: configs[site] for site in sites}, scenario.study, out / "baselines", report)
+    with clock("predict outside patients"):
+        patients = _outside_patients(prepared[OUTSIDE], configs[OUTSIDE])
+        predictor = load_predictor(out / "registry" / run.version)
+        predictions = tuple(predict_prepared(predictor, patient.case) for patient in patients)
+    return _outcome(scenario, patients, predictions, baselines, prepared, run, clock.seconds)
+
+
+class Clock:
+    """Wall time by step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Add the block's time to a step."""
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = time.perf_counter() - start
+
+
+def _make_hospitals(cohort: CohortSettings, folder: Path, workers: int, report: Report) -> list[str]:
+    """Write the training hospitals, and one outside with a scanner that none of them has."""
+    write = partial(
+        write_cohort, folder, seed=cohort.seed, separability=cohort.separability, coarse=cohort.coarse,
+        workers=workers, report=report,
+    )  # fmt: skip
+    names = site_names(cohort.sites)
+    write(names, cohort.patients, controls=cohort.controls)
+    write([OUTSIDE], cohort.outside_patients, controls=cohort.outside_controls, first=len(names))
+    return names
+
+
+def _site_config(scenario: Scenario, site: str, out: Path) -> SiteConfig:
+    """Write a site's settings as hospital IT would, and return them."""
+    config = SiteConfig(
+        site=SiteSettings(name=site, data=out / "hospitals" / site, prepared=out / "prepared" / site),
+        preprocessing=scenario.study.preprocessing,
+        compute=scenario.compute,
+    )
+    write_atomically(_config_path(out, site), tomli_w.dumps(config.model_dump(mode="json")))
+    return config
+
+
+def _config_path(out: Path, site: str) -> Path:
+    return out / "sites" / f"{site}.toml"
+
+
+def _federate(scenario: Scenario, configs: dict[str, SiteConfig], out: Path, report: Report) -> RunResult:
+    """Run the federation in a folder of its own for these settings and these prepared cases."""
+    study = out / "study.toml"
+    write_atomically(study, tomli_w.dumps(scenario.study.model_dump(mode="json")))
+    key = hashlib.sha256(study.read_bytes())
+    for config in configs.values():
+        key.update((config.site.prepared / INDEX).read_bytes())
+    run = out / "runs" / key.hexdigest()[:12]
+    return run_federation([_config_path(out, site) for site in configs], study, run, out / "registry", report)
+
+
+def _outside_patients(cohort: PreparedCohort, config: SiteConfig) -> tuple[OutsidePatient, ...]:
+    return tuple(
+        OutsidePatient(entry.id, entry.mgmt, load_case(config.site.prepared / entry.file))
+        for entry in cohort.entries
+        if entry.file is not None and entry.verdict == "usable"
+    )
+
+
+def _outcome(
+    scenario: Scenario,
+    patients: tuple[OutsidePatient, ...],
+    predictions: tuple[Prediction, ...],
+    baselines: tuple[Baseline, ...],
+    prepared: dict[str, PreparedCohort],
+    run: RunResult,
+    seconds: dict[str, float],
+) -> Outcome:
+    """Score every model on the outside patients that have a label."""
+    labeled = [index for index, patient in enumerate(patients) if patient.mgmt is not None]
+    labels = [patients[index].mgmt or 0 for index in labeled]
+    images = [patients[index].case.image for index in labeled]
+    probabilities = {baseline.name: baseline.methylation(images) for baseline in baselines}
+    probabilities["federation"] = [predictions[index].mgmt_probability or 0.0 for index in labeled]
+    return Outcome(
+        scenario=scenario,
+        rows=tuple(measure(name, labels, values) for name, values in probabilities.items()),
+        probabilities=probabilities,
+        labels=labels,
+        patients=patients,
+        predictions=predictions,
+        excluded={site: len(cohort.excluded) for site, cohort in prepared.items()},
+        ceiling=scenario.cohort.separability,
+        run=run,
+        seconds=seconds,
+    )

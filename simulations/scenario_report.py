@@ -1,0 +1,152 @@
+"""A scenario's outcome as one HTML page and one JSON file."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from core.files import write_atomically
+from core.learning.curves import auc, roc_curve
+from core.learning.metrics import scores_of
+from simulations.comparison import HEADER
+from simulations.plots import Interval, draw_case, draw_intervals, draw_roc, draw_rounds, draw_tumor
+from simulations.report import Part, Picture, Table, render
+from simulations.scenario import Outcome
+
+WARNING = (
+    "These patients are synthetic and their methylation signal was planted. On real patients no published model tells "
+    "MGMT methylation from MRI much better than chance (best AUC about 0.62 on the RSNA-MICCAI cohort, 0.56 on outside "
+    "hospitals), and none can replace the tissue test. This page shows that the federation works, not the medicine."
+)
+
+
+def write_report(outcome: Outcome, out: Path) -> Path:
+    """Write OUT/report.html and OUT/results.json.
+
+    Returns: the page's path.
+    """
+    page = out / "report.html"
+    write_atomically(page, render(f"GlioFed: scenario {outcome.scenario.study.name}", WARNING, _parts(outcome)))
+    write_atomically(out / "results.json", json.dumps(results(outcome), indent=1))
+    return page
+
+
+def results(outcome: Outcome) -> dict[str, object]:
+    """Return the outcome's figures, ready for JSON."""
+    return {
+        "scenario": outcome.scenario.model_dump(mode="json"),
+        "models": [asdict(row) for row in outcome.rows],
+        "best_possible_auc": outcome.ceiling,
+        "tumor_auc": tumor_auc(outcome),
+        "model_version": outcome.run.version,
+        "best_round": outcome.run.best_round,
+        "excluded": outcome.excluded,
+        "outside_patients": len(outcome.patients),
+        "seconds": outcome.seconds,
+    }
+
+
+def tumor_auc(outcome: Outcome) -> float | None:
+    """Return the model version's AUC for the presence of a tumor, or None where the outside patients cannot say."""
+    told = [
+        (int(patient.case.tumor.any()), prediction.tumor_probability)
+        for patient, prediction in zip(outcome.patients, outcome.predictions, strict=True)
+        if patient.case.tumor is not None and prediction.tumor_probability is not None
+    ]
+    return auc([label for label, _ in told], [probability for _, probability in told]) if told else None
+
+
+def _parts(outcome: Outcome) -> list[Part]:
+    cohort = outcome.scenario.cohort
+    size = "coarse" if cohort.coarse else "full-size"
+    setting = (
+        f"{cohort.sites} hospitals with {cohort.patients} glioma patients and {cohort.controls} healthy controls each "
+        f"({size} scanners), trained by federated averaging over {outcome.scenario.study.federation.rounds} rounds of "
+        f"{outcome.scenario.study.training.epochs_per_round} epochs. No scan left its hospital. All models below are "
+        f"measured on the same {len(outcome.labels)} patients of an outside hospital that trained none of them and whose "
+        "scanner none of them saw."
+    )
+    tumors = tumor_auc(outcome)
+    found = (
+        "" if tumors is None else f" The same model tells whether there is a tumor at all with an AUC of {tumors:.2f}."
+    )
+    return [
+        Part("What was compared", [setting, _table(outcome), _picture_of_intervals(outcome)]),
+        Part("How it learned", [_picture_of_rounds(outcome), _sites(outcome)]),
+        Part("Outside patients", [_picture_of_roc(outcome), *_pictures_of_a_case(outcome, found)]),
+        Part("Where the time went", [Table(("step", "seconds"), _seconds(outcome))]),
+    ]
+
+
+def _table(outcome: Outcome) -> Table:
+    ceiling = ("best possible", f"{outcome.ceiling:.3f}", "by construction", "", "", "")
+    return Table(HEADER, [*(row.texts() for row in outcome.rows), ceiling], frozenset({len(outcome.rows) - 1}))
+
+
+def _picture_of_intervals(outcome: Outcome) -> Picture:
+    aucs = {
+        row.name: Interval(row.auc, *row.interval)
+        for row in outcome.rows
+        if row.auc is not None and row.interval is not None
+    }
+    caption = "AUC for MGMT methylation with its 95 % interval: with so few patients the intervals are wide."
+    return Picture(draw_intervals(aucs, outcome.ceiling), caption)
+
+
+def _picture_of_rounds(outcome: Outcome) -> Picture:
+    counted = [record for record in outcome.run.history if record.counted]
+    sites = sorted({site for record in counted for site in record.sites})
+    curves = {
+        site: [scores_of(record.sites[site].validation if site in record.sites else {}) for record in counted]
+        for site in sites
+    }
+    curves["all sites"] = [scores_of(record.validation) for record in counted]
+    losses = {name: [_number(scores.loss) for scores in curve] for name, curve in curves.items()}
+    aucs = {name: [_number(scores.mgmt.auc) for scores in curve] for name, curve in curves.items()}
+    caption = (
+        "Validation after each round, at each site and over all: each site keeps back some patients whom it never "
+        "trains on, so few that a site's own AUC jumps. The round with the lowest loss over all sites became the model."
+    )
+    return Picture(draw_rounds(losses, aucs, outcome.run.best_round), caption)
+
+
+def _picture_of_roc(outcome: Outcome) -> Picture:
+    curves = {name: roc_curve(outcome.labels, probabilities) for name, probabilities in outcome.probabilities.items()}
+    return Picture(draw_roc(curves), "Receiver operating characteristics for MGMT methylation on the outside patients.")
+
+
+def _pictures_of_a_case(outcome: Outcome, found: str) -> list[str | Picture]:
+    """Show the patient whose tumor is of median size: neither the best nor the worst."""
+    with_tumor = [
+        (int((patient.case.tumor > 0).sum()), index)
+        for index, patient in enumerate(outcome.patients)
+        if patient.case.tumor is not None and patient.case.tumor.any()
+    ]
+    if not with_tumor:
+        return []
+    _, chosen = sorted(with_tumor)[len(with_tumor) // 2]
+    case, tumor_map = outcome.patients[chosen].case, outcome.predictions[chosen].tumor_map
+    pictures: list[str | Picture] = [
+        Picture(
+            draw_case(case),
+            "One outside patient as prepared: four sequences, three planes; orange, the brain mask's outline.",
+        )
+    ]
+    if tumor_map is not None:
+        pictures.append(
+            Picture(draw_tumor(case, tumor_map), f"The planted tumor, and the model's map of it on T1wCE.{found}")
+        )
+    return pictures
+
+
+def _sites(outcome: Outcome) -> Table:
+    rows = [(site, str(count)) for site, count in outcome.excluded.items()]
+    return Table(("site", "cases excluded as unreliable"), rows)
+
+
+def _seconds(outcome: Outcome) -> list[tuple[str, str]]:
+    total = sum(outcome.seconds.values())
+    return [*((step, f"{seconds:.0f}") for step, seconds in outcome.seconds.items()), ("all", f"{total:.0f}")]
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
