@@ -167,7 +167,10 @@ def _shares(sizes: Sequence[int], fraction: float) -> list[int]:
     wanted = min(max(1, round(fraction * patients)), patients - 1)
     exact = [size * wanted / patients for size in sizes]
     shares = [int(share) for share in exact]
-    by_remainder = sorted(range(len(sizes)), key=lambda kind: (shares[kind] - exact[kind], kind))
+    # The only one of its kind rather trains; of equal remainders the larger kind gives.
+    by_remainder = sorted(
+        range(len(sizes)), key=lambda kind: (sizes[kind] == 1, shares[kind] - exact[kind], -sizes[kind])
+    )
     for kind in by_remainder[: wanted - sum(shares)]:
         shares[kind] += 1
     return shares
@@ -179,7 +182,7 @@ def _read_listing(path: Path) -> dict[str, Any]:
         for name in ("preprocessing", "cases"):
             listing[name]
     except FileNotFoundError:
-        raise PreparationError(f"There is no prepared cohort in {path.parent}", fix="run `fl-client prepare`") from None
+        raise PreparationError("This site has no prepared cohort", fix="run `fl-client prepare`") from None
     except (ValueError, KeyError, TypeError) as error:
         raise PreparationError(
             f"{path.name} is damaged ({type(error).__name__})", fix="delete it and run `fl-client prepare` again"
