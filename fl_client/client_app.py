@@ -22,13 +22,13 @@ app = ClientApp()
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Answer a training task with an update."""
-    return _answer(message, context, lambda *task: update_records(trainer.train(*task)))
+    return _answer(message, context, lambda task, site, study: update_records(trainer.train(task, site, study)))
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Answer an evaluation task with counts."""
-    return _answer(message, context, lambda *task: evaluation_records(trainer.evaluate(*task)))
+    return _answer(message, context, lambda task, site, study: evaluation_records(trainer.evaluate(task, site, study)))
 
 
 Work = Callable[[Task, SiteConfig, Study], Records]

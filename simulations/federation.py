@@ -24,6 +24,7 @@ from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
 from core.config import load_config
+from core.errors import ConfigError
 from core.progress import Report, silent
 from core.study import Study
 from fl_client.client_app import app as client_app
@@ -69,6 +70,8 @@ def run_federation(
     # What a SuperLink tells a task's process about itself; messages cannot be made without it.
     TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = RUN_ID
     names = {load_config(SiteConfig, path).site.name: path for path in sites}
+    if len(names) < len(sites):
+        raise ConfigError("Two sites carry the same name", fix="give every site.toml a site.name of its own")
     settings = {"study": str(study), "run": str(run), "registry": str(registry), "sites": ",".join(names)}
     contexts = {
         name: Context(RUN_ID, node, {"site-config": str(path)}, RecordDict(), dict(settings))

@@ -249,3 +249,8 @@ def test_below_quorum_a_run_stops_and_says_who_failed_and_why(tmp_path: Path, si
 def test_a_quorum_that_can_never_be_reached_is_refused_at_once(tmp_path: Path, sites: list[Path]) -> None:
     with pytest.raises(ConfigError, match="quorum of 4"):
         run(tmp_path, sites, quorum=4)
+
+
+def test_two_sites_of_one_name_are_refused(tmp_path: Path, sites: list[Path]) -> None:
+    with pytest.raises(ConfigError, match="same name"):
+        run(tmp_path, [*sites, sites[0]])
