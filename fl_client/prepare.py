@@ -117,14 +117,22 @@ def _prepare_one(job: _Job) -> _Result:
     id_ = job.folder.name
     try:
         target = job.prepared / f"{id_}-{_key(job)}.safetensors"
-        if target.exists():
-            return _Result(id_, target.name, load_case(target).quality, made=False)
+        if kept := _kept(target):
+            return _Result(id_, target.name, kept, made=False)
         mask = read_nifti(job.mask)[0] if job.mask else None
         case = prepare_case(read_case(job.folder).volumes, job.settings, mask)
     except FLError as error:
         return _Result(id_, None, Quality((f"{error.problem}: {error.fix}",)), made=False)
     save_case(case, target)
     return _Result(id_, target.name, case.quality, made=True)
+
+
+def _kept(target: Path) -> Quality | None:
+    """Return the verdict of a case that is prepared already; a damaged file counts as none and is made anew."""
+    try:
+        return load_case(target).quality if target.exists() else None
+    except PreparationError:
+        return None
 
 
 def _key(job: _Job) -> str:

@@ -71,8 +71,8 @@ def load_case(path: Path) -> PreparedCase:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise PreparationError(
-            f"{path.name} is not a prepared case ({type(error).__name__})",
-            fix="delete it and run `fl-client prepare` again",
+            f"A prepared case is missing or damaged ({type(error).__name__})",
+            fix="run `fl-client prepare` again: it makes what is damaged anew",
         ) from None
     return PreparedCase(
         image=tensors["image"],

@@ -101,6 +101,15 @@ def test_a_changed_mask_is_another_case(changed: tuple[Path, Path]) -> None:
     assert load_case(prepared / str(index_of(prepared)[PATIENT]["file"])).tumor is None
 
 
+def test_a_damaged_prepared_case_is_made_anew(hospital: Path, changed: tuple[Path, Path]) -> None:
+    prepared = changed[1]
+    case = prepared / str(index_of(prepared)[PATIENT]["file"])
+    whole = case.read_bytes()
+    case.write_bytes(whole[: len(whole) // 2])
+    assert prepare_cohort(a_config(hospital, prepared)).made == 1
+    assert case.read_bytes() == whole
+
+
 def test_an_unreadable_patient_is_listed_with_the_reason_and_the_rest_go_on(changed: tuple[Path, Path]) -> None:
     data, prepared = changed
     shutil.rmtree(data / "train" / PATIENT / "T2w")

@@ -38,7 +38,7 @@ def test_a_damaged_file_is_refused_with_a_fix(tmp_path: Path) -> None:
     (tmp_path / "half").write_bytes((tmp_path / "whole").read_bytes()[:100])
     (tmp_path / "text").write_text("hello")
     for name in ("half", "text", "absent"):
-        with pytest.raises(PreparationError, match="not a prepared case"):
+        with pytest.raises(PreparationError, match="missing or damaged"):
             load_case(tmp_path / name)
 
 
