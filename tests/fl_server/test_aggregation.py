@@ -53,6 +53,14 @@ def test_the_order_of_arrival_changes_not_one_bit(contributions: dict[str, tuple
     assert average(dict(arrived)).tobytes() == average(contributions).tobytes()
 
 
+def test_sites_are_added_in_the_order_of_their_names() -> None:
+    # 1e30 + 1 is 1e30 in float64: only where the large ones cancel first does the third site's one remain.
+    weights = {"a": 1e30, "b": -1e30, "c": 1.0}
+    for arrived in ("abc", "acb", "cab", "bca"):
+        result = average({site: (np.full(SIZE, weights[site], np.float32), 7) for site in arrived})
+        np.testing.assert_array_equal(result, np.full(SIZE, 1 / 3, np.float32))
+
+
 @given(arrays(np.float32, SIZE, elements=values), st.integers(1, 1_000_000))
 def test_one_site_alone_keeps_its_weights_to_the_last_bit(weights: Flat, examples: int) -> None:
     np.testing.assert_array_equal(average({"a": (weights, examples)}), weights)
