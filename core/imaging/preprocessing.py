@@ -71,7 +71,7 @@ def prepare_case(
     with one_thread(), _one_torch_thread():
         copies = {name: working_copy(_image(volumes[name]), COPY_SPACING) for name in SEQUENCES}
         alignments = _co_register(copies)
-        brain = _find_brain(copies, alignments)
+        brain = _find_brain(_image(volumes[REFERENCE]), copies, alignments)
         if brain.from_atlas is None:
             grid = scan_grid(copies[REFERENCE], settings)
         else:
@@ -115,13 +115,14 @@ def _blank(copies: Mapping[str, sitk.Image]) -> frozenset[str]:
     return frozenset(name for name, copy in copies.items() if np.ptp(sitk.GetArrayViewFromImage(copy)) == 0)
 
 
-def _find_brain(copies: Mapping[str, sitk.Image], alignments: Mapping[str, Alignment]) -> Brain:
+def _find_brain(original: sitk.Image, copies: Mapping[str, sitk.Image], alignments: Mapping[str, Alignment]) -> Brain:
     """Strip the skull: the network's probability held in check by the atlas, or what a stripped scan left."""
     reference = copies[REFERENCE]
     useful = [name for name in SEQUENCES if name not in _blank(copies)]
-    stripped = REFERENCE in useful and is_stripped(reference)
+    # A copy would not tell: averaging spreads the brain's border into the zeros around it.
+    stripped = REFERENCE in useful and is_stripped(original)
     if stripped:
-        probability = working_copy(reference != 0, COPY_SPACING)
+        probability = working_copy(original != 0, COPY_SPACING)
     else:
         images, transforms = [copies[name] for name in useful], [alignments[name].transform for name in useful]
         probability = brain_probability(images or [reference], transforms or [sitk.Transform()], reference)

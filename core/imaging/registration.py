@@ -45,10 +45,10 @@ class Level:
     bins: int = 32
 
 
-START = Level(spacing=8, iterations=25, step=6, smallest_step=0.3, bins=24)
+START = Level(spacing=8, iterations=25, step=6, smallest_step=0.3, sampling=0.3, bins=24)
 RIGID = (
     Level(spacing=6, iterations=60, step=3, smallest_step=0.05),
-    Level(spacing=3, iterations=80, step=0.7, smallest_step=0.002, sampling=0.15),
+    Level(spacing=3, iterations=60, step=1, smallest_step=0.002, sampling=0.1),
 )
 SIMILARITY = Level(spacing=4, iterations=60, step=2, smallest_step=0.03)
 AFFINE = Level(spacing=4, iterations=50, step=1, smallest_step=0.02)
