@@ -185,6 +185,14 @@ def test_training_twice_gives_the_same_bits(tmp_path, tiny_heads):
     assert (tmp_path / "one").read_bytes() != (tmp_path / "other").read_bytes()
 
 
+def test_no_head_is_seen_twice(tmp_path, tiny_heads, monkeypatch):
+    seen = []
+    head = brain_mask.random_head
+    monkeypatch.setattr(brain_mask, "random_head", lambda *given: seen.append(head(*given)) or seen[-1])
+    train(3, 0, tmp_path / "weights")
+    assert len({scan.numpy().tobytes() for scan, _ in seen}) == len(seen) == 6
+
+
 def test_a_step_on_a_real_head_changes_every_weight(tmp_path):
     torch.manual_seed(0)
     before = BrainMaskNetwork().state_dict()

@@ -110,7 +110,7 @@ def test_sequences_are_averaged(head):
     alone = sitk.GetArrayFromImage(brain_probability([scan], [HERE], scan))
     nothing = sitk.GetArrayFromImage(brain_probability([blank], [HERE], scan))
     both = sitk.GetArrayFromImage(brain_probability([scan, blank], [HERE, HERE], scan))
-    np.testing.assert_allclose(both, (alone + nothing) / 2, atol=1e-6)
+    np.testing.assert_allclose(both, (alone + nothing) / 2, atol=1e-4)
 
 
 def test_an_empty_scan_has_some_probability_and_no_error():
@@ -121,14 +121,14 @@ def test_an_empty_scan_has_some_probability_and_no_error():
 
 def test_the_mask_is_the_largest_piece_without_its_holes():
     likely = np.zeros((20, 20, 20), np.float32)
-    likely[2:12, 2:12, 2:12] = 0.8
-    likely[6:8, 6:8, 6:8] = 0.2
-    likely[15:18, 15:18, 15:18] = 1.0
-    likely[14, 2:12, 2:12] = 0.4
+    likely[1:4, 1:4, 1:4] = 1.0
+    likely[4, 2:12, 2:12] = 0.4
+    likely[7:17, 7:17, 7:17] = 0.8
+    likely[11:13, 11:13, 11:13] = 0.2
     probability = image_of(likely)
     mask = sitk.GetArrayFromImage(brain_mask(probability, probability))
     expected = np.zeros((20, 20, 20), np.uint8)
-    expected[2:12, 2:12, 2:12] = 1
+    expected[7:17, 7:17, 7:17] = 1
     assert np.array_equal(mask, expected)
     assert mask.dtype == np.uint8
 
