@@ -148,7 +148,8 @@ def paint_head(head: Head, brightness: dict[str, float], rng: np.random.Generato
 
 @lru_cache(maxsize=2)
 def _grain(shape: tuple[int, ...], spacing: float) -> Tensor:
-    """Return tissue's natural texture around 1, float32 [shape]; it costs more than a scan, so it is shifted, not redrawn."""
+    """Return tissue's natural texture around 1, float32 [shape]."""
+    # It costs as much as a scan, so it is drawn once and shifted for each.
     rng = np.random.default_rng(11)
     field = sum(amount * smooth_field(rng, shape, width / spacing) for amount, width in GRAIN)
     return torch.from_numpy(np.float32(1) + field)

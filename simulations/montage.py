@@ -18,8 +18,8 @@ from core.files import atomic
 from core.imaging.volume import SEQUENCES
 from simulations.acquisition import ENHANCING, NECROSIS, Scan, acquire
 from simulations.atlas import load_head
-from simulations.patients import make_patient
 from simulations.hospitals import plan_hospital, site_names
+from simulations.patients import make_patient
 from simulations.scanners import scanner_of
 
 SEED = 7
