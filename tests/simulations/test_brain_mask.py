@@ -5,6 +5,7 @@ from safetensors.torch import load_file
 
 from core.imaging.skull_stripping import GRID, BrainMaskNetwork, network
 from simulations import brain_mask
+from simulations.atlas import Tissue
 from simulations.brain_mask import dice_on_fresh_heads, learning_rate, loss, train
 from simulations.head_anatomy import FLUID
 from simulations.random_heads import (
@@ -91,6 +92,8 @@ def test_the_unmoved_patient_is_the_atlas():
     liters = float(patient.brain.sum()) * 4**3 / 1e6
     assert abs(liters - 1.89) < 0.05
     assert (patient.distance[patient.brain > 0.99] < FLUID).all()
+    eyes = patient.position[patient.tissue == Tissue.EYE]
+    np.testing.assert_allclose(eyes.mean(0), (-50, -82, 0), atol=2)
 
 
 def test_contrasts_are_thirteen_and_never_negative():
