@@ -53,7 +53,7 @@ class FederationSettings(Section):
     quorum: int = Field(2, ge=1, description="updates without which a round does not count")
     deadline_s: float = Field(3600, gt=0, description="seconds after which a round closes with its quorum")
     grace_s: float = Field(600, ge=0, description="seconds a round waits for the rest once it has its quorum")
-    max_update_norm: float = Field(1e4, gt=0, description="largest Euclidean norm of a site's weights")
+    max_update_norm: float = Field(1e4, gt=0, description="largest Euclidean norm of what a site adds to the weights")
 
 
 class Study(Section):
