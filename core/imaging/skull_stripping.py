@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from core.imaging.atlas import DATA, atlas
+from core.imaging.registration import shrunk
 
 WEIGHTS = DATA / "brain_mask.safetensors"
 
@@ -156,7 +157,7 @@ def is_stripped(image: sitk.Image) -> bool:
     milliliters = float(np.count_nonzero(tissue)) * float(np.prod(image.GetSpacing())) / 1000
     if tissue.mean() > 0.75 or not 500 < milliliters < 2500:
         return False
-    coarse = sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat32), [max(1, int(3 / s)) for s in image.GetSpacing()])
+    coarse = shrunk(sitk.Cast(image, sitk.sitkFloat32), 3.0)
     probability = brain_probability([coarse], [sitk.Transform()], coarse)
     found = sitk.GetArrayFromImage(brain_mask(probability, image)) > 0
     return bool(np.count_nonzero(found & tissue) >= 0.8 * np.count_nonzero(tissue))
