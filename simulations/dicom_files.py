@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.pixels import get_encoder
+from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
@@ -60,7 +60,7 @@ def write_series(
         header.InstanceNumber = number
         header.ImagePositionPatient = _decimals(position)
         if not scanner.sparse:
-            header.SliceLocation = _decimals([position @ volume.direction[:, 2]])[0]
+            header.SliceLocation = _decimals([float(position @ volume.direction[:, 2])])[0]
         header.PixelData = _pixel_data(stored[index], scanner)
         header["PixelData"].is_undefined_length = scanner.syntax in ("rle", "jpeg2000")
         header.save_as(folder / f"Image-{number}.dcm", enforce_file_format=True)

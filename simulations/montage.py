@@ -76,7 +76,7 @@ def _cut(scan: Scan, z: float) -> NDArray[np.float32]:
 
 
 def _show(axis: Axes, cut: NDArray[np.float32]) -> None:
-    axis.imshow(cut, cmap="gray", vmin=0, vmax=np.percentile(cut, 99.7), interpolation="bilinear")
+    axis.imshow(cut, cmap="gray", vmin=0, vmax=float(np.percentile(cut, 99.7)), interpolation="bilinear")
     axis.set_axis_off()
 
 

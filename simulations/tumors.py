@@ -95,7 +95,8 @@ def _pressed(points: Tensor, center: NDArray[np.float64], radius: float) -> Tens
     away = points - torch.from_numpy(center).float()
     distance = away.norm(dim=-1, keepdim=True) + 1e-3
     pressure = MASS_EFFECT * radius * torch.exp(-(((distance - 0.6 * radius) / (1.1 * radius)) ** 2))
-    return points - away / distance * pressure
+    before: Tensor = points - away / distance * pressure
+    return before
 
 
 def _grow(
