@@ -1,11 +1,16 @@
 """Stored pixel values of one DICOM file, decoded within limits."""
 
+import os
 import re
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +66,10 @@ _PIXEL_MODULE = (
 # SOC and SIZ, with which every JPEG 2000 codestream begins (T.800 A.5.1).
 _IMAGE_SIZE = re.compile(rb"\xff\x4f\xff\x51....(....)(....)(....)(....)", re.DOTALL)
 # Start of frame in JPEG and JPEG-LS (T.81 B.1.1.3, T.87 C.1.1).
-_STARTS_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_STARTS_OF_FRAME = {*range(0xC0, 0xC4), 0xF7}
+_HUFFMAN, _START_OF_SCAN = 0xC4, 0xDA
+# Quantization, restart interval, applications' own, JPEG-LS parameters, comments.
+_OTHER_SEGMENTS = {0xDB, 0xDD, *range(0xE0, 0xF0), 0xF8, 0xFE}
 
 
 @contextmanager
@@ -99,7 +107,7 @@ def stored_pixels(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         with foreign_files():
             dataset = dcmread(path, force=True, specific_tags=tags(_PIXEL_MODULE))
             plugin = _checked(dataset)
-            decoded: NDArray[Any] = pixel_array(dataset, raw=True, decoding_plugin=plugin)
+            decoded = _decode_apart(path, plugin) if plugin == "gdcm" else _decode(dataset, plugin)
             # Signed and wide enough for padding and MONOCHROME1.
             stored: NDArray[Any] = decoded.astype(np.int32 if decoded.itemsize <= 2 else np.int64)
     except FOREIGN as error:
@@ -114,6 +122,28 @@ def stored_pixels(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         stored = (-1 if dataset.PixelRepresentation else 2 ** int(dataset.BitsStored) - 1) - stored
     return stored, padding
+
+
+def _decode(source: Dataset | Path, plugin: str) -> NDArray[Any]:
+    """Return all stored values of a file, as its decoder gives them."""
+    with foreign_files():
+        decoded: NDArray[Any] = pixel_array(source, raw=True, decoding_plugin=plugin)
+        return decoded
+
+
+def _decode_apart(path: Path, plugin: str) -> NDArray[Any]:
+    """Decode in a process of its own: on some damaged files gdcm ends the process that called it."""
+    try:
+        return _other_process(os.getpid()).submit(_decode, path, plugin).result()
+    except BrokenProcessPool:
+        _other_process.cache_clear()
+        raise
+
+
+@cache
+def _other_process(_owner: int) -> ProcessPoolExecutor:
+    """Return the process that decodes for this one; kept, since it takes a second to start."""
+    return ProcessPoolExecutor(1, mp_context=get_context("forkserver"))
 
 
 def _checked(dataset: Dataset) -> str:
@@ -159,14 +189,39 @@ def _check_stream(stream: bytes, rows: int, columns: int) -> None:
 
 
 def _jpeg_size(stream: bytes) -> tuple[int, int]:
-    """Return rows and columns from the first start of frame; segments are walked, so none can hide in a comment."""
-    at = 2
-    while stream[:2] == b"\xff\xd8" and stream[at : at + 1] == b"\xff":
+    """Return rows and columns from a JPEG's start of frame, once all segments before its pixels are sound.
+
+    Strict, because decoders stumble over damaged segments, and because a size hidden in a comment is none.
+    """
+    at, size = 2, None
+    while stream[:2] == b"\xff\xd8" and stream[at : at + 1] == b"\xff" and at + 4 <= len(stream):
         marker, length = stream[at + 1], int.from_bytes(stream[at + 2 : at + 4])
+        body = stream[at + 4 : at + 2 + length]
+        if len(body) != length - 2:
+            break
+        if marker == _START_OF_SCAN and size and body[0] == 1:
+            return size
         if marker in _STARTS_OF_FRAME:
-            return int.from_bytes(stream[at + 5 : at + 7]), int.from_bytes(stream[at + 7 : at + 9])
-        at += 1 if marker == 0xFF else 2 + max(length, 2)
+            if size or len(body) != 9 or body[5] != 1:
+                break  # twice, or not of one component
+            size = (int.from_bytes(body[1:3]), int.from_bytes(body[3:5]))
+        elif not (_sound_tables(body) if marker == _HUFFMAN else marker in _OTHER_SEGMENTS):
+            break
+        at += 2 + length
     raise DicomError("The compressed pixels of a slice are damaged", fix="send or export the series again")
+
+
+def _sound_tables(body: bytes) -> bool:
+    """Return whether a segment of Huffman tables holds whole tables and nothing else (T.81 B.2.4.2)."""
+    at = 0
+    while at < len(body):
+        counts = body[at + 1 : at + 17]
+        # A code of n bits leaves room for half as many as one of n - 1 (Kraft).
+        room = sum(count / 2**bits for bits, count in enumerate(counts, start=1))
+        if body[at] & 0xEC or len(counts) != 16 or room > 1:
+            return False
+        at += 17 + sum(counts)
+    return at == len(body)
 
 
 def _padding(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.bool_] | None:

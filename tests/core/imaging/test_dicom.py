@@ -1,3 +1,4 @@
+import os
 import struct
 import zlib
 from itertools import permutations
@@ -392,10 +393,52 @@ def test_a_compressed_image_larger_than_its_header_is_refused_before_decoding(tm
     assert refusal(tmp_path) == "A compressed image of 64 x 48 pixels lies in a slice of 32 x 24"
 
 
+def segment(marker: int, body: bytes) -> bytes:
+    return bytes([0xFF, marker]) + (len(body) + 2).to_bytes(2) + body
+
+
+FRAME = segment(0xC3, b"\x10\x40\x00\x30\x00\x01\x01\x11\x00")
+# One code of one bit, one of two.
+TABLES = segment(0xC4, b"\x00\x01\x01" + bytes(14) + b"\x05\x06")
+SCAN = segment(0xDA, b"\x01\x01\x00\x01\x00\x00")
+
+
 def test_a_start_of_frame_hidden_in_a_comment_does_not_count() -> None:
-    comment = b"\xff\xfe\x00\x0b\xff\xc0\x00\x0b\x08\x00\x08\x00\x06"
-    frame = b"\xff\xc3\x00\x0b\x08\x40\x00\x30\x00\x01\x01\x11\x00"
-    assert pixels._jpeg_size(b"\xff\xd8" + comment + frame) == (0x4000, 0x3000)
+    comment = segment(0xFE, segment(0xC3, b"\x10\x00\x08\x00\x06\x01\x01\x11\x00"))
+    assert pixels._jpeg_size(b"\xff\xd8" + comment + FRAME + TABLES + SCAN) == (0x4000, 0x3000)
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        TABLES + SCAN,
+        FRAME + FRAME + SCAN,
+        FRAME,
+        FRAME + b"\x2c" + TABLES[1:] + SCAN,
+        FRAME + TABLES[:-1] + SCAN,
+        FRAME + segment(0xC4, b"\x00\x02\x01" + bytes(14) + b"\x05\x06\x07") + SCAN,
+        FRAME + segment(0xB7, b"") + SCAN,
+        segment(0xC3, b"\x10\x40\x00\x30\x00\x03\x01\x11\x00") + SCAN,
+        b"",
+    ],
+)
+def test_a_jpeg_with_a_damaged_segment_never_reaches_the_decoder(segments: bytes) -> None:
+    with pytest.raises(DicomError, match="damaged"):
+        pixels._jpeg_size(b"\xff\xd8" + segments)
+
+
+def test_a_decoder_that_ends_its_process_refuses_one_file_and_the_next_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = a_series(tmp_path, pixels=pixels_of(2, 16, 16), syntax=uid.JPEGLosslessSV1)
+    with monkeypatch.context() as patched:
+        patched.setattr(pixels, "_decode", _die)
+        assert "(BrokenProcessPool)" in refusal(tmp_path)
+    np.testing.assert_array_equal(read(tmp_path).voxels, stored)
+
+
+def _die(_path: Path, _plugin: str) -> None:
+    os.abort()
 
 
 def test_a_deflated_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,6 +485,12 @@ def test_a_whole_disk_is_no_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         find_series(tmp_path)
     with pytest.raises(NotACaseError, match="no such folder"):
         find_series(tmp_path / "absent")
+
+
+def test_rounding_in_the_cosines_does_not_make_the_order_of_frames_matter() -> None:
+    frames = [Frame(Path(f"{n}"), 0, (0, 0, 3.0 * n), (1, 1e-4 * n, 0, -1e-4 * n, 1, 0), (1, 1)) for n in range(4)]
+    directions = {stack_of(order).direction.tobytes() for order in permutations(frames)}
+    assert len(directions) == 1
 
 
 def test_no_slices_are_no_volume() -> None:
