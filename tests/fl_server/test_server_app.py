@@ -1,0 +1,123 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flwr.app import Context, Message, RecordDict
+
+from core.config import validate
+from core.errors import ConfigError
+from core.learning.model import build_model
+from core.learning.weights import flatten, manifest_of, unnamed
+from core.messages import Evaluation, evaluation_records, update_records
+from core.predictor import load_predictor
+from core.records.registry import list_versions, load_version
+from core.study import Study
+from fl_client.client_app import records_of
+from fl_server.checkpoints import RoundRecord, SiteRound
+from fl_server.config import RunConfig
+from fl_server.server_app import app, card_of, cohort_of
+from tests.fl_server.factories_answers import a_grid, an_update, reply, validation_counts
+from tests.simulations.factories_federation import a_study, write_study
+
+STUDY = a_study(rounds=3)
+MODEL = build_model(STUDY.model, STUDY.seed)
+MANIFEST = manifest_of(MODEL)
+# By round: the loss of the incoming model, which is the one after the round before.
+LOSSES = {1: 9.0, 2: 0.5, 3: 0.4, 4: 0.9}
+
+
+def answer(site: str, task: Message) -> list[Message]:
+    records = records_of(task.content)
+    number = int(records.config["round"])
+    validation = validation_counts(LOSSES[number])
+    if task.metadata.message_type == "evaluate":
+        return [reply(evaluation_records(Evaluation(site, number, validation)), task)]
+    update = an_update(site, number, records.arrays["weights"])
+    return [reply(update_records(replace(update, manifest=MANIFEST.digest, validation=validation)), task)]
+
+
+def context(folder: Path, study: Study = STUDY, sites: str = "site-a, site-b,site-c") -> Context:
+    path = write_study(folder, study)
+    settings = {"study": str(path), "run": str(folder / "run"), "registry": str(folder / "registry"), "sites": sites}
+    return Context(1, 1, {}, RecordDict(), dict(settings))
+
+
+def test_the_best_round_is_registered_even_where_a_later_one_exists(tmp_path: Path) -> None:
+    app(a_grid(answer), context(tmp_path))
+    (name,) = list_versions(tmp_path / "registry")
+    version = load_version(tmp_path / "registry" / name)
+    assert version.card["best_round"] == 2
+    assert version.card["metrics"]["validation"]["loss"] == pytest.approx(0.4)
+    assert len(version.card["rounds"]) == 4
+    # Two rounds of (10 * 1 + 20 * 2 + 30 * 6) / 60 each.
+    step = unnamed(MANIFEST, version.tensors) - flatten(MODEL)
+    np.testing.assert_allclose(step, np.full(MANIFEST.size, 2 * 230 / 60), rtol=1e-5)
+    assert (tmp_path / "run" / "version.txt").read_text() == name
+
+
+def test_a_version_can_be_loaded_for_prediction_and_says_which_classes_it_saw(tmp_path: Path) -> None:
+    app(a_grid(answer), context(tmp_path))
+    (name,) = list_versions(tmp_path / "registry")
+    predictor = load_predictor(tmp_path / "registry" / name)
+    # These sites have no methylated patient, but tumors and controls.
+    assert "never shown" in predictor.sees["mgmt"]
+    assert not predictor.sees["tumor"]
+
+
+def test_a_finished_run_registers_again_only_where_its_version_is_gone(tmp_path: Path) -> None:
+    app(a_grid(answer), context(tmp_path))
+    app(a_grid(lambda *_: pytest.fail("a site was asked")), context(tmp_path))
+    (name,) = list_versions(tmp_path / "registry")
+    (tmp_path / "registry").rename(tmp_path / "moved")
+    app(a_grid(lambda *_: pytest.fail("a site was asked")), context(tmp_path))
+    assert list_versions(tmp_path / "registry") == [name]
+
+
+def site_round(**cohort: float) -> SiteRound:
+    names = ("mgmt_unmethylated", "mgmt_methylated", "tumor_absent", "tumor_present")
+    counts = {**dict.fromkeys(("training", *names), 0.0), **cohort}
+    return SiteRound(validation_counts(), 3, {}, {**counts})
+
+
+def record(number: int, sites: dict[str, SiteRound], counted: bool = True) -> RoundRecord:
+    return RoundRecord(number, counted, sites, {}, {}, validation_counts(number), 1.0)
+
+
+def test_a_class_is_seen_when_any_site_that_counted_has_it() -> None:
+    a, b = site_round(mgmt_unmethylated=3.0, tumor_present=3.0), site_round(mgmt_methylated=2.0, tumor_present=2.0)
+    never = site_round(tumor_absent=9.0)
+    history = (record(1, {"c": never}, counted=False), record(1, {"a": a}), record(2, {"a": a, "b": b}))
+    # Rounds 1 and 2 are validated by two sites each, round 1 with the lower loss.
+    card = card_of(STUDY, MANIFEST, (*history, record(3, {"a": a, "b": b})))
+    assert card["best_round"] == 1
+    assert card["classes_seen"] == {"mgmt": 1, "tumor": 1}
+    # Round 3's model is validated by the most sites.
+    later = card_of(
+        STUDY,
+        MANIFEST,
+        (*history[:2], record(2, {"a": a}), record(3, {"a": a, "b": b}), record(4, {"a": a, "b": b, "c": never})),
+    )
+    assert later["best_round"] == 3
+    assert later["classes_seen"] == {"mgmt": 2, "tumor": 1}
+    assert json.dumps(later)
+
+
+def test_a_cohort_is_the_newest_that_counted_up_to_the_best_round() -> None:
+    old, new, later = (site_round(training=n) for n in (3.0, 4.0, 5.0))
+    history = (record(1, {"b": old, "a": old}), record(2, {"a": new}), record(3, {"a": later}))
+    assert {site: counts["training"] for site, counts in cohort_of(history, 2).items()} == {"a": 4.0, "b": 3.0}
+
+
+def test_a_run_config_splits_its_sites_and_refuses_what_it_does_not_know() -> None:
+    settings = {"study": "s.toml", "run": "run", "registry": "registry", "sites": "site-a, site-b,"}
+    assert validate(RunConfig, settings, "run").sites == ("site-a", "site-b")
+    for wrong in ({**settings, "sites": ""}, {**settings, "rounds": 3}, {"sites": "site-a"}):
+        with pytest.raises(ConfigError):
+            validate(RunConfig, wrong, "run")
+
+
+def test_a_quorum_beyond_the_expected_sites_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="quorum of 2 can never be reached by 1 site"):
+        app(a_grid(answer), context(tmp_path, sites="site-a"))
