@@ -22,7 +22,7 @@ from core.imaging.normalization import CLIP, normalize
 from core.imaging.quality import Findings, judge
 from core.imaging.registration import Alignment, affine_to_atlas, one_thread, rigid, shrunk, working_copy
 from core.imaging.skull_stripping import brain_mask, brain_probability, gate_by_atlas, is_stripped
-from core.imaging.tumor_mask import tumor_on_grid
+from core.imaging.tumor_mask import is_empty, tumor_on_grid
 from core.imaging.volume import SEQUENCES, Volume
 from core.study import PreprocessingSettings
 
@@ -166,7 +166,7 @@ def _on_grid(
         stretch=stretch(brain.from_atlas) if brain.from_atlas else (1.0, 1.0),
         coverage={name: float((shown[i] & mask).sum() / voxels) for i, name in enumerate(SEQUENCES)},
         joint_coverage=float((shown.all(0) & mask).sum() / voxels),
-        tumor_inside=tumor is None or not tumor.any() or bool((mask & (tumor > 0)).any()),
+        tumor_inside=tumor is None or bool((mask & (tumor > 0)).any()) or is_empty(tumor_mask),
     )
     record = {
         "version": PREPROCESSING_VERSION,

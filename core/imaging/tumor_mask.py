@@ -27,9 +27,15 @@ def tumor_on_grid(mask: sitk.Image | Volume, grid: sitk.Image) -> NDArray[np.uin
     shares = np.zeros((len(LABELS), *grid.GetSize()[::-1]), np.float32)
     for share, label in zip(shares, LABELS, strict=True):
         wanted = (image == label) + (image == 3) if label == 4 else image == label
-        share[:] = sitk.GetArrayViewFromImage(
-            sitk.Resample(shrunk(sitk.Cast(wanted, sitk.sitkFloat32), spacing), grid, sitk.Transform(), sitk.sitkLinear)
-        )
+        coarse = shrunk(sitk.Cast(wanted, sitk.sitkFloat32), spacing)
+        share[:] = sitk.GetArrayFromImage(sitk.Resample(coarse, grid, sitk.Transform(), sitk.sitkLinear))
     whole = shares.sum(0)
     tumor = whole >= min(0.5, whole.max()) if whole.max() > 0 else np.zeros(whole.shape, bool)
     return np.where(tumor, np.array(LABELS, np.uint8)[shares.argmax(0)], np.uint8(0)).astype(np.uint8)
+
+
+def is_empty(mask: sitk.Image | Volume | None) -> bool:
+    """Return whether a mask shows no tumor: a healthy control's does not."""
+    if mask is None:
+        return True
+    return not (mask.voxels if isinstance(mask, Volume) else sitk.GetArrayViewFromImage(mask)).any()

@@ -39,7 +39,12 @@ def painted(sequence: str, stripped: bool = False) -> sitk.Image:
     template, brain = (sitk.ConstantPad(image, [8] * 3, [8] * 3, 0) for image in atlas())
     tissue = sitk.GetArrayFromImage(template).astype(float)
     inside = sitk.GetArrayFromImage(brain) > 0
-    looks = {"T1w": tissue, "T1wCE": 0.9 * tissue + 0.1, "T2w": 1.5 - tissue, "FLAIR": 0.4 + 0.8 * tissue * (1.3 - tissue)}
+    looks = {
+        "T1w": tissue,
+        "T1wCE": 0.9 * tissue + 0.1,
+        "T2w": 1.5 - tissue,
+        "FLAIR": 0.4 + 0.8 * tissue * (1.3 - tissue),
+    }
     image = np.where(inside, looks[sequence] * 400, 0.0)
     labels = sitk.GetArrayFromImage(sitk.ConstantPad(lesion_labels(), [8] * 3, [8] * 3, 0))
     for label, brightness in zip((1, 4, 2), LESION_LOOKS[sequence], strict=True):
