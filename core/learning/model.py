@@ -3,7 +3,7 @@
 GroupNorm throughout and no buffers: nothing is learned outside the parameters, so an average of parameters is an
 average of models, and differential privacy can bound what each patient adds (which is why nothing works in place).
 
-Sources: He 2016 (residual blocks), Wu 2018 (group normalization), Huang 2017 (DenseNet).
+Sources: He 2016 (residual blocks), Wu 2018 (group normalization), Huang 2017 (DenseNet), Lin 2017 (initial bias).
 """
 
 from math import gcd
@@ -25,6 +25,8 @@ MAP_STRIDE = 4
 RESIDUAL_CHANNELS = {"tiny": (4, 4, 8, 8), "small": (8, 16, 32, 64), "base": (32, 64, 128, 256)}
 # A region smaller than this share of the grid counts as absent when its size is put on a log scale.
 SMALLEST_SHARE = 1e-4
+# Logit of about 2 %, how often a voxel is tumor.
+EXPECTED_LOGIT = -4.0
 
 
 class Output(NamedTuple):
@@ -139,10 +141,12 @@ class GliomaNet(nn.Module):
         self.presence = nn.Linear(1, 1)
         described = len(REGIONS) * (1 + SEQUENCE_COUNT + width) + 2 * deepest
         self.methylation = nn.Sequential(
-            nn.Linear(described, width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, 1)
+            nn.Dropout(dropout), nn.Linear(described, width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, 1)
         )
-        nn.init.ones_(self.presence.weight)
-        nn.init.zeros_(self.presence.bias)
+        # Tumor is rare: a map that starts near its share of the grid need not first unlearn one half (Lin 2017).
+        nn.init.constant_(self.to_map.get_parameter("bias"), EXPECTED_LOGIT)
+        nn.init.ones_(self.presence.get_parameter("weight"))
+        nn.init.constant_(self.presence.get_parameter("bias"), -EXPECTED_LOGIT)
 
     def forward(self, image: Tensor) -> Output:
         """Look at a batch.
@@ -168,13 +172,13 @@ def describe(tumor_map: Tensor, features: Tensor) -> Tensor:
     Args:
         tumor_map: float [B, R, n, n, n], logits.
         features: float [B, C, n, n, n].
-    Returns: float [B, R * (1 + C)], the log of each region's share of the grid, then the means.
+    Returns: float [B, R * (1 + C)], each region's share of the grid on a log scale (0 for none), then the means.
     """
     inside = torch.sigmoid(tumor_map).flatten(2)
     share = inside.mean(2)
     means = torch.einsum("brv,bcv->brc", inside, features.flatten(2)) / inside.shape[2]
     means = means / (share + SMALLEST_SHARE)[:, :, None]
-    return torch.cat([torch.log(share + SMALLEST_SHARE), means.flatten(1)], 1)
+    return torch.cat([torch.log1p(share / SMALLEST_SHARE), means.flatten(1)], 1)
 
 
 def smooth_maximum(tumor_map: Tensor) -> Tensor:
