@@ -56,6 +56,32 @@ def hospitals(
 
 
 @app.command()
+def split(
+    source: Annotated[Path, typer.Argument(help="A cohort: SOURCE/train/<patient>/ and SOURCE/train_labels.csv.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write OUT/<site>/ into.")],
+    sites: Annotated[int, typer.Option(min=1, help="How many sites; a CSV brings its own.")] = 3,
+    how: Annotated[str, typer.Option(help="iid, label, quantity, scanner, or a CSV of BraTS21ID,site.")] = "iid",
+    alpha: Annotated[float, typer.Option(help="Of the Dirichlet draw for label and quantity: small is uneven.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same split.")] = 7,
+) -> None:
+    """Deal an existing RSNA-MICCAI folder out to sites; every patient goes to one of them only.
+
+    Files are hard-linked, so nothing is copied and the source stays as it is.
+
+    Example: fl-simulate split rsna cohort --sites 4 --how label --alpha 0.5
+    """
+    from simulations.splits import split as deal_out
+
+    with bars() as report:
+        dealt = deal_out(source, out, sites, how, alpha=alpha, seed=seed, report=report)
+    console = Console()
+    for site, patients in dealt.sites.items():
+        console.print(f"{site}: {len(patients)} patients", highlight=False)
+    if dealt.absent:
+        console.print(f"train_labels.csv names {len(dealt.absent)} patient(s) without scans")
+
+
+@app.command()
 def run(
     scenario: Annotated[Path, typer.Argument(help="A scenario's TOML file.")],
     out: Annotated[
@@ -64,8 +90,8 @@ def run(
 ) -> None:
     """Run a whole scenario and compare: each hospital alone, pooled training, the federation.
 
-    Makes the hospitals, prepares their scans, runs the federation with the apps of a real deployment, registers its best
-    round, predicts the outside hospital's patients, prints one table and writes OUT/report.html.
+    Makes the hospitals, prepares their scans, runs the federation with the apps of a real deployment, registers its
+    best round, predicts the outside hospital's patients, prints one table and writes OUT/report.html.
 
     Example: fl-simulate run simulations/scenarios/demo.toml --out demo
     """

@@ -1,0 +1,7 @@
+"""Settings of the process that runs the tests; nothing is shared between tests here."""
+
+import os
+
+# Before anything imports them: no phone-home, and no more threads than a test needs on a small machine.
+os.environ |= {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+os.environ |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
