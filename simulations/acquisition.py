@@ -137,13 +137,12 @@ def paint_head(head: Head, brightness: dict[str, float], rng: np.random.Generato
     for tissue in Tissue:
         of_tissue[tissue] = brightness.get(tissue.name.lower(), AIR)
     of_tissue[[Tissue.NONE, Tissue.CORD, Tissue.CANAL]] = 0, brightness["white"] * 0.9, brightness["csf"]
-    image = of_tissue[head.tissue]
-    levels = np.arange(256, dtype=np.float32) / 255
+    image = torch.from_numpy(of_tissue[head.tissue])
     for name in ("gray", "white", "csf"):
-        image += (brightness[name] * levels)[getattr(head, name)]
-    image[head.intracranial > head.brain] *= 1 - MEMBRANES
+        image.add_(torch.from_numpy(getattr(head, name)), alpha=brightness[name] / 255)
+    image[torch.from_numpy(head.intracranial > head.brain)] *= 1 - MEMBRANES
     offset = tuple(int(n) for n in rng.integers(0, 60, 3))
-    return torch.from_numpy(image)[None] * torch.roll(_grain(head.gray.shape, head.spacing), offset, (0, 1, 2))
+    return (image * torch.roll(_grain(head.gray.shape, head.spacing), offset, (0, 1, 2)))[None]
 
 
 @lru_cache(maxsize=2)
@@ -199,13 +198,15 @@ def _with_tumor(seen: Tensor, maps: Tensor, sequence: str, ring: float) -> Tenso
 
 def shading(shape: tuple[int, ...], bias: float, rng: np.random.Generator) -> Tensor:
     """Return the coil's sensitivity: a cubic polynomial's exponential, at most exp(bias), float32 [shape]."""
-    z, y, x = (np.linspace(-1, 1, count, dtype=np.float32) for count in shape)
-    powers = [(i, j, k) for i in range(4) for j in range(4) for k in range(4) if 0 < i + j + k < 4]
-    field = np.zeros(shape, np.float32)
-    for i, j, k in powers:
-        amount = np.float32(rng.normal() / (i + j + k))
-        field += (amount * z**i)[:, None, None] * (y**j)[:, None] * x**k
-    return torch.from_numpy(np.exp(field * np.float32(bias / np.abs(field).max())))
+    amounts = torch.zeros(4, 4, 4)
+    for powers in np.ndindex(4, 4, 4):
+        if 0 < sum(powers) < 4:
+            amounts[powers] = rng.normal() / sum(powers)
+    z, y, x = (torch.linspace(-1, 1, count)[:, None] ** torch.arange(4) for count in shape)
+    # One axis after the other, the longest product last.
+    rows = torch.einsum("ijk,yj,xk->iyx", amounts, y, x)
+    field = (z @ rows.flatten(1)).reshape(shape)
+    return torch.exp(field * (bias / field.abs().max()))
 
 
 def labels_of(shares: Tensor) -> NDArray[np.uint8]:

@@ -50,7 +50,7 @@ def sample(volumes: Tensor, points: Tensor, origin: Point, spacing: Point) -> Te
     """
     last = torch.tensor(volumes.shape[:0:-1]) - 1
     scale = 2 / (last * torch.tensor(spacing))
-    places = (points - torch.tensor(origin)) * scale - 1
+    places = torch.addcmul(-1 - torch.tensor(origin) * scale, points, scale)
     return grid_sample(volumes[None], places[None], padding_mode="border", align_corners=True)[0]
 
 

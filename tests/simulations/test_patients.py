@@ -82,7 +82,7 @@ def test_a_tumor_lies_in_the_brain_and_its_parts_do_not_overlap(number: int):
 def test_a_tumor_ends_within_its_grid():
     for number in range(1, 6):
         tumor = make_patient(a_plan(number), HEAD).tumor
-        far = torch.tensor([[[[400.0, 0, 0], [0, -400.0, 0]]]])
+        far = torch.tensor([[[[400.0, 0, 0], [0, -400.0, 0], [0, 0, 400.0], [0, 0, -400.0]]]])
         assert tumor.at(far).abs().max() == 0
         inner = tumor.maps[:3, 1:-1, 1:-1, 1:-1]
         faces = [inner[:, 0], inner[:, -1], inner[:, :, 0], inner[:, :, -1], inner[..., 0], inner[..., -1]]
