@@ -19,13 +19,14 @@ from safetensors.torch import load_file, save_file
 
 from core.files import atomic
 from core.learning.curves import auc
+from core.learning.metrics import scores_of
 from core.learning.model import build_model
 from core.learning.prediction import predict_scores
 from core.learning.weights import flatten, restore
 from core.messages import Flat
 from core.study import Study
 from fl_client.dataset import Cohort, Drawn, TrainingCase, split
-from fl_client.training import train_one_round
+from fl_client.training import evaluate, train_one_round
 from simulations.baselines import alone, pooled
 from simulations.tensors import make_cases
 
@@ -58,9 +59,14 @@ def cached_cases(
 
 
 def federate(cohorts: dict[str, Cohort], study: Study) -> Flat:
-    """FedAvg as the paper has it: local training, then the average of weights by number of cases."""
+    """FedAvg as the paper has it: local training, then the average of weights by number of cases.
+
+    Returns: the round with the lowest loss over all sites' validation patients, as pooled training keeps its best epoch.
+    """
     model = build_model(study.model, study.seed)
-    weights = flatten(model)
+    weights = best = flatten(model)
+    lowest = float("inf")
+    validation = [case for cohort in cohorts.values() for case in cohort.validation]
     for round_number in range(1, study.federation.rounds + 1):
         total, examples = np.zeros(len(weights), np.float64), 0
         for site, cohort in sorted(cohorts.items()):
@@ -69,7 +75,12 @@ def federate(cohorts: dict[str, Cohort], study: Study) -> Flat:
             total += flatten(model).astype(np.float64) * len(cohort.training)
             examples += len(cohort.training)
         weights = (total / examples).astype(np.float32)
-    return weights
+        restore(model, weights)
+        loss = scores_of(evaluate(model, validation)).loss
+        assert loss is not None
+        if loss < lowest:
+            best, lowest = weights, loss
+    return best
 
 
 def measure(study: Study, weights: Flat, unseen: list[TrainingCase]) -> float:

@@ -13,7 +13,7 @@ class ModelSettings(Section):
     """The shared network."""
 
     preset: Literal["tiny", "small", "base", "densenet121"] = "small"
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
 
 
 class PreprocessingSettings(Section):
@@ -37,19 +37,19 @@ class AugmentationSettings(Section):
 class TrainingSettings(Section):
     """How a site trains between two averages."""
 
-    epochs_per_round: int = Field(2, ge=1, le=100)
+    epochs_per_round: int = Field(1, ge=1, le=100)
     batch_size: int = Field(4, ge=1, le=256)
     learning_rate: float = Field(3e-3, gt=0, le=1, description="the peak of the one cycle that spans the study")
     weight_decay: float = Field(1e-3, ge=0, le=1)
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of a step's gradient")
-    tumor_map_weight: float = Field(1.0, ge=0, description="weight of the tumor map's loss beside the label's")
+    tumor_map_weight: float = Field(5.0, ge=0, description="weight of the tumor map's loss beside the label's")
     precision: Literal["auto", "float32"] = "auto"
 
 
 class FederationSettings(Section):
     """When a round closes and what an update may hold."""
 
-    rounds: int = Field(20, ge=1, le=10_000)
+    rounds: int = Field(60, ge=1, le=10_000)
     quorum: int = Field(2, ge=1, description="updates without which a round does not count")
     deadline_s: float = Field(3600, gt=0, description="seconds after which a round closes with its quorum")
     grace_s: float = Field(600, ge=0, description="seconds a round waits for the rest once it has its quorum")
