@@ -61,7 +61,7 @@ def cached_cases(
 def federate(cohorts: dict[str, Cohort], study: Study) -> Flat:
     """FedAvg as the paper has it: local training, then the average of weights by number of cases.
 
-    Returns: the round with the lowest loss over all sites' validation patients, as pooled training keeps its best epoch.
+    Returns: the round with the lowest loss over all validation patients, as pooled training keeps its best epoch.
     """
     model = build_model(study.model, study.seed)
     weights = best = flatten(model)
