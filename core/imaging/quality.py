@@ -5,15 +5,17 @@ from dataclasses import dataclass
 
 from core.imaging.case import Quality
 
-# Adult brains measure about 1,000 to 1,700 ml; the mask holds some fluid and the atlas's own errors too.
-BRAIN_ML = (700.0, 2100.0)
+# Adult brains measure about 1,000 to 1,700 ml, the fluid around them up to 400 more, and the atlas's brain, which is
+# larger than most, 1,897; beyond 2,600 the mask holds half of a head.
+BRAIN_ML = (700.0, 2600.0)
 # Edge of a voxel, mm: clinical slices are at most 7 or 8 mm apart.
 COARSEST_MM = 10.0
 # Share of the brain that one sequence, and all four together, must show.
 COVERAGE = 0.9
 JOINT_COVERAGE = 0.85
-# Mutual information of a registered pair, nats: 0.5 and more for two sequences of one patient, below 0.1 for noise.
-SHARED_NATS = 0.15
+# Mutual information of a registered pair, nats: measured 0.5 and more for two sequences of one patient, below 0.1 for
+# noise. Two patients' heads share 0.25 to 0.5, so this does not find a scan that was filed under the wrong name.
+SHARED_NATS = 0.2
 # How far the atlas may be stretched along any direction to fit a brain.
 STRETCH = (0.65, 1.5)
 
@@ -54,7 +56,7 @@ def judge(found: Findings) -> Quality:
     reasons += _of_the_brain(found)
     usable = [name for name in found.coverage if name not in found.blank]
     reasons += [
-        f"{name} does not match T1wCE after registration: it may show another patient, or noise."
+        f"{name} does not match T1wCE after registration: it may show something else, or noise."
         for name in usable
         if found.shared_nats.get(name, SHARED_NATS) < SHARED_NATS
     ]
