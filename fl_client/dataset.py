@@ -5,6 +5,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,14 @@ def load_cohort(prepared: Path, study: Study, site: str) -> Cohort:
     Returns: at least one training and one validation case.
     Raises: PreparationError: nothing is prepared, it was prepared with other settings, or too few cases are usable.
     """
-    listing = _read_listing(prepared / "cohort.json")
+    return _read_cohort(prepared, _read_listing(prepared / "cohort.json"), study, site)
+
+
+# A round is short beside reading and hashing every case again. The list names each case's file by its content, so what
+# is kept is right as long as the list is the same.
+@lru_cache(maxsize=8)
+def _read_cohort(prepared: Path, listing_text: str, study: Study, site: str) -> Cohort:
+    listing = json.loads(listing_text)
     if listing["preprocessing"] != digest(study.preprocessing):
         raise PreparationError(
             "The cohort was prepared with other settings than the study's",
@@ -176,9 +184,10 @@ def _shares(sizes: Sequence[int], fraction: float) -> list[int]:
     return shares
 
 
-def _read_listing(path: Path) -> dict[str, Any]:
+def _read_listing(path: Path) -> str:
     try:
-        listing = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        listing = json.loads(text)
         for name in ("preprocessing", "cases"):
             listing[name]
     except FileNotFoundError:
@@ -189,7 +198,7 @@ def _read_listing(path: Path) -> dict[str, Any]:
         ) from None
     if not listing["cases"]:
         raise PreparationError("The prepared cohort has no cases", fix="check the folder of scans and prepare again")
-    return dict(listing)
+    return text
 
 
 def _load(path: Path, entry: dict[str, Any], study: Study, site: str) -> Drawn:

@@ -205,3 +205,12 @@ def test_a_varied_case_keeps_its_labels_and_leaves_the_original_alone():
     assert (varied.mgmt, varied.tumor, varied.tumor_map) == (1, None, None)
     assert np.array_equal(varied.image.numpy(), image[:, ::-1])
     assert np.array_equal(case.image.numpy(), image)
+
+
+def test_an_unchanged_cohort_is_read_once_and_a_changed_one_anew(tmp_path):
+    first = load_cohort(a_cohort(tmp_path, eight()), STUDY, "north")
+    assert load_cohort(tmp_path, STUDY, "north") is first
+    assert load_cohort(tmp_path, STUDY, "south") is not first
+    assert load_cohort(tmp_path, STUDY.model_copy(update={"seed": 8}), "north") is not first
+    fewer = load_cohort(a_cohort(tmp_path, eight()[:6]), STUDY, "north")
+    assert len(fewer.training) + len(fewer.validation) == 6
