@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from core.imaging.case import PreparedCase
 from core.imaging.volume import SEQUENCES
@@ -107,7 +108,7 @@ def draw_case(case: PreparedCase) -> bytes:
         for row, plane in enumerate(("axial", "coronal", "sagittal")):
             for column, sequence in enumerate(SEQUENCES):
                 axes = grid[row, column]
-                _slice(axes, case.image[column], row, center)
+                _slice(axes, case, column, row, center)
                 axes.contour(_cut(case.brain.astype(float), row, center), [0.5], colors="#E69F00", linewidths=0.9)
                 if row == 0:
                     axes.set_title(sequence, loc="center")
@@ -124,14 +125,14 @@ def draw_tumor(case: PreparedCase, tumor_map: NDArray[np.float32]) -> bytes:
         tumor_map: float32 [3, n, n, n], probabilities of necrosis, edema, enhancing.
     """
     center = _center(case)
-    scale = case.image.shape[1] // tumor_map.shape[1]
-    fine = tumor_map.repeat(scale, 1).repeat(scale, 2).repeat(scale, 3)
+    scale = case.image.shape[1] / tumor_map.shape[1]
+    fine = [ndimage.zoom(region, scale, order=1, grid_mode=True, mode="nearest") for region in tumor_map]
     labels = {"necrosis": 1, "edema": 2, "enhancing": 4}
     with mpl.rc_context(STYLE):
         figure = Figure((9, 6.4), layout="constrained")
         for row, (grid, kind) in enumerate(zip(figure.subplots(2, 3), ("planted", "found"), strict=True)):
             for plane, axes in enumerate(grid):
-                _slice(axes, case.image[SEQUENCES.index("T1wCE")], plane, center)
+                _slice(axes, case, SEQUENCES.index("T1wCE"), plane, center)
                 for index, (region, color) in enumerate(REGION_COLORS.items()):
                     planted = (
                         np.zeros(case.brain.shape)
@@ -163,9 +164,12 @@ def _cut(volume: NDArray[Any], plane: int, center: tuple[int, int, int]) -> NDAr
     return cut if plane == 0 else cut[::-1]
 
 
-def _slice(axes: Axes, volume: NDArray[np.float32], plane: int, center: tuple[int, int, int]) -> None:
-    low, high = np.percentile(volume[volume != 0], [1, 99]) if (volume != 0).any() else (0.0, 1.0)
-    axes.imshow(_cut(volume, plane, center), cmap="gray", vmin=min(low, 0), vmax=high, interpolation="bilinear")
+def _slice(axes: Axes, case: PreparedCase, channel: int, plane: int, center: tuple[int, int, int]) -> None:
+    """Show one plane of one sequence, black outside of the brain."""
+    image = case.image[channel]
+    low, high = np.percentile(image[case.brain], [0.5, 99]) if case.brain.any() else (0.0, 1.0)
+    shown = np.where(case.brain, image, low)
+    axes.imshow(_cut(shown, plane, center), cmap="gray", vmin=low, vmax=high, interpolation="bilinear")
     axes.set_axis_off()
 
 
