@@ -15,6 +15,7 @@ from simulations.atlas import Head
 from simulations.head_anatomy import Point, smooth_field
 
 NODE = 4.0  # mm between the nodes of a map, about
+USUAL_SIZE = 0.92  # of a patient's head along each axis: the template's brain, 1,897 ml, is larger than most
 CENTER = (0.0, 20.0, 10.0)  # the middle of the template's brain; heads turn and scale around it
 
 
@@ -96,7 +97,7 @@ def rotation(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _affine(points: Tensor, rng: np.random.Generator) -> Tensor:
     """Return where points lie in a head of another size, turned and moved as heads are in a coil."""
-    scale = np.exp(rng.normal(0, 0.035, 3) + rng.normal(0, 0.03))
+    scale = USUAL_SIZE * np.exp(rng.normal(0, 0.035, 3) + rng.normal(0, 0.03))
     matrix = torch.from_numpy(rotation(rng.normal(0, [5, 3, 3])) @ np.diag(1 / scale)).float()
     shift = torch.from_numpy(rng.normal(0, [3, 5, 6])).float()
     center = torch.tensor(CENTER)

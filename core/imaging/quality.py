@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from core.imaging.case import Quality
 
-# Adult brains measure about 1,000 to 1,700 ml, the fluid around them up to 400 more, and the atlas's brain, which is
-# larger than most, 1,897; beyond 2,600 the mask holds half of a head.
-BRAIN_ML = (700.0, 2600.0)
+# Adult brains measure about 1,000 to 1,700 ml, the fluid around them up to 400 more; beyond this the mask holds more
+# than a brain. The atlas's own, 1,897 ml, is larger than most.
+BRAIN_ML = (700.0, 2200.0)
 # Edge of a voxel, mm: clinical slices are at most 7 or 8 mm apart.
 COARSEST_MM = 10.0
 # Share of the brain that one sequence, and all four together, must show.
