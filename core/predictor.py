@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from core.config import validate
 from core.errors import RegistryError, UpdateRejected
 from core.imaging.case import PreparedCase
-from core.imaging.preprocessing import PREPROCESSING_VERSION, prepare_case
+from core.imaging.preprocessing import prepare_case
 from core.imaging.reading import read_case
+from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.model import GliomaNet, build_model
 from core.learning.prediction import predict_scores
 from core.learning.weights import manifest_of, restore, unnamed

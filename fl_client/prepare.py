@@ -17,8 +17,9 @@ from core.errors import FLError, PreparationError
 from core.files import write_atomically
 from core.imaging.case import Quality, load_case, save_case
 from core.imaging.nifti import read_nifti
-from core.imaging.preprocessing import PREPROCESSING_VERSION, prepare_case
+from core.imaging.preprocessing import prepare_case
 from core.imaging.reading import content_digest, folders_of_cases, read_case, read_labels
+from core.imaging.version import PREPROCESSING_VERSION
 from core.progress import Report, silent
 from core.study import PreprocessingSettings, digest
 from fl_client.config import SiteConfig

@@ -10,7 +10,7 @@ from flwr.serverapp import Grid, ServerApp
 from core.config import load_config, validate
 from core.errors import ConfigError
 from core.files import write_atomically
-from core.imaging.preprocessing import PREPROCESSING_VERSION
+from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.metrics import scores_of
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, named

@@ -15,6 +15,9 @@ from simulations.comparison import HEADER
 if TYPE_CHECKING:
     from simulations.scenario import Outcome
 
+# How long the shipped weights were trained.
+BRAIN_MASK_STEPS = 2000
+
 app = typer.Typer(
     help="Federations on one machine: make hospitals, split a cohort into sites, run a scenario and compare.",
     no_args_is_help=True,
@@ -103,6 +106,39 @@ def run(
         outcome = run_scenario(settings, out.absolute(), report)
     page = write_report(outcome, out.absolute())
     _show(outcome, page)
+
+
+@app.command("build-atlas")
+def build_atlas() -> None:
+    """Make the 2 mm atlas that every node ships, from the MNI152 templates that nilearn holds.
+
+    Writes core/imaging/data/; the same templates give the same bytes. Only needed when the atlas itself changes.
+    """
+    from simulations.atlas import write_core_atlas
+
+    write_core_atlas()
+
+
+@app.command("train-brain-mask")
+def train_brain_mask(
+    out: Annotated[Path | None, typer.Option(help="Where the weights go; else where every node ships them.")] = None,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Two synthetic heads each, about 0.7 s on one core.")
+    ] = BRAIN_MASK_STEPS,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+) -> None:
+    """Train the network that finds the brain, on synthetic heads alone. Safe to interrupt: the next call goes on.
+
+    Prepared cases made with other weights are made anew by the next `fl-client prepare`.
+    """
+    import torch
+
+    from core.imaging.skull_stripping import WEIGHTS
+    from simulations.brain_mask import train
+
+    torch.set_num_threads(1)  # one order of adding up, so that the weights repeat
+    with bars() as report:
+        train(steps, seed, out or WEIGHTS, report)
 
 
 def _show(outcome: "Outcome", page: Path) -> None:

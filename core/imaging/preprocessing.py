@@ -23,16 +23,15 @@ from core.imaging.quality import Findings, judge
 from core.imaging.registration import Alignment, affine_to_atlas, one_thread, rigid, shrunk, working_copy
 from core.imaging.skull_stripping import brain_mask, brain_probability, gate_by_atlas, is_stripped
 from core.imaging.tumor_mask import is_empty, tumor_on_grid
+from core.imaging.version import PREPROCESSING_VERSION
 from core.imaging.volume import SEQUENCES, Volume
 from core.study import PreprocessingSettings
 
-# Changes whenever the same scans would be prepared differently; prepared cases and model versions carry it.
-PREPROCESSING_VERSION = "1"
 REFERENCE = "T1wCE"
 # mm between the voxels of the copies in which transforms and the brain are looked for.
 COPY_SPACING = 3.0
 
-__all__ = ["PREPROCESSING_VERSION", "grid_image", "prepare_case"]
+__all__ = ["grid_image", "prepare_case"]
 
 
 @dataclass(frozen=True)

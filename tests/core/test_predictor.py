@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import RegistryError
 from core.imaging.case import PreparedCase, Quality
-from core.imaging.preprocessing import PREPROCESSING_VERSION
+from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, named
 from core.predictor import load_predictor, predict_prepared

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from core.errors import ConfigError, NotACaseError, RegistryError
+from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, named
 from core.records.registry import add_version
@@ -28,7 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = build_model(study.model, 0)
     card = {
         "study": study.model_dump(mode="json"),
-        "preprocessing_version": "1",
+        "preprocessing_version": PREPROCESSING_VERSION,
         "classes_seen": {"mgmt": 2, "tumor": 2},
     }
     add_version(folder / "registry", "tiny", named(manifest_of(model), flatten(model)), card)

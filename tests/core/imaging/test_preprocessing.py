@@ -10,7 +10,8 @@ import SimpleITK as sitk
 from core.errors import NotACaseError
 from core.imaging.case import pixel_digest
 from core.imaging.model_grid import grid_image
-from core.imaging.preprocessing import PREPROCESSING_VERSION, prepare_case
+from core.imaging.preprocessing import prepare_case
+from core.imaging.version import PREPROCESSING_VERSION
 from core.imaging.volume import SEQUENCES
 from core.study import PreprocessingSettings
 from tests.core.imaging.factories_heads import LESION, a_case, a_pose, lesion_labels, scanned
