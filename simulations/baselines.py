@@ -82,11 +82,13 @@ def train_baselines(
     Returns: each site alone, in the given order, then pooled.
     """
     cohorts = {site: load_cohort(config.site.prepared, study, site) for site, config in configs.items()}
-    key = sha256("".join([digest(study), *(_cohort_digest(config) for config in configs.values())]).encode())
+    manifest = manifest_of(build_model(study.model, study.seed))
+    # The manifest too: another release's network must not meet weights of this one.
+    parts = [digest(study), manifest.digest, *(_cohort_digest(config) for config in configs.values())]
+    key = sha256("".join(parts).encode())
     weights = {}
     for name in (*cohorts, POOLED):
         path = out / f"{name}-{key.hexdigest()[:16]}.safetensors"
-        manifest = manifest_of(build_model(study.model, study.seed))
         if not path.exists():
             trained = pooled(cohorts, study, report) if name == POOLED else alone(cohorts[name], study, name, report)
             with atomic(path) as temporary:

@@ -11,6 +11,8 @@ from core.learning.model import Output
 
 # A rare class counts at most this many times as much as it would unweighted, so that one case cannot rule a site.
 LARGEST_CLASS_WEIGHT = 4.0
+# Voxels of the map that keep Dice defined without a region; a small necrosis fills less than one, and must not drown.
+SMOOTHING = 0.1
 
 
 class Targets(NamedTuple):
@@ -67,7 +69,7 @@ def case_losses(output: Output, targets: Targets, weights: ClassWeights) -> Case
 def map_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Return cross-entropy plus one minus soft Dice, mean over regions: float [B], 0 without a mask.
 
-    Source: Isensee 2021, doi:10.1038/s41592-020-01008-z (the pair of losses, with one voxel as the smoothing term).
+    Source: Isensee 2021, doi:10.1038/s41592-020-01008-z (the pair of losses).
     """
     known = ~target.isnan().flatten(1).any(1)
     target = target.nan_to_num()
@@ -75,7 +77,7 @@ def map_loss(logits: Tensor, target: Tensor) -> Tensor:
     predicted = torch.sigmoid(logits).flatten(2)
     reference = target.flatten(2)
     shared = (predicted * reference).sum(2)
-    dice = (2 * shared + 1) / (predicted.sum(2) + reference.sum(2) + 1)
+    dice = (2 * shared + SMOOTHING) / (predicted.sum(2) + reference.sum(2) + SMOOTHING)
     return torch.where(known, entropy + 1 - dice.mean(1), 0.0)
 
 

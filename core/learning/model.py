@@ -3,7 +3,8 @@
 GroupNorm throughout and no buffers: nothing is learned outside the parameters, so an average of parameters is an
 average of models, and differential privacy can bound what each patient adds (which is why nothing works in place).
 
-Sources: He 2016 (residual blocks), Wu 2018 (group normalization), Huang 2017 (DenseNet), Lin 2017 (initial bias).
+Sources: He 2016 (residual blocks), Wu 2018 (group normalization), Huang 2017 (DenseNet), Lin 2017 (feature pyramid;
+initial bias).
 """
 
 from math import gcd
@@ -128,22 +129,25 @@ class GliomaNet(nn.Module):
     """An encoder with a tumor head and a methylation head.
 
     The map leads: the presence of a tumor is read off the map's strongest voxels, so that a site without controls still
-    learns where tumors are; and methylation is judged from how large each region is and how it looks inside, beside
-    what the encoder says of the whole scan.
+    learns where tumors are; and methylation is judged from how large each region is and how it looks inside. Features
+    of the whole scan are left out on purpose: with tens of patients a site learns them by heart, and their average over
+    sites is worth nothing.
     """
 
     def __init__(self, encoder: ResidualEncoder | DenseEncoder, width: int, dropout: float) -> None:
         super().__init__()
-        quarter, eighth, deepest = encoder.channels
         self.encoder = encoder
-        self.decoder = nn.Sequential(nn.Conv3d(quarter + eighth, width, 3, 1, 1, bias=False), norm(width), nn.SiLU())
+        self.lateral = nn.ModuleList(nn.Conv3d(channels, width, 1, bias=False) for channels in encoder.channels)
+        self.decoder = nn.Sequential(
+            norm(width), nn.SiLU(), nn.Conv3d(width, width, 3, 1, 1, bias=False), norm(width), nn.SiLU()
+        )
         self.to_map = nn.Conv3d(width, len(REGIONS), 1)
         self.presence = nn.Linear(1, 1)
-        described = len(REGIONS) * (1 + SEQUENCE_COUNT + width) + 2 * deepest
+        described = len(REGIONS) * (1 + SEQUENCE_COUNT + width)
         self.methylation = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(described, width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, 1)
         )
-        # Tumor is rare: a map that starts near its share of the grid need not first unlearn one half (Lin 2017).
+        # Tumor is rare: a map that starts near its share of the grid need not first unlearn one half.
         nn.init.constant_(self.to_map.get_parameter("bias"), EXPECTED_LOGIT)
         nn.init.ones_(self.presence.get_parameter("weight"))
         nn.init.constant_(self.presence.get_parameter("bias"), -EXPECTED_LOGIT)
@@ -157,12 +161,11 @@ class GliomaNet(nn.Module):
         """
         features = self.encoder(image)
         size = features.quarter.shape[2:]
-        wider = functional.interpolate(features.eighth, size=size)
-        decoded = self.decoder(torch.cat([features.quarter, wider], 1))
+        seen = [lateral(level) for lateral, level in zip(self.lateral, features, strict=True)]
+        decoded = self.decoder(seen[0] + sum(functional.interpolate(level, size=size) for level in seen[1:]))
         tumor_map = self.to_map(decoded)
-        seen = torch.cat([functional.avg_pool3d(image, MAP_STRIDE), decoded], 1)
-        whole = torch.cat([features.deepest.mean((2, 3, 4)), features.deepest.amax((2, 3, 4))], 1)
-        mgmt = self.methylation(torch.cat([describe(tumor_map, seen), whole], 1))
+        inside = torch.cat([functional.avg_pool3d(image, MAP_STRIDE), decoded], 1)
+        mgmt = self.methylation(describe(tumor_map, inside))
         return Output(tumor_map, self.presence(smooth_maximum(tumor_map)).squeeze(1), mgmt.squeeze(1))
 
 

@@ -47,15 +47,15 @@ def test_a_missing_label_or_mask_costs_nothing_and_teaches_nothing():
 def test_one_case_without_a_mask_does_not_silence_the_others():
     target = torch.stack([torch.full((3, 1, 1, 2), NAN), torch.ones(3, 1, 1, 2)])
     losses = map_loss(torch.zeros(2, 3, 1, 1, 2), target)
-    # Cross-entropy ln 2; Dice of halves against two full voxels: (2 * 1 + 1) / (1 + 2 + 1).
-    assert losses.tolist() == pytest.approx([0, math.log(2) + 1 / 4])
+    # Cross-entropy ln 2; Dice of halves against two full voxels: (2 * 1 + 0.1) / (1 + 2 + 0.1).
+    assert losses.tolist() == pytest.approx([0, math.log(2) + 1 / 3.1])
 
 
 def test_a_perfect_map_costs_nothing_and_an_opposite_one_a_lot():
     target = torch.tensor([1.0, 0.0]).reshape(1, 1, 1, 1, 2).repeat(1, 3, 1, 1, 1)
     assert map_loss(60 * target - 30, target).item() == pytest.approx(0, abs=1e-6)
-    # Cross-entropy 30 a voxel, Dice 1 / 3.
-    assert map_loss(30 - 60 * target, target).item() == pytest.approx(30 + 2 / 3)
+    # Cross-entropy 30 a voxel, Dice 0.1 / 2.1.
+    assert map_loss(30 - 60 * target, target).item() == pytest.approx(30 + 2 / 2.1)
 
 
 def test_balanced_weights_give_both_classes_the_same_say():
@@ -78,4 +78,4 @@ def test_class_weights_scale_each_class_of_their_own_task():
 
 def test_the_total_weighs_the_map_against_the_labels():
     losses = case_losses(an_output([0.0], [0.0]), some_targets([1.0], [1.0], torch.ones(1, 3, 1, 1, 2)), ClassWeights())
-    assert losses.total(2.0).item() == pytest.approx(2 * math.log(2) + 2 * (math.log(2) + 1 / 4))
+    assert losses.total(2.0).item() == pytest.approx(2 * math.log(2) + 2 * (math.log(2) + 1 / 3.1))
