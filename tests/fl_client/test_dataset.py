@@ -118,8 +118,9 @@ def some_drawn(kinds):
         ([(1, 1)] * 8 + [(0, 1)] * 8, 0.25, {(1, 1): 2, (0, 1): 2}),
         # 4 of 18: 1.78, 1.78 and 0.44.
         ([(1, 1)] * 8 + [(0, 1)] * 8 + [(None, 0)] * 2, 0.2, {(1, 1): 2, (0, 1): 2}),
-        # 5 of 10: 4.5 and 0.5, but the only control trains.
+        # 5 of 10: 4.5 and 0.5, but the only control trains; so it does where its remainder is the largest, 0.7 to 0.3.
         ([(1, 1)] * 9 + [(None, 0)], 0.5, {(1, 1): 5}),
+        ([(1, 1)] * 9 + [(None, 0)], 0.7, {(1, 1): 7}),
         # At least one validates, at least one trains.
         ([(1, 1)] * 2, 0.01, {(1, 1): 1}),
         ([(1, 1)] * 2, 0.89, {(1, 1): 1}),
