@@ -1,7 +1,7 @@
 """CPU seconds that preparing one case takes, by step.
 
-    python bench/preprocessing.py                      # one synthetic patient, coarse and full-size, of each scanner
-    python bench/preprocessing.py --case CASE [--grid 96]
+    python -m bench.preprocessing                       # one synthetic patient, coarse and full-size, of each scanner
+    python -m bench.preprocessing --case CASE [--grid 96]
 
 One thread; the seconds of a step include the steps it calls. A first case is prepared unseen, for what is loaded once.
 """

@@ -52,6 +52,8 @@ RIGID = (
     Level(spacing=6, iterations=60, step=3, smallest_step=0.05),
     Level(spacing=3, iterations=60, step=1, smallest_step=0.002, sampling=0.1),
 )
+# How far the affine search may stretch a brain along any direction beyond its one scale; further, it has run away.
+PLAUSIBLE = (0.75, 1.33)
 SIMILARITY = Level(spacing=4, iterations=60, step=2, smallest_step=0.03)
 AFFINE = Level(spacing=4, iterations=50, step=1, smallest_step=0.02)
 # Starts: the head turned by -20, 0 or 20 degrees about each axis; only the most promising are searched from.
@@ -164,11 +166,17 @@ def affine_to_atlas(reference: sitk.Image, mask: sitk.Image) -> sitk.AffineTrans
     similarity.SetCenter(center.tolist())
     similarity.SetTranslation((target - center).tolist())
     _refine(fixed, moving, similarity, SIMILARITY, within)
+    affine = _as_affine(similarity)
+    _refine(fixed, moving, affine, AFFINE, within)
+    scales = np.linalg.svd(np.array(affine.GetMatrix()).reshape(3, 3), compute_uv=False) / similarity.GetScale()
+    return affine if PLAUSIBLE[0] <= scales.min() and scales.max() <= PLAUSIBLE[1] else _as_affine(similarity)
+
+
+def _as_affine(similarity: sitk.Similarity3DTransform) -> sitk.AffineTransform:
     affine = sitk.AffineTransform(3)
     affine.SetCenter(similarity.GetCenter())
     affine.SetMatrix(similarity.GetMatrix())
     affine.SetTranslation(similarity.GetTranslation())
-    _refine(fixed, moving, affine, AFFINE, within)
     return affine
 
 
