@@ -1,0 +1,36 @@
+"""The example files hold every setting, with its default, so that nobody has to read code to know what there is."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from core.config import Section, load_config
+from core.study import Study
+from fl_client.config import SiteConfig
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
+
+
+def settings_of(section: type[Section]) -> dict[str, object]:
+    """Every setting's name, nested as in TOML."""
+    return {
+        name: settings_of(field.annotation)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        else None
+        for name, field in section.model_fields.items()
+    }
+
+
+def names_in(table: dict[str, object]) -> dict[str, object]:
+    return {name: names_in(value) if isinstance(value, dict) else None for name, value in table.items()}
+
+
+@pytest.mark.parametrize(("file", "model"), [("site.toml", SiteConfig), ("study.toml", Study)])
+def test_an_example_holds_every_setting_and_loads(file: str, model: type[Section]) -> None:
+    load_config(model, EXAMPLES / file, {})
+    assert names_in(tomllib.loads((EXAMPLES / file).read_text())) == settings_of(model)
+
+
+def test_the_example_study_is_the_default_study() -> None:
+    assert load_config(Study, EXAMPLES / "study.toml", {}) == Study(name="example")

@@ -1,0 +1,38 @@
+"""What the README tells people to run exists."""
+
+import re
+from pathlib import Path
+
+import fl_client.cli
+import simulations.cli
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = {"fl-client": fl_client.cli.app, "fl-simulate": simulations.cli.app}
+
+
+def test_every_command_in_the_readme_exists() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    named = set(re.findall(r"(fl-client|fl-simulate) ([a-z-]+)", text))
+    known = {
+        (program, command.name or (command.callback.__name__ if command.callback else ""))
+        for program, app in COMMANDS.items()
+        for command in app.registered_commands
+    }
+    assert len(named) >= 5
+    assert named <= known
+
+
+def test_every_file_that_a_page_links_to_exists() -> None:
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("bench/*.md")]
+    missing = [
+        f"{page.name}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8"))
+        if not target.startswith("http") and not (page.parent / target).exists()
+    ]
+    assert len(pages) >= 5
+    assert not missing
+
+
+def test_make_has_the_two_commands() -> None:
+    assert {"demo:", "test:"} <= {line.split(" ")[0] for line in (ROOT / "Makefile").read_text().splitlines()}
