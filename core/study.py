@@ -39,7 +39,7 @@ class TrainingSettings(Section):
 
     epochs_per_round: int = Field(1, ge=1, le=100)
     batch_size: int = Field(4, ge=1, le=256)
-    learning_rate: float = Field(3e-3, gt=0, le=1, description="the peak of the one cycle that spans the study")
+    learning_rate: float = Field(6e-3, gt=0, le=1, description="the peak of the one cycle that spans the study")
     weight_decay: float = Field(1e-3, ge=0, le=1)
     gradient_clip: float = Field(1.0, gt=0, description="largest norm of a step's gradient")
     tumor_map_weight: float = Field(5.0, ge=0, description="weight of the tumor map's loss beside the label's")
