@@ -83,6 +83,7 @@ def predict(
         console.print(f"{name:20} {'no estimate' if probability is None else f'{probability:.2f}'}")
     for reason in prediction.reasons:
         console.print(f"- {reason}")
+    console.print("A research estimate: it cannot replace the tissue test.")
 
 
 def _show(cohort: "PreparedCohort", settings: SiteConfig) -> None:
