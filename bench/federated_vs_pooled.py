@@ -1,6 +1,6 @@
 """How close federated averaging comes to training on pooled patients, and how far beyond each hospital alone.
 
-    nice python bench/federated_vs_pooled.py CACHE [--seeds 3] [--unseen 400] [--json FILE]
+    nice python -m bench.federated_vs_pooled CACHE [--seeds 3] [--first-seed 1] [--unseen 400] [--json FILE]
 
 Cases come straight from simulations/tensors.py: three hospitals of 16 patients and 2 controls, each with its own
 scanner; the unseen patients are from the same three machines and a fourth. Every model gets equal epochs, the same
@@ -32,7 +32,6 @@ from simulations.tensors import make_cases
 
 HOSPITALS = 3
 PATIENTS, CONTROLS = 16, 2
-UNSEEN_SEED = 1_000_003
 
 
 def cached_cases(
@@ -121,7 +120,9 @@ def summarize(rows: list[dict[str, float]]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cache", type=Path)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="how many")
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--unseen-seed", type=int, default=1_000_003)
     parser.add_argument("--unseen", type=int, default=400)
     parser.add_argument("--separability", type=float, default=0.99)
     parser.add_argument("--json", type=Path)
@@ -131,8 +132,8 @@ def main() -> None:
     unseen = []
     for hospital in range(HOSPITALS + 1):
         count = arguments.unseen // (HOSPITALS + 1)
-        unseen += cached_cases(arguments.cache, UNSEEN_SEED, hospital, count, 0, arguments.separability, 48)
-    for seed in range(1, arguments.seeds + 1):
+        unseen += cached_cases(arguments.cache, arguments.unseen_seed, hospital, count, 0, arguments.separability, 48)
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         study = Study(name="bench", seed=seed)
         cohorts = {}
         for hospital in range(HOSPITALS):

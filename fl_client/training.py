@@ -133,7 +133,7 @@ def train_alone(
         trained = run.epoch(training, (site, 0, epoch), (epoch / epochs, (epoch + 1) / epochs))
         validated = evaluate(model, validation, device)
         history.append((trained, validated))
-        report(f"{site} alone", epoch + 1, epochs)
+        report(f"{site}, no federation", epoch + 1, epochs)
         loss = scores_of(validated).loss
         if loss is not None and loss < lowest:
             best, best_epoch, lowest = flatten(model), epoch + 1, loss

@@ -178,13 +178,13 @@ def _expose(
         seen = sample(template, patient.anatomy.in_head(points), head.origin, (head.spacing,) * 3)[0]
         if patient.tumor and patient.tumor.touches(points):
             maps = patient.tumor.at(points)
-            seen = _with_tumor(seen, maps, sequence, patient.tumor.traits.ring)
+            seen = with_tumor(seen, maps, sequence, patient.tumor.traits.ring)
             shares[index] = maps[:3].mean(1)
         image[index] = seen.mean(0)
     return image, shares
 
 
-def _with_tumor(seen: Tensor, maps: Tensor, sequence: str, ring: float) -> Tensor:
+def with_tumor(seen: Tensor, maps: Tensor, sequence: str, ring: float) -> Tensor:
     """Return brightness with the tumor's in place of the tissue it replaced."""
     necrosis, enhancing, edema, texture = maps
     of_necrosis, of_enhancing, of_edema = LESION[sequence]

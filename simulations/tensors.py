@@ -13,7 +13,7 @@ from torch import Tensor
 from core.imaging.volume import SEQUENCES
 from core.progress import Report, silent
 from fl_client.dataset import TrainingCase, training_case
-from simulations.acquisition import PLANES, _with_tumor, labels_of, shading, tissue_brightness
+from simulations.acquisition import PLANES, labels_of, shading, tissue_brightness, with_tumor
 from simulations.anatomy import grid_points, share_at
 from simulations.atlas import load_head
 from simulations.hospitals import plan_hospital
@@ -83,7 +83,7 @@ def _channel(
     for name, share in tissue.items():
         seen += brightness[name] * share
     if patient.tumor:
-        seen = _with_tumor(seen, maps, sequence, patient.tumor.traits.ring)
+        seen = with_tumor(seen, maps, sequence, patient.tumor.traits.ring)
     # A slice averages its thickness; axes z, y, x lie along LPS 2, 1, 0.
     across = 2 - int(abs(PLANES[protocol.plane][:, 2]).argmax())
     image = ndimage.gaussian_filter1d(seen.numpy(), protocol.thickness / np.sqrt(12) / pitch, axis=across)
