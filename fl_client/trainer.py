@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from core.errors import UpdateRejected
+from core.errors import ConfigError, UpdateRejected
 from core.learning.model import GliomaNet, build_model
 from core.learning.weights import flatten, manifest_of, restore
 from core.messages import Counts, Evaluation, Task, Update
@@ -19,6 +19,7 @@ def train(task: Task, site: SiteConfig, study: Study) -> Update:
 
     Raises:
         UpdateRejected: the task is of another study or model.
+        ConfigError: this machine lacks the device that the settings name.
         PreparationError: this site's cohort cannot be used.
     """
     model, device = _model_of(task, study), _device(site.compute)
@@ -84,4 +85,9 @@ def _device(compute: ComputeSettings) -> torch.device:
     torch.set_num_threads(compute.threads)
     if compute.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if compute.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "compute.device is cuda, but PyTorch finds no CUDA device here",
+            fix='install the NVIDIA driver and a CUDA build of PyTorch, or set compute.device to "auto" or "cpu"',
+        )
     return torch.device(compute.device)

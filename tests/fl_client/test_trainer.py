@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from core.config import load_config
-from core.errors import PreparationError, UpdateRejected
+from core.errors import ConfigError, PreparationError, UpdateRejected
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, restore
 from core.messages import Task
@@ -70,6 +70,14 @@ def test_the_sites_thread_count_holds_while_it_trains(site: SiteConfig) -> None:
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_device_that_is_not_there_is_a_wrong_setting(site: SiteConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    compute = site.compute.model_copy(update={"device": "cuda"})
+    with pytest.raises(ConfigError, match="no CUDA device") as refusal:
+        trainer.evaluate(TASK, site.model_copy(update={"compute": compute}), STUDY)
+    assert "compute.device" in refusal.value.fix
 
 
 def test_a_task_of_another_study_model_or_size_is_refused(site: SiteConfig) -> None:
