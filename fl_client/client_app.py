@@ -37,7 +37,8 @@ Work = Callable[[Task, SiteConfig, Study], Records]
 def _answer(message: Message, context: Context, work: Work) -> Message:
     try:
         site = load_config(SiteConfig, _path(context.node_config, "site-config"))
-        study = load_config(Study, _path(context.run_config, "study"))
+        # Without this process's variables: every side must read the same study.
+        study = load_config(Study, _path(context.run_config, "study"), {})
         return Message(content_of(work(read_task(records_of(message.content)), site, study)), reply_to=message)
     except Exception as error:  # the edge of the site: whatever it is, only its kind may cross
         logger.exception("This site could not answer round %s", message.metadata.group_id)

@@ -36,7 +36,8 @@ def main(grid: Grid, context: Context) -> None:
         FederationError: the run cannot go on.
     """
     config = validate(RunConfig, context.run_config, "the run-config")
-    study = load_config(Study, config.study)
+    # Without this process's variables: every site must read the same study.
+    study = load_config(Study, config.study, {})
     if study.federation.quorum > len(config.sites):
         raise ConfigError(
             f"A quorum of {study.federation.quorum} can never be reached by {len(config.sites)} site(s)",

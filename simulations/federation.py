@@ -77,7 +77,7 @@ def run_federation(
         name: Context(RUN_ID, node, {"site-config": str(path)}, RecordDict(), dict(settings))
         for node, (name, path) in enumerate(names.items(), start=2)
     }
-    rounds = load_config(Study, study).federation.rounds
+    rounds = load_config(Study, study, {}).federation.rounds
     grid = InProcessGrid(contexts, rounds + 1, report, faults or _honest)
     server_app(grid, Context(RUN_ID, RUN_ID, {}, RecordDict(), dict(settings)))
     history = read_history(run)

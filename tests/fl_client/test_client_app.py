@@ -93,6 +93,11 @@ def test_broken_settings_and_tasks_are_errors_with_a_code(context: Context, tmp_
     assert app(empty, context).error.reason == "KeyError"
 
 
+def test_a_variable_of_the_sites_process_does_not_change_the_study(context: Context, monkeypatch) -> None:
+    monkeypatch.setenv("FL_MODEL__PRESET", "small")
+    assert not app(a_message(TASK, "evaluate"), context).has_error()
+
+
 def test_every_expected_failure_has_a_code_of_its_own() -> None:
     def tree(kind: type[FLError]) -> list[type[FLError]]:
         return [kind, *(below for child in kind.__subclasses__() for below in tree(child))]

@@ -121,3 +121,12 @@ def test_a_run_config_splits_its_sites_and_refuses_what_it_does_not_know() -> No
 def test_a_quorum_beyond_the_expected_sites_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="quorum of 2 can never be reached by 1 site"):
         app(a_grid(answer), context(tmp_path, sites="site-a"))
+
+
+def test_a_variable_of_the_coordinators_process_does_not_change_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FL_TRAINING__LEARNING_RATE", "0.5")
+    app(a_grid(answer), context(tmp_path))
+    (name,) = list_versions(tmp_path / "registry")
+    assert Study.model_validate(load_version(tmp_path / "registry" / name).card["study"]) == STUDY

@@ -130,7 +130,11 @@ def test_the_registered_version_is_the_round_with_the_lowest_pooled_loss(
     assert {"flwr", "torch"} <= card["libraries"].keys()
 
 
-def test_progress_is_reported_site_by_site(tmp_path: Path, sites: list[Path]) -> None:
+def test_progress_is_reported_site_by_site(
+    tmp_path: Path, sites: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Neither side of a federation takes its study's settings from variables.
+    monkeypatch.setenv("FL_FEDERATION__ROUNDS", "5")
     told: list[tuple[str, int, int]] = []
     study = write_study(tmp_path, a_study(rounds=1))
     run_federation(sites, study, tmp_path / "run", tmp_path / "registry", lambda *step: told.append(step))
