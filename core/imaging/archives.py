@@ -19,7 +19,10 @@ _ANEW = "zip the patient's folder again with an ordinary tool"
 
 @contextmanager
 def unpacked(archive: Path) -> Iterator[Path]:
-    """Unpack a zip into a private temporary folder, which is removed when the block ends, whatever ends it.
+    """Unpack a zip into a private temporary folder, which is removed when the block ends, by an error too.
+
+    A process that is killed leaves it behind, readable by its own account only, until the operating system clears
+    its temporary files.
 
     Raises: NotACaseError: not a zip, encrypted, damaged, too large, or with names that leave the folder.
     """

@@ -69,18 +69,18 @@ def load_case(path: Path) -> PreparedCase:
         with safe_open(path, framework="numpy") as stored:
             about = json.loads(stored.metadata()["gliofed"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (not a dict)
+        return PreparedCase(
+            image=tensors["image"],
+            brain=tensors["brain"].astype(bool),
+            tumor=tensors.get("tumor"),
+            quality=Quality(tuple(about["reasons"])),
+            record=about["record"],
+        )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise PreparationError(
             f"A prepared case is missing or damaged ({type(error).__name__})",
             fix="run `fl-client prepare` again: it makes what is damaged anew",
         ) from None
-    return PreparedCase(
-        image=tensors["image"],
-        brain=tensors["brain"].astype(bool),
-        tumor=tensors.get("tumor"),
-        quality=Quality(tuple(about["reasons"])),
-        record=about["record"],
-    )
 
 
 def pixel_digest(case: PreparedCase) -> str:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from core.errors import DicomError, NotACaseError
-from core.imaging.headers import frame_count, frames, image_headers, number
+from core.imaging.headers import frame_count, frames, image_headers, number, unreadable
 from core.imaging.pixels import check_size, stored_pixels
 from core.imaging.stack import Frame, Stack, stack_of
-from core.imaging.volume import SEQUENCES, Volume
+from core.imaging.volume import SEQUENCES, Volume, check_extent
 
 Kind = Literal["original", "derived", "projection", "localizer", "mosaic"]
 
@@ -63,12 +63,14 @@ class Series:
 def files_under(folder: Path) -> list[Path]:
     """Return every file in a folder tree, sorted; hidden ones and macOS's shadow copies left out.
 
-    Raises: NotACaseError: not a folder, or far more files than one patient has.
+    Raises:
+        NotACaseError: not a folder, or far more files than one patient has.
+        DataError: a folder in the tree cannot be read.
     """
     if not folder.is_dir():
         raise NotACaseError("There is no such folder", fix="name the folder or zip archive of one patient's scans")
     found: list[Path] = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_refuse):
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
         found += [Path(parent, name) for name in names if not name.startswith(".")]
         if len(found) > MAX_FILES:
@@ -79,11 +81,17 @@ def files_under(folder: Path) -> list[Path]:
     return sorted(path for path in found if path.is_file())
 
 
+def _refuse(error: OSError) -> None:
+    """Stop at a folder that cannot be read, which os.walk would pass over as if it were empty."""
+    raise unreadable(error)
+
+
 def find_series(folder: Path) -> list[Series]:
     """Look at every file of a folder tree and return the image series in it, in an order that names do not change.
 
     Raises:
         NotACaseError: not a folder, or too many files.
+        DataError: a file or folder cannot be read.
         DicomError: an image is damaged or larger than is read.
     """
     groups: dict[tuple[str, ...], list[tuple[Path, Dataset]]] = defaultdict(list)
@@ -114,6 +122,7 @@ def read_volume(series: Series) -> tuple[Volume, tuple[str, ...]]:
     stack = stack_of(planes)
     shape = (len(stack.positions), int(series.header.Rows), int(series.header.Columns))
     check_size(shape[1], shape[2], shape[0])
+    check_extent(shape[::-1], stack.spacing, DicomError)
     voxels, padding = _decode(stack, shape)
     if padding.any():
         # Magnitude images have nothing at 0, and there the background belongs.

@@ -7,7 +7,7 @@ import numpy as np
 from pydicom import Dataset, dcmread, uid
 from pydicom.filereader import read_dataset, read_preamble
 
-from core.errors import DicomError
+from core.errors import DataError, DicomError
 from core.imaging.pixels import FOREIGN, check_size, foreign_files, tags
 from core.imaging.stack import Frame
 
@@ -31,10 +31,15 @@ def image_headers(path: Path) -> list[Dataset]:
 
     Reports, structures and directories are DICOM but no images; a file without the preamble may be one.
 
-    Raises: DicomError: DICOM, but damaged, or larger than is read.
+    Raises:
+        DataError: the file cannot be opened or read.
+        DicomError: DICOM, but damaged, or larger than is read.
     """
-    with path.open("rb") as stream:
-        start = stream.read(132)
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(132)
+    except OSError as error:
+        raise unreadable(error) from None
     marked = start[128:] == b"DICM"
     # Without a preamble a file begins with group 2 or 8, little endian, element 00xx.
     if not (marked or (start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00")):
@@ -59,6 +64,14 @@ def image_headers(path: Path) -> list[Dataset]:
     if marked and (not kind or kind.name.endswith("Image Storage")):
         raise DicomError("A DICOM file is cut short or damaged", fix=_AGAIN)
     return []
+
+
+def unreadable(error: OSError) -> DataError:
+    """Return the refusal of what the disk or its permissions withhold; without its name, which may be the patient's."""
+    return DataError(
+        f"A file or folder of the case cannot be read ({error.strerror or type(error).__name__})",
+        fix="let this account read the patient's folder and every file in it, and check the disk",
+    )
 
 
 def _check_inflated(path: Path) -> None:

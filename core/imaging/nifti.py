@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from core.errors import DataError
 from core.imaging.pixels import MAX_SIDE, MAX_VOXELS
 from core.imaging.sequences import Guess, named
-from core.imaging.volume import SEQUENCES, Volume, volume_of
+from core.imaging.volume import SEQUENCES, Volume, check_extent, volume_of
 
 # Of NIfTI-1 in one file, and the least of NIfTI-2.
 _HEADER_BYTES = 352
@@ -59,7 +59,7 @@ def read_nifti(path: Path) -> tuple[Volume, tuple[str, ...]]:
     Returns: the volume, and notes about its header.
     Values that are not numbers become 0, as the NIfTI library has it.
 
-    Raises: DataError: not NIfTI, not 3D, too large, or cut short.
+    Raises: DataError: not NIfTI, not 3D, too many voxels or millimeters, or cut short.
     """
     # SimpleITK's warnings name the file, and a file's name may name the patient.
     loud = sitk.ProcessObject.GetGlobalWarningDisplay()
@@ -71,6 +71,7 @@ def read_nifti(path: Path) -> tuple[Volume, tuple[str, ...]]:
         reader.ReadImageInformation()
         size = reader.GetSize()
         _check_size(size, reader.GetNumberOfComponents())
+        check_extent(size, reader.GetSpacing())
         keys = reader.GetMetaDataKeys()
         placed = any(reader.GetMetaData(key).strip() != "0" for key in ("qform_code", "sform_code") if key in keys)
         _check_whole(path, _HEADER_BYTES + int(np.prod(size)) * int(reader.GetMetaData("bitpix")) // 8)
@@ -81,6 +82,17 @@ def read_nifti(path: Path) -> tuple[Volume, tuple[str, ...]]:
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(loud)
     return volume, () if placed else ("the header gives no place in the patient; the axes are taken as they are",)
+
+
+def read_mask(path: Path) -> Volume:
+    """Read a tumor mask from one 3D NIfTI file.
+
+    Raises: DataError: as `read_nifti`; says that it is the mask.
+    """
+    try:
+        return read_nifti(path)[0]
+    except DataError as error:
+        raise DataError(f"The tumor mask: {error.problem}", fix=error.fix) from None
 
 
 def _check_size(size: tuple[int, ...], components: int) -> None:

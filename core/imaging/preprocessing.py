@@ -15,23 +15,21 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
-from core.errors import NotACaseError
+from core.errors import DataError, NotACaseError
 from core.imaging.case import PreparedCase
-from core.imaging.model_grid import GRID_AXES, described, grid_image, model_grid, scan_grid, stretch
+from core.imaging.model_grid import GRID_AXES, described, model_grid, scan_grid, stretch
 from core.imaging.normalization import CLIP, normalize
 from core.imaging.quality import Findings, judge
 from core.imaging.registration import Alignment, affine_to_atlas, one_thread, rigid, shrunk, working_copy
 from core.imaging.skull_stripping import brain_mask, brain_probability, gate_by_atlas, is_stripped
 from core.imaging.tumor_mask import is_empty, tumor_on_grid
 from core.imaging.version import PREPROCESSING_VERSION
-from core.imaging.volume import SEQUENCES, Volume
+from core.imaging.volume import SEQUENCES, Volume, check_extent
 from core.study import PreprocessingSettings
 
 REFERENCE = "T1wCE"
 # mm between the voxels of the copies in which transforms and the brain are looked for.
 COPY_SPACING = 3.0
-
-__all__ = ["grid_image", "prepare_case"]
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,18 @@ def prepare_case(
         tumor_mask: labels 0, 1, 2, 4 (BraTS) on any grid in the T1wCE frame.
     Returns: the case, its verdict and the record of every step. Poor scans are not refused but marked: an unreliable
         case has its reasons, and zeros where nothing could be prepared. Equal input gives equal bits.
-    Raises: NotACaseError: a sequence is missing.
+    Raises:
+        NotACaseError: a sequence is missing.
+        DataError: a volume is larger than any head scan.
     """
     missing = [name for name in SEQUENCES if name not in volumes]
     if missing:
         raise NotACaseError(f"The case has no {' and no '.join(missing)}", fix="add the missing sequences")
+    for name in SEQUENCES:
+        try:
+            check_extent(volumes[name].voxels.shape[::-1], volumes[name].spacing)
+        except DataError as error:
+            raise DataError(f"{name}: {error.problem}", fix=error.fix) from None
     with one_thread(), _one_torch_thread():
         copies = {name: working_copy(_image(volumes[name]), COPY_SPACING) for name in SEQUENCES}
         alignments = _co_register(copies)

@@ -13,6 +13,7 @@ import numpy as np
 from core.errors import DataError, DicomError, NotACaseError
 from core.imaging.archives import unpacked
 from core.imaging.dicom import Series, files_under, find_series, read_volume
+from core.imaging.headers import unreadable
 from core.imaging.nifti import choose_files, is_nifti, nifti_name, read_nifti
 from core.imaging.sequences import Guess, choose, identify, named
 from core.imaging.volume import Volume
@@ -45,12 +46,10 @@ class Case:
 
     Attributes:
         volumes, sources: by sequence, in the order of SEQUENCES.
-        content_digest: the value of `content_digest(path)`.
     """
 
     volumes: dict[str, Volume]
     sources: dict[str, Source]
-    content_digest: str
 
 
 def read_case(path: Path) -> Case:
@@ -58,7 +57,7 @@ def read_case(path: Path) -> Case:
 
     Raises:
         NotACaseError: nothing there that could be a case, or an unsafe archive.
-        DicomError, DataError: a sequence is missing or cannot be a volume.
+        DicomError, DataError: a file cannot be read, or a sequence is missing or cannot be a volume.
     """
     with _opened(path) as folder:
         files = files_under(folder)
@@ -84,7 +83,7 @@ def read_case(path: Path) -> Case:
                 fix=_FOUR,
             )
         _check_distinct(volumes)
-        return Case(volumes, sources, _digest(folder, files))
+        return Case(volumes, sources)
 
 
 def content_digest(path: Path) -> str:
@@ -94,10 +93,17 @@ def content_digest(path: Path) -> str:
     DICOM, the file's own for NIfTI. So renaming or shuffling DICOM files keeps the key, moving one to another
     sequence's folder or changing a byte does not. A zip has the key of the folder it was made from.
 
-    Raises: NotACaseError: no such folder, or an unsafe archive.
+    Raises:
+        NotACaseError: no such folder, or an unsafe archive.
+        DataError: a file cannot be read.
     """
     with _opened(path) as folder:
-        return _digest(folder, files_under(folder))
+        lines = []
+        for file in files_under(folder):
+            parts = [nifti_name(file)] if is_nifti(file) else file.relative_to(folder).parts[:-1]
+            with file.open("rb") as stream:
+                lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()} {named(parts).sequence}\n")
+        return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
 def folders_of_cases(data: Path) -> list[Path]:
@@ -125,6 +131,11 @@ def read_labels(path: Path) -> dict[str, int | None]:
     """
     try:
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
+    except FileNotFoundError:
+        raise DataError(
+            f"There is no {path.name} beside the folder train",
+            fix=f"put {path.name} there, with the first line `{','.join(LABELS_HEADER)}` and one line a patient",
+        ) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path.name} cannot be read ({type(error).__name__})", fix="save it as CSV in UTF-8") from None
     header = ",".join(LABELS_HEADER)
@@ -150,25 +161,18 @@ def read_labels(path: Path) -> dict[str, int | None]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Path]:
     """Yield the folder of a case, unpacked for as long as needed where it is an archive."""
-    if path.is_dir():
-        yield path
-    elif not path.exists():
-        raise NotACaseError("There is no such folder or file", fix=_FOUR)
-    elif path.suffix.lower() == ".zip":
-        with unpacked(path) as folder:
-            yield folder
-    else:
-        raise NotACaseError("A single file is not a case", fix=_FOUR)
-
-
-def _digest(folder: Path, files: list[Path]) -> str:
-    """Return the digest that `content_digest` describes."""
-    lines = []
-    for path in files:
-        parts = [nifti_name(path)] if is_nifti(path) else path.relative_to(folder).parts[:-1]
-        with path.open("rb") as stream:
-            lines.append(f"{hashlib.file_digest(stream, 'sha256').hexdigest()} {named(parts).sequence}\n")
-    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+    try:
+        if path.is_dir():
+            yield path
+        elif not path.exists():
+            raise NotACaseError("There is no such folder or file", fix=_FOUR)
+        elif path.suffix.lower() == ".zip":
+            with unpacked(path) as folder:
+                yield folder
+        else:
+            raise NotACaseError("A single file is not a case", fix=_FOUR)
+    except OSError as error:
+        raise unreadable(error) from None
 
 
 def _source(guess: Guess, form: str, volume: Volume, notes: tuple[str, ...]) -> Source:

@@ -1,10 +1,16 @@
 """A scalar image with its place in the patient: what reading makes and every later step takes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+
+from core.errors import DataError
+
+# No head scan reaches this far along any of its axes; coarse copies of what does would fill the memory.
+MAX_EXTENT_MM = 1000.0
 
 # The order of channels in a prepared case and in the model's input.
 SEQUENCES = ("T1w", "T1wCE", "T2w", "FLAIR")
@@ -33,6 +39,23 @@ class Volume:
         image.SetOrigin(self.origin)
         image.SetDirection(self.direction.ravel().tolist())
         return image
+
+
+def check_extent(size: Sequence[int], spacing: Sequence[float], error: type[DataError] = DataError) -> None:
+    """Refuse a volume that is larger than a head scan can be, or has no size.
+
+    Args:
+        size, spacing: voxels, and mm between their centers, along the volume's axes in the same order.
+        error: what to raise.
+    """
+    extents = [count * step for count, step in zip(size, spacing, strict=True)]
+    # Written so that a NaN fails too.
+    if not all(0 < extent <= MAX_EXTENT_MM for extent in extents):
+        raise error(
+            f"The volume is {' x '.join(f'{extent:.4g}' for extent in extents)} mm large, which no head scan is "
+            f"(at most {MAX_EXTENT_MM:.0f} mm along each axis)",
+            fix="export the series again from the scanner or archive: its voxel spacing is wrong",
+        )
 
 
 def volume_of(image: sitk.Image) -> Volume:

@@ -1,7 +1,9 @@
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from core.errors import PreparationError
 from core.imaging.case import PreparedCase, Quality, load_case, pixel_digest, save_case
@@ -40,6 +42,15 @@ def test_a_damaged_file_is_refused_with_a_fix(tmp_path: Path) -> None:
     for name in ("half", "text", "absent"):
         with pytest.raises(PreparationError, match="missing or damaged"):
             load_case(tmp_path / name)
+
+
+@pytest.mark.parametrize("lacking", ["image", "brain", "reasons", "record", "gliofed"])
+def test_a_file_that_lacks_a_part_is_refused_with_a_fix(tmp_path: Path, lacking: str) -> None:
+    tensors = {name: np.ones((4, 4), np.float32) for name in ("image", "brain") if name != lacking}
+    about: dict[str, list[str]] = {name: [] for name in ("reasons", "record") if name != lacking}
+    save_file(tensors, tmp_path / "x", {} if lacking == "gliofed" else {"gliofed": json.dumps(about)})
+    with pytest.raises(PreparationError, match="missing or damaged"):
+        load_case(tmp_path / "x")
 
 
 def test_the_same_pixels_are_recognised_under_another_name() -> None:

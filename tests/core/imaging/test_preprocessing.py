@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from core.errors import NotACaseError
+from core.errors import DataError, NotACaseError
 from core.imaging.case import pixel_digest
 from core.imaging.model_grid import grid_image
 from core.imaging.preprocessing import prepare_case
 from core.imaging.version import PREPROCESSING_VERSION
-from core.imaging.volume import SEQUENCES
+from core.imaging.volume import SEQUENCES, Volume
 from core.study import PreprocessingSettings
 from tests.core.imaging.factories_heads import LESION, a_case, a_pose, lesion_labels, scanned
 
@@ -211,3 +211,12 @@ def test_a_missing_sequence_is_refused_by_name():
 def test_arguments_and_result_travel_between_processes():
     assert pickle.loads(pickle.dumps((a_case(), SETTINGS)))[1] == SETTINGS
     assert pixel_digest(pickle.loads(pickle.dumps(prepared("moved")))) == pixel_digest(prepared("moved"))
+
+
+@pytest.mark.parametrize("spacing", [(900.0, 1.0, 1.0), (1.0, 1.0, 900.0), (1.0, float("nan"), 1.0), (0.0, 1.0, 1.0)])
+def test_a_volume_of_absurd_extent_is_refused_by_its_sequence(spacing):
+    usual = Volume(np.ones((2, 2, 2), np.float32), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3))
+    volumes = dict.fromkeys(SEQUENCES, usual) | {"T2w": replace(usual, spacing=spacing)}
+    with pytest.raises(DataError, match=r"^T2w: The volume is .* mm large, which no head scan is") as refused:
+        prepare_case(volumes, SETTINGS)
+    assert refused.value.fix

@@ -1,19 +1,25 @@
+import errno
 import gzip
+import os
 import shutil
 import stat
 import struct
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from core.errors import DataError, DicomError, FLError, NotACaseError
 from core.imaging import archives, nifti
 from core.imaging.archives import unpacked
+from core.imaging.dicom import find_series
+from core.imaging.nifti import read_mask
 from core.imaging.reading import content_digest, folders_of_cases, read_case, read_labels
 from core.imaging.volume import SEQUENCES
 from tests.core.imaging.factories_dicom import SAGITTAL, a_case, a_series, pixels_of
@@ -77,7 +83,7 @@ def test_a_zip_is_read_like_its_folder_and_leaves_nothing_behind(
     private.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(private))
     case, plain = read_case(archive), read_case(folder)
-    assert case.content_digest == plain.content_digest
+    assert content_digest(archive) == content_digest(folder)
     for sequence in SEQUENCES:
         np.testing.assert_array_equal(case.volumes[sequence].voxels, plain.volumes[sequence].voxels)
     assert list(private.iterdir()) == []
@@ -100,7 +106,6 @@ def test_four_nifti_files_are_known_by_name_and_keep_their_place(tmp_path: Path,
 def test_the_digest_ignores_file_names_but_not_bytes_or_sequences(tmp_path: Path) -> None:
     folder = a_case(tmp_path / "a")
     key = content_digest(folder)
-    assert read_case(folder).content_digest == key
     for number, file in enumerate(sorted(folder.rglob("*.dcm"), reverse=True)):
         file.rename(file.parent / f"{number:03d}")
     folder.rename(tmp_path / "b")
@@ -373,6 +378,81 @@ def test_nifti_files_that_are_no_volume_are_refused(
     assert nifti.is_nifti(Path("x.NII.GZ"))
 
 
+@pytest.mark.parametrize("read", [read_case, content_digest, lambda folder: find_series(folder / "T2w")])
+@pytest.mark.parametrize("make", [a_case, nifti_case])
+def test_a_file_that_the_disk_withholds_is_refused_without_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Path], read: Callable[[Path], object]
+) -> None:
+    folder = make(tmp_path / "canary")
+    (folder / "T2w").mkdir(exist_ok=True)
+    (folder / "T2w" / "canary.dcm").write_bytes(b"")
+    opened = Path.open
+
+    def withheld(path: Path, *rest: Any) -> Any:
+        if path.name == "canary.dcm":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *rest)
+
+    monkeypatch.setattr(Path, "open", withheld)
+    with pytest.raises(DataError) as refused:
+        read(folder)
+    assert refused.value.problem == "A file or folder of the case cannot be read (Permission denied)"
+    assert "canary" not in refused.value.fix
+
+
+@pytest.mark.parametrize("read", [read_case, content_digest])
+def test_a_folder_that_the_disk_withholds_is_refused_and_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
+) -> None:
+    folder = a_case(tmp_path / "canary")
+    listed = os.scandir
+
+    def withheld(path: Any) -> Any:
+        if str(path).endswith("T2w"):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", withheld)
+    with pytest.raises(DataError) as refused:
+        read(folder)
+    assert refused.value.problem == "A file or folder of the case cannot be read (Input/output error)"
+
+
+def nifti_of(path: Path, voxels: NDArray[Any], spacing: Sequence[float]) -> Path:
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing(spacing)
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def test_a_volume_larger_than_a_head_scan_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    folder = nifti_case(tmp_path / "nifti")
+    voxels = np.ones((5, 4, 2), np.float32)
+    nifti_of(folder / "T2w.nii.gz", voxels, (500, 250, 200))
+    assert read_case(folder).volumes["T2w"].spacing == (500, 250, 200)
+    nifti_of(folder / "T2w.nii.gz", voxels, (500, 251, 200))
+    large = "T2w: The volume is 1000 x 1004 x 1000 mm large, which no head scan is (at most 1000 mm along each axis)"
+    error = refusal(folder)
+    assert (type(error), error.problem) == (DataError, large)
+    # 6 columns of 1.5 mm, 8 rows of 2 mm, 5 slices of 900 mm; the pixels lack.
+    folder = a_case(tmp_path / "dicom")
+    shutil.rmtree(folder / "T2w")
+    a_series(folder / "T2w", spacing=900, PixelData=None)
+    error = refusal(folder)
+    assert (type(error), error.problem) == (DicomError, large.replace("1000 x 1004 x 1000", "9 x 16 x 4500"))
+
+
+def test_a_mask_reads_as_a_volume_and_its_refusal_says_that_it_is_the_mask(tmp_path: Path) -> None:
+    labels = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
+    mask = nifti_of(tmp_path / "canary.nii.gz", labels, (1, 2, 3))
+    np.testing.assert_array_equal(read_mask(mask).voxels, labels)
+    mask.write_text("hello")
+    with pytest.raises(DataError) as refused:
+        read_mask(mask)
+    assert refused.value.problem == "The tumor mask: A NIfTI file is damaged, cut short or no NIfTI"
+    assert refused.value.fix
+
+
 def test_values_that_are_not_numbers_become_background(tmp_path: Path) -> None:
     folder = nifti_case(tmp_path / "case")
     voxels = np.full((4, 4, 4), 5, np.float32)
@@ -436,8 +516,13 @@ def test_labels_are_refused_with_the_line(tmp_path: Path, text: str, problem: st
 
 
 def test_labels_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="FileNotFoundError"):
-        read_labels(tmp_path / "absent.csv")
+    with pytest.raises(DataError) as refused:
+        read_labels(tmp_path / "train_labels.csv")
+    assert refused.value.problem == "There is no train_labels.csv beside the folder train"
+    assert "`BraTS21ID,MGMT_value`" in refused.value.fix
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(DataError, match="IsADirectoryError"):
+        read_labels(tmp_path / "folder.csv")
     (tmp_path / "utf16.csv").write_bytes("BraTS21ID,MGMT_value".encode("utf-16"))
     with pytest.raises(DataError, match="UnicodeDecodeError"):
         read_labels(tmp_path / "utf16.csv")
