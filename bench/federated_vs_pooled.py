@@ -27,7 +27,7 @@ from core.messages import Flat
 from core.study import Study
 from fl_client.dataset import Cohort, Drawn, TrainingCase, split
 from fl_client.training import evaluate, train_one_round
-from simulations.baselines import alone, pooled
+from simulations.baselines import alone, epochs_of, pooled
 from simulations.tensors import make_cases
 
 HOSPITALS = 3
@@ -101,9 +101,9 @@ def one_seed(study: Study, cohorts: dict[str, Cohort], unseen: list[TrainingCase
         row[name] = measure(study, weights, unseen)
 
     timed("federated", lambda: federate(cohorts, study))
-    timed("pooled", lambda: pooled(cohorts, study).weights)
+    timed("pooled", lambda: pooled(cohorts, study, epochs_of(study)).weights)
     for site, cohort in cohorts.items():
-        timed(f"{site} alone", lambda site=site, cohort=cohort: alone(cohort, study, site).weights)
+        timed(f"{site} alone", lambda site=site, cohort=cohort: alone(cohort, study, site, epochs_of(study)).weights)
     return row
 
 

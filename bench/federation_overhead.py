@@ -20,6 +20,7 @@ from statistics import median
 import numpy as np
 
 from core.imaging.case import PreparedCase, Quality, save_case
+from core.imaging.version import PREPROCESSING_VERSION
 from core.study import PreprocessingSettings, digest
 
 CASES = {"site-a": 16, "site-b": 16, "site-c": 16}
@@ -68,7 +69,11 @@ def make_sites(folder: Path) -> None:
             save_case(PreparedCase(image, brain, tumor, Quality()), prepared / f"{case}.safetensors")
             entry = {"id": str(case), "file": f"{case}.safetensors", "mgmt": case % 2}
             listing.append({**entry, "verdict": "usable", "reasons": []})
-        cohort = {"preprocessing": digest(PreprocessingSettings(grid=GRID)), "cases": listing}
+        cohort = {
+            "preprocessing": digest(PreprocessingSettings(grid=GRID)),
+            "version": PREPROCESSING_VERSION,
+            "cases": listing,
+        }
         (prepared / "cohort.json").write_text(json.dumps(cohort))
         (folder / f"{site}.toml").write_text(
             f'[site]\nname = "{site}"\ndata = "{prepared}"\nprepared = "{prepared}"\n'

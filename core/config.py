@@ -35,8 +35,8 @@ def load_config(model: type[SettingsT], path: Path, environment: Mapping[str, st
         settings = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"There is no settings file {path}", fix="name an existing TOML file") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{path} is a folder, not a settings file", fix="name a TOML file") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror})", fix="name a TOML file you may read") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}", fix="mend the line it names") from None
     overlay(settings, os.environ if environment is None else environment, model)
@@ -48,7 +48,9 @@ def overlay(settings: dict[str, Any], environment: Mapping[str, str], model: typ
     for name, value in sorted(environment.items()):
         section, separator, key = name.removeprefix("FL_").lower().partition("__")
         if name.startswith("FL_") and separator and section in model.model_fields:
-            settings.setdefault(section, {})[key] = value
+            table = settings.setdefault(section, {})
+            if isinstance(table, dict):  # else the file is wrong, and validation says so
+                table[key] = value
 
 
 def validate(model: type[SettingsT], settings: Mapping[str, Any], source: str) -> SettingsT:

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from core.errors import PreparationError
 from core.imaging.case import PreparedCase, load_case, pixel_digest
+from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.augmentation import Augmentation, apply
 from core.learning.losses import Targets
 from core.learning.model import MAP_STRIDE, REGIONS
@@ -82,13 +83,17 @@ def load_cohort(prepared: Path, study: Study, site: str) -> Cohort:
 
 # A round is short beside reading and hashing every case again. The list names each case's file by its content, so what
 # is kept is right as long as the list is the same.
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _read_cohort(prepared: Path, listing_text: str, study: Study, site: str) -> Cohort:
     listing = json.loads(listing_text)
     if listing["preprocessing"] != digest(study.preprocessing):
         raise PreparationError(
             "The cohort was prepared with other settings than the study's",
             fix="run `fl-client prepare` again with the study's preprocessing settings",
+        )
+    if listing.get("version") != PREPROCESSING_VERSION:
+        raise PreparationError(
+            "The cohort was prepared by another release", fix="run `fl-client prepare` again with this release"
         )
     usable, excluded = [], []
     for entry in listing["cases"]:

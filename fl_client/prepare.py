@@ -94,6 +94,7 @@ def prepare_cohort(config: SiteConfig, report: Report = silent) -> PreparedCohor
         report(step, done, len(jobs))
     cohort = PreparedCohort(tuple(sorted(entries, key=lambda e: e.id)), tuple(sorted(set(labels) - set(folders))), made)
     _write_index(cohort, config)
+    _forget_others(cohort, config.site.prepared)
     return cohort
 
 
@@ -124,6 +125,9 @@ def _prepare_one(job: _Job) -> _Result:
         case = prepare_case(read_case(job.folder).volumes, job.settings, mask)
     except FLError as error:
         return _Result(id_, None, Quality((f"{error.problem}: {error.fix}",)), made=False)
+    except (OSError, RuntimeError, MemoryError) as error:
+        # What no check foresaw must not keep the other patients from being prepared.
+        return _Result(id_, None, Quality((f"Preparing failed unexpectedly ({type(error).__name__})",)), made=False)
     save_case(case, target)
     return _Result(id_, target.name, case.quality, made=True)
 
@@ -169,9 +173,18 @@ def _run(jobs: list[_Job], workers: int) -> Iterator[_Result]:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _forget_others(cohort: PreparedCohort, prepared: Path) -> None:
+    """Delete what the index does not name: withdrawn patients, other settings, and what a killed process left half."""
+    named = {entry.file for entry in cohort.entries}
+    for path in prepared.iterdir():
+        if path.name.endswith(".safetensors") and path.name not in named:
+            path.unlink(missing_ok=True)
+
+
 def _write_index(cohort: PreparedCohort, config: SiteConfig) -> None:
     index = {
         "preprocessing": digest(config.preprocessing),
+        "version": PREPROCESSING_VERSION,
         "cases": [asdict(entry) for entry in cohort.entries],
         "absent": cohort.absent,
     }

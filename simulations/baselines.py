@@ -19,7 +19,8 @@ from core.progress import Report, silent
 from core.study import Study, digest
 from fl_client.config import SiteConfig
 from fl_client.dataset import Cohort, load_cohort
-from fl_client.training import Trained, train_alone
+from fl_client.trainer import device_of
+from fl_client.training import CPU, Trained, train_alone
 
 POOLED = "pooled"
 
@@ -52,21 +53,34 @@ def epochs_of(study: Study) -> int:
     return study.training.epochs_per_round * study.federation.rounds
 
 
-def alone(cohort: Cohort, study: Study, site: str, report: Report = silent) -> Trained:
-    """Train on one hospital's cases only, from the federation's initial weights and for as many epochs."""
+def alone(
+    cohort: Cohort, study: Study, site: str, patience: int, device: torch.device = CPU, report: Report = silent
+) -> Trained:
+    """Train on one hospital's cases only, from the federation's initial weights and for at most as many epochs.
+
+    Args:
+        cohort: its cases.
+        study: every setting.
+        site: its name, part of the seed.
+        patience: epochs without a new best after which it stops, as a hospital by itself would.
+        device: where to train.
+        report: told after each epoch.
+    """
     model = build_model(study.model, study.seed)
     epochs = epochs_of(study)
-    return train_alone(model, cohort.training, cohort.validation, study, site, epochs, epochs, report=report)
+    return train_alone(model, cohort.training, cohort.validation, study, site, epochs, patience, device, report)
 
 
-def pooled(cohorts: Mapping[str, Cohort], study: Study, report: Report = silent) -> Trained:
+def pooled(
+    cohorts: Mapping[str, Cohort], study: Study, patience: int, device: torch.device = CPU, report: Report = silent
+) -> Trained:
     """Train on all hospitals' cases in one place, each still on its own side of the split."""
     together = Cohort(
         tuple(case for site in sorted(cohorts) for case in cohorts[site].training),
         tuple(case for site in sorted(cohorts) for case in cohorts[site].validation),
         (),
     )
-    return alone(together, study, POOLED, report)
+    return alone(together, study, POOLED, patience, device, report)
 
 
 def train_baselines(
@@ -86,11 +100,17 @@ def train_baselines(
     # The manifest too: another release's network must not meet weights of this one.
     parts = [digest(study), manifest.digest, *(_cohort_digest(config) for config in configs.values())]
     key = sha256("".join(parts).encode())
+    compute = next(iter(configs.values())).compute
+    torch.set_num_threads(compute.threads)
+    device, patience = device_of(compute), max(1, epochs_of(study) // 3)
     weights = {}
     for name in (*cohorts, POOLED):
         path = out / f"{name}-{key.hexdigest()[:16]}.safetensors"
         if not path.exists():
-            trained = pooled(cohorts, study, report) if name == POOLED else alone(cohorts[name], study, name, report)
+            if name == POOLED:
+                trained = pooled(cohorts, study, patience, device, report)
+            else:
+                trained = alone(cohorts[name], study, name, patience, device, report)
             with atomic(path) as temporary:
                 save_file(named(manifest, trained.weights), temporary)
         weights[name] = unnamed(manifest, load_file(path))

@@ -15,9 +15,6 @@ from simulations.comparison import HEADER
 if TYPE_CHECKING:
     from simulations.scenario import Outcome
 
-# How long the shipped weights were trained.
-BRAIN_MASK_STEPS = 2000
-
 app = typer.Typer(
     help="Federations on one machine: make hospitals, split a cohort into sites, run a scenario and compare.",
     no_args_is_help=True,
@@ -32,7 +29,7 @@ def hospitals(
     sites: Annotated[int, typer.Option(min=1, max=50, help="How many hospitals, each with its own scanner.")] = 3,
     patients: Annotated[int, typer.Option(min=1, help="Glioma patients at each.")] = 40,
     controls: Annotated[int, typer.Option(min=0, help="Healthy people at each.")] = 0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 7,
     separability: Annotated[
         float, typer.Option(min=0.5, max=0.9999, help="Best possible AUC of the planted signal.")
     ] = 0.9,
@@ -65,7 +62,7 @@ def split(
     sites: Annotated[int, typer.Option(min=1, help="How many sites; a CSV brings its own.")] = 3,
     how: Annotated[str, typer.Option(help="iid, label, quantity, scanner, or a CSV of BraTS21ID,site.")] = "iid",
     alpha: Annotated[float, typer.Option(help="Of the Dirichlet draw for label and quantity: small is uneven.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same split.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same split.")] = 7,
 ) -> None:
     """Deal an existing RSNA-MICCAI folder out to sites; every patient goes to one of them only.
 
@@ -80,6 +77,8 @@ def split(
     console = Console()
     for site, patients in dealt.sites.items():
         console.print(f"{site}: {len(patients)} patients", highlight=False)
+    if dealt.left_out:
+        console.print(f"{len(dealt.left_out)} patient(s) are in no site: the CSV does not name them")
     if dealt.absent:
         console.print(f"train_labels.csv names {len(dealt.absent)} patient(s) without scans")
 
@@ -88,8 +87,8 @@ def split(
 def run(
     scenario: Annotated[Path, typer.Argument(help="A scenario's TOML file.")],
     out: Annotated[
-        Path, typer.Option("--out", help="Folder of this scenario's own; a second run reuses what it holds.")
-    ],
+        Path | None, typer.Option("--out", help="Folder of the scenario's own; by default named after it, here.")
+    ] = None,
 ) -> None:
     """Run a whole scenario and compare: each hospital alone, pooled training, the federation.
 
@@ -102,9 +101,10 @@ def run(
     from simulations.scenario_report import write_report
 
     settings = load_config(Scenario, scenario)
+    folder = (out or Path(scenario.stem)).absolute()
     with bars() as report:
-        outcome = run_scenario(settings, out.absolute(), report)
-    page = write_report(outcome, out.absolute())
+        outcome = run_scenario(settings, folder, report)
+    page = write_report(outcome, folder)
     _show(outcome, page)
 
 
@@ -123,9 +123,10 @@ def build_atlas() -> None:
 def train_brain_mask(
     out: Annotated[Path | None, typer.Option(help="Where the weights go; else where every node ships them.")] = None,
     steps: Annotated[
-        int, typer.Option(min=1, help="Two synthetic heads each, about 0.7 s on one core.")
-    ] = BRAIN_MASK_STEPS,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+        int | None,
+        typer.Option(min=1, help="Two synthetic heads each, 0.7 s on one core; by default 2,000."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights.")] = 0,
 ) -> None:
     """Train the network that finds the brain, on synthetic heads alone. Safe to interrupt: the next call goes on.
 
@@ -134,11 +135,11 @@ def train_brain_mask(
     import torch
 
     from core.imaging.skull_stripping import WEIGHTS
-    from simulations.brain_mask import train
+    from simulations.brain_mask import ITERATIONS, train
 
     torch.set_num_threads(1)  # one order of adding up, so that the weights repeat
     with bars() as report:
-        train(steps, seed, out or WEIGHTS, report)
+        train(steps or ITERATIONS, seed, out or WEIGHTS, report)
 
 
 def _show(outcome: "Outcome", page: Path) -> None:

@@ -6,6 +6,7 @@ Colors are Okabe and Ito's (2008), which color-blind readers can tell apart; lin
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -52,7 +53,7 @@ def draw_rounds(losses: Mapping[str, Sequence[float]], aucs: Mapping[str, Sequen
         for axes, curves, title in zip(
             figure.subplots(1, 2), (losses, aucs), ("Validation loss", "Validation AUC (MGMT)"), strict=True
         ):
-            for (name, values), color, dash in zip(curves.items(), COLORS, DASHES, strict=False):
+            for (name, values), color, dash in zip(curves.items(), cycle(COLORS), cycle(DASHES), strict=False):
                 width = 2.2 if name == "all sites" else 1.1
                 axes.plot(range(len(values)), values, color=color, linestyle=dash, linewidth=width, label=name)
             axes.axvline(best_round, color="0.6", linewidth=0.8, zorder=0)
@@ -74,7 +75,9 @@ def draw_roc(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]
         figure = Figure((4.4, 4.2), layout="constrained")
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="0.8", linewidth=0.8)
-        for (name, (false_rate, true_rate)), color, dash in zip(curves.items(), COLORS, DASHES, strict=False):
+        for (name, (false_rate, true_rate)), color, dash in zip(
+            curves.items(), cycle(COLORS), cycle(DASHES), strict=False
+        ):
             width = 2.4 if name == "federation" else 1.1
             axes.plot(false_rate, true_rate, color=color, linestyle=dash, linewidth=width, label=name)
         axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal", title="ROC, outside patients")

@@ -5,7 +5,7 @@ OUT/sites/<site>.toml   each site's settings
 OUT/prepared/<site>/    prepared cases
 OUT/runs/<key>/         the federation's rounds
 OUT/baselines/          weights of the models trained without it
-OUT/registry/           the federation's model version
+$FL_HOME/registry/      the federation's model version, beside all others of this machine
 
 Every step keeps what an earlier, perhaps interrupted, call has made with the same settings.
 """
@@ -19,13 +19,16 @@ from functools import partial
 from pathlib import Path
 
 import tomli_w
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from core.config import Section
 from core.files import write_atomically
 from core.imaging.case import PreparedCase, load_case
+from core.learning.model import build_model
+from core.learning.weights import manifest_of
 from core.predictor import Prediction, load_predictor, predict_prepared
 from core.progress import Report, silent
+from core.records.home import registry_folder
 from core.study import Study
 from fl_client.config import ComputeSettings, SiteConfig, SiteSettings
 from fl_client.prepare import INDEX, PreparedCohort, prepare_cohort
@@ -56,6 +59,12 @@ class Scenario(Section):
     cohort: CohortSettings = CohortSettings()
     study: Study
     compute: ComputeSettings = ComputeSettings()
+
+    @model_validator(mode="after")
+    def _can_reach_its_quorum(self) -> "Scenario":
+        if self.cohort.sites < self.study.federation.quorum:
+            raise ValueError("cohort.sites is below study.federation.quorum, so no round could count")
+        return self
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ def run_scenario(scenario: Scenario, out: Path, report: Report = silent) -> Outc
         baselines = train_baselines({site: configs[site] for site in sites}, scenario.study, out / "baselines", report)
     with clock("predict outside patients"):
         patients = _outside_patients(prepared[OUTSIDE], configs[OUTSIDE])
-        predictor = load_predictor(out / "registry" / run.version)
+        predictor = load_predictor(registry_folder() / run.version)
         predictions = tuple(predict_prepared(predictor, patient.case) for patient in patients)
     return _outcome(scenario, patients, predictions, baselines, prepared, run, clock.seconds)
 
@@ -174,10 +183,12 @@ def _federate(scenario: Scenario, configs: dict[str, SiteConfig], out: Path, rep
     study = out / "study.toml"
     write_atomically(study, tomli_w.dumps(scenario.study.model_dump(mode="json")))
     key = hashlib.sha256(study.read_bytes())
+    # A release with another network starts a run of its own.
+    key.update(manifest_of(build_model(scenario.study.model, scenario.study.seed)).digest.encode())
     for config in configs.values():
         key.update((config.site.prepared / INDEX).read_bytes())
     run = out / "runs" / key.hexdigest()[:12]
-    return run_federation([_config_path(out, site) for site in configs], study, run, out / "registry", report)
+    return run_federation([_config_path(out, site) for site in configs], study, run, registry_folder(), report)
 
 
 def _outside_patients(cohort: PreparedCohort, config: SiteConfig) -> tuple[OutsidePatient, ...]:
@@ -202,10 +213,12 @@ def _outcome(
     labels = [patients[index].mgmt or 0 for index in labeled]
     images = [patients[index].case.image for index in labeled]
     probabilities = {baseline.name: baseline.methylation(images) for baseline in baselines}
-    probabilities["federation"] = [predictions[index].mgmt_probability or 0.0 for index in labeled]
+    federated = [predictions[index].mgmt_probability for index in labeled]
+    # None where the federation was never shown both classes: it has then no score rather than a bad one.
+    probabilities["federation"] = [value for value in federated if value is not None]
     return Outcome(
         scenario=scenario,
-        rows=tuple(measure(name, labels, values) for name, values in probabilities.items()),
+        rows=tuple(measure(name, labels if values else [], values) for name, values in probabilities.items()),
         probabilities=probabilities,
         labels=labels,
         patients=patients,

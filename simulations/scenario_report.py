@@ -73,7 +73,9 @@ def _parts(outcome: Outcome) -> list[Part]:
         Part("What was compared", [setting, _table(outcome), _picture_of_intervals(outcome)]),
         Part("How it learned", [_picture_of_rounds(outcome), _sites(outcome)]),
         Part("Outside patients", [_picture_of_roc(outcome), *_pictures_of_a_case(outcome, found)]),
-        Part("Where the time went", [Table(("step", "seconds"), _seconds(outcome))]),
+        Part(
+            "Where the time of this call went: what was kept took none", [Table(("step", "seconds"), _seconds(outcome))]
+        ),
     ]
 
 
@@ -110,7 +112,7 @@ def _picture_of_rounds(outcome: Outcome) -> Picture:
 
 
 def _picture_of_roc(outcome: Outcome) -> Picture:
-    curves = {name: roc_curve(outcome.labels, probabilities) for name, probabilities in outcome.probabilities.items()}
+    curves = {name: roc_curve(outcome.labels, values) for name, values in outcome.probabilities.items() if values}
     return Picture(draw_roc(curves), "Receiver operating characteristics for MGMT methylation on the outside patients.")
 
 

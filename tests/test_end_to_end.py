@@ -8,12 +8,14 @@ import random
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from core.config import load_config
 from core.predictor import load_predictor, predict_case
+from core.records.home import home, registry_folder
 from core.records.registry import list_versions, load_version
 from simulations.scenario import Outcome, Scenario, run_scenario
 from simulations.scenario_report import write_report
@@ -43,8 +45,19 @@ workers = 2
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def home_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A registry for this module alone; the template head, which takes long to build, is shared."""
+    folder = tmp_path_factory.mktemp("home")
+    (home() / "cache").mkdir(parents=True, exist_ok=True)
+    (folder / "cache").symlink_to(home() / "cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FL_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+def demo(tmp_path_factory: pytest.TempPathFactory, home_of_its_own: Path) -> tuple[Path, Outcome]:
     out = tmp_path_factory.mktemp("scenario")
     (out / "scenario.toml").write_text(SCENARIO)
     return out, run_scenario(load_config(Scenario, out / "scenario.toml", {}), out)
@@ -59,9 +72,9 @@ def test_every_model_is_measured_on_the_same_outside_patients(demo: tuple[Path, 
 
 
 def test_the_best_round_is_a_version_whose_card_says_what_it_is(demo: tuple[Path, Outcome]) -> None:
-    out, outcome = demo
-    assert list_versions(out / "registry") == [outcome.run.version]
-    card = load_version(out / "registry" / outcome.run.version).card
+    _, outcome = demo
+    assert list_versions(registry_folder()) == [outcome.run.version]
+    card = load_version(registry_folder() / outcome.run.version).card
     assert card["best_round"] == outcome.run.best_round
     assert set(card["cohort"]) == {"north", "south"}
     assert card["classes_seen"] == {"mgmt": 2, "tumor": 2}
@@ -75,7 +88,7 @@ def test_a_second_call_trains_and_prepares_nothing_and_finds_the_same(demo: tupl
     again = run_scenario(load_config(Scenario, out / "scenario.toml", {}), out)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert again.probabilities == outcome.probabilities
-    assert list_versions(out / "registry") == [outcome.run.version]
+    assert list_versions(registry_folder()) == [outcome.run.version]
 
 
 def test_a_patient_predicted_from_dicom_gets_the_bits_of_the_prepared_one_whatever_the_files_are_called(
@@ -89,7 +102,7 @@ def test_a_patient_predicted_from_dicom_gets_the_bits_of_the_prepared_one_whatev
         numbers = random.Random(2).sample(range(1000), len(files))
         for file, number in zip(files, numbers, strict=True):
             file.rename(folder / f"Image-{number}.dcm.renamed")
-    prediction = predict_case(load_predictor(out / "registry" / outcome.run.version), tmp_path / "case")
+    prediction = predict_case(load_predictor(registry_folder() / outcome.run.version), tmp_path / "case")
     assert prediction.as_json() == expected.as_json()
     assert prediction.verdict == "usable"
 
@@ -98,11 +111,12 @@ def test_the_command_line_gives_the_same_answer_as_one_json_object(demo: tuple[P
     out, outcome = demo
     patient, expected = outcome.patients[-1], outcome.predictions[-1]
     case = out / "hospitals" / "outside" / "train" / patient.id
-    version = out / "registry" / outcome.run.version
-    command = [sys.executable, "-m", "fl_client", "predict", str(case), "--model", str(version), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    answer = json.loads(done.stdout)
-    assert answer == json.loads(json.dumps(expected.as_json()))
+    version = registry_folder() / outcome.run.version
+    for model in ([], ["--model", str(version)]):  # the newest version in the registry is the scenario's
+        command = [sys.executable, "-m", "fl_client", "predict", str(case), *model, "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        answer = json.loads(done.stdout)
+        assert answer == json.loads(json.dumps(expected.as_json()))
     assert set(answer) >= {"tumor_probability", "mgmt_probability", "model_version", "verdict", "reasons"}
 
 

@@ -1,6 +1,7 @@
 """Counts that add across hospitals, and the scores made from them.
 
-A hospital sends sums and histograms, never one patient's score. An area under the curve from histograms is exact but
+A hospital sends sums and histograms; with only a few validation patients a histogram comes close to their single
+scores, though never to who they are. An area under the curve from histograms is exact but
 for pairs that share a bin, which count one half: `Binary.auc_error` bounds what that can amount to.
 """
 

@@ -7,6 +7,7 @@ import torch
 
 from core.errors import PreparationError
 from core.imaging.case import PreparedCase, Quality, save_case
+from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.augmentation import Augmentation
 from core.study import Study, digest
 from fl_client.dataset import Drawn, TrainingCase, augmented, collate, load_cohort, split, training_case
@@ -22,7 +23,7 @@ def a_prepared_case(seed, mask="tumor"):
     return PreparedCase(image, np.ones((16, 16, 16), bool), tumor, Quality())
 
 
-def a_cohort(folder, cases, preprocessing=None):
+def a_cohort(folder, cases, preprocessing=None, version=PREPROCESSING_VERSION):
     """Write (identifier, seed, mask, mgmt) as a hospital prepares them; seed None: not readable."""
     entries = []
     for name, seed, mask, mgmt in cases:
@@ -32,7 +33,7 @@ def a_cohort(folder, cases, preprocessing=None):
         reasons = [] if file else ["T2w is missing"]
         verdict = "usable" if file else "unreliable"
         entries.append({"id": name, "file": file, "mgmt": mgmt, "verdict": verdict, "reasons": reasons})
-    written = {"preprocessing": digest(preprocessing or STUDY.preprocessing), "cases": entries}
+    written = {"preprocessing": digest(preprocessing or STUDY.preprocessing), "version": version, "cases": entries}
     (folder / "cohort.json").write_text(json.dumps(written))
     return folder
 
@@ -186,6 +187,12 @@ def test_a_case_of_another_grid_is_refused(tmp_path):
     study = STUDY.model_copy(update={"preprocessing": STUDY.preprocessing.model_copy(update={"grid": 32})})
     with pytest.raises(PreparationError, match="grid is 32"):
         load_cohort(a_cohort(tmp_path, eight(), study.preprocessing), study, "north")
+
+
+def test_cases_that_another_release_prepared_are_refused(tmp_path):
+    a_cohort(tmp_path, eight(), version="0-00000000")
+    with pytest.raises(PreparationError, match="another release"):
+        load_cohort(tmp_path, STUDY, "north")
 
 
 def test_a_batch_says_nan_where_a_case_is_silent():

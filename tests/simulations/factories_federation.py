@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from core.imaging.case import PreparedCase, Quality, save_case
+from core.imaging.version import PREPROCESSING_VERSION
 from core.study import FederationSettings, ModelSettings, PreprocessingSettings, Study, TrainingSettings, digest
 
 GRID = 16
@@ -43,7 +44,11 @@ def make_sites(folder: Path, cases: Mapping[str, int]) -> list[Path]:
 def make_site(folder: Path, name: str, cases: int) -> Path:
     prepared = folder / "prepared"
     listing = [_make_case(prepared, name, number) for number in range(cases)]
-    cohort = {"preprocessing": digest(PreprocessingSettings(grid=GRID)), "cases": listing}
+    cohort = {
+        "preprocessing": digest(PreprocessingSettings(grid=GRID)),
+        "version": PREPROCESSING_VERSION,
+        "cases": listing,
+    }
     (prepared / "cohort.json").write_text(json.dumps(cohort))
     path = folder / "site.toml"
     path.write_text(

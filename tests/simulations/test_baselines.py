@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from core.imaging.case import PreparedCase, Quality, save_case
+from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.model import build_model
 from core.learning.weights import flatten
 from core.study import Study, digest
@@ -43,7 +44,7 @@ def a_site(folder, name, first):
         entries.append(
             {"id": str(number), "file": f"{number}.safetensors", "mgmt": number % 2, "verdict": "usable", "reasons": []}
         )
-    index = {"preprocessing": digest(STUDY.preprocessing), "cases": entries}
+    index = {"preprocessing": digest(STUDY.preprocessing), "version": PREPROCESSING_VERSION, "cases": entries}
     (prepared / "cohort.json").write_text(json.dumps(index))
     return SiteConfig(site={"name": name, "data": folder, "prepared": prepared}, preprocessing=STUDY.preprocessing)
 
@@ -55,14 +56,17 @@ def two_sites(tmp_path):
 
 def test_a_baseline_trains_as_many_epochs_as_a_patient_of_the_federation_sees():
     assert epochs_of(STUDY) == 4
-    assert len(alone(a_cohort(0), STUDY, "north").history) == 4
-    trained = pooled({"north": a_cohort(0), "south": a_cohort(10)}, STUDY)
+    assert len(alone(a_cohort(0), STUDY, "north", 4).history) == 4
+    trained = pooled({"north": a_cohort(0), "south": a_cohort(10)}, STUDY, 4)
     assert [(training["cases"], validation["cases"]) for training, validation in trained.history] == [(4, 2)] * 4
 
 
 def test_pooling_does_not_depend_on_the_order_of_the_sites():
     north, south = a_cohort(0), a_cohort(10)
-    first, second = pooled({"north": north, "south": south}, STUDY), pooled({"south": south, "north": north}, STUDY)
+    first, second = (
+        pooled({"north": north, "south": south}, STUDY, 4),
+        pooled({"south": south, "north": north}, STUDY, 4),
+    )
     assert first.weights.tobytes() == second.weights.tobytes()
 
 
@@ -71,7 +75,7 @@ def test_every_site_and_the_pool_become_a_baseline(two_sites, tmp_path):
     assert [baseline.name for baseline in trained] == ["north alone", "south alone", "pooled"]
     start = flatten(build_model(STUDY.model, STUDY.seed))
     assert len({baseline.weights.tobytes() for baseline in trained} | {start.tobytes()}) == 4
-    expected = alone(load_cohort(two_sites["north"].site.prepared, STUDY, "north"), STUDY, "north")
+    expected = alone(load_cohort(two_sites["north"].site.prepared, STUDY, "north"), STUDY, "north", 1)
     assert trained[0].weights.tobytes() == expected.weights.tobytes()
 
 
