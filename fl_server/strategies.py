@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
+from numpy.typing import NDArray
 
 from core.errors import UpdateRejected
 from core.learning.metrics import TASKS, add, counts_of
@@ -29,6 +31,11 @@ from core.updates import Layout, check_evaluation, check_update
 from fl_server.aggregation import federated_average
 
 logger = logging.getLogger(__name__)
+
+# How an .npy file begins; `np.load` would take other kinds of file too.
+_NPY = b"\x93NUMPY"
+# More than the header of an .npy file with one array needs.
+_HEADER_BYTES = 4096
 
 # Counts of no cases show which names and lengths a site and this side agree on.
 _NONE: dict[str, list[float]] = {task: [] for task in TASKS}
@@ -108,7 +115,7 @@ class FederatedAveraging(Strategy):
         Raises: UpdateRejected: with the reason.
         """
         asked, site = self.asked, self.asked.sites[reply.metadata.src_node_id]
-        records = records_of(reply.content)
+        records = records_of(reply.content, self.manifest.size)
         if asked.kind == MessageType.EVALUATE:
             evaluation = read_evaluation(records)
             check_evaluation(evaluation, site=site, round_number=asked.round, validation=VALIDATION)
@@ -206,9 +213,12 @@ def task_content(task: Task) -> tuple[ArrayRecord, ConfigRecord]:
     )
 
 
-def records_of(content: RecordDict) -> Records:
+def records_of(content: RecordDict, size: int) -> Records:
     """Return an answer's records as plain numpy and numbers.
 
+    Args:
+        content: as it arrived.
+        size: values in the study's model; an array of more is not even decoded.
     Raises: UpdateRejected: a record is missing, there are others, or its values are not what such a record may hold.
     """
     if set(content) - {"arrays", "config", "metrics"}:
@@ -221,11 +231,19 @@ def records_of(content: RecordDict) -> Records:
     metrics: Counts = {}
     for name, numbers in content.metric_records.get("metrics", MetricRecord()).items():
         metrics[name] = [float(n) for n in numbers] if isinstance(numbers, list) else float(numbers)
+    sent = content.array_records.get("arrays", ArrayRecord())
+    return Records({name: _decoded(array, size) for name, array in sent.items()}, config, metrics)
+
+
+def _decoded(array: Array, size: int) -> NDArray[Any]:
+    if len(array.data) > size * np.dtype(np.float32).itemsize + _HEADER_BYTES:
+        raise _unreadable("an array is larger than the study's model")
+    if not array.data.startswith(_NPY):
+        raise _unreadable("an array is not in numpy's format")
     try:
-        arrays = {name: array.numpy() for name, array in content.array_records.get("arrays", ArrayRecord()).items()}
-    except (TypeError, ValueError, EOFError, OSError, MemoryError):
+        return array.numpy()
+    except Exception:  # what broken bytes raise inside numpy's parser is no part of its contract
         raise _unreadable("an array cannot be read") from None
-    return Records(arrays, config, metrics)
 
 
 def _unreadable(reason: str) -> UpdateRejected:

@@ -43,7 +43,7 @@ def test_a_task_reaches_the_site_as_it_was_sent() -> None:
 
 def test_a_training_task_is_answered_with_a_readable_update(context: Context) -> None:
     answer = app(a_message(TASK), context)
-    update = read_update(read_answer(answer.content))
+    update = read_update(read_answer(answer.content, len(TASK.weights)))
     assert (update.site, update.round, update.examples) == ("site-a", 2, 4)
     assert set(answer.content) == {"arrays", "config", "metrics"}
     assert list(answer.content.array_records["arrays"]) == ["weights"]
@@ -52,7 +52,7 @@ def test_a_training_task_is_answered_with_a_readable_update(context: Context) ->
 
 def test_an_evaluation_task_is_answered_with_counts_and_no_array(context: Context) -> None:
     answer = app(a_message(TASK, "evaluate"), context)
-    evaluation = read_evaluation(read_answer(answer.content))
+    evaluation = read_evaluation(read_answer(answer.content, len(TASK.weights)))
     assert (evaluation.site, evaluation.round) == ("site-a", 2)
     assert not answer.content.array_records["arrays"]
 

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,16 @@ def broken_answers() -> list[tuple[str, Any, str]]:
     pickled = Array("float32", (4,), "numpy.ndarray", b"\x80\x04K\x01.")
     torn = Array("float32", (4,), "numpy.ndarray", Array(INITIAL).data[:-3])
     other_kind = Array("float32", (4,), "torch.tensor", Array(INITIAL).data)
+    archive = BytesIO()
+    np.savez(archive, weights=INITIAL)
+
+    def with_header(header: bytes) -> RecordDict:
+        data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 16
+        return with_array(Array("float32", (4,), "numpy.ndarray", data))
+
+    def with_data(data: bytes) -> RecordDict:
+        return with_array(Array("float32", (4,), "numpy.ndarray", data))
+
     objects = Array("object", (1,), "numpy.ndarray", b"\x93NUMPY\x01\x00F\x00{'descr': '|O', 'shape': (1,)}")
     return [
         ("NaN", content_of(replace(good, arrays={"weights": nan})), "NaN"),
@@ -114,7 +125,12 @@ def broken_answers() -> list[tuple[str, Any, str]]:
         ("record", extra_record, "records that were not agreed"),
         ("list", text_list, "more than text and numbers"),
         ("nothing", RecordDict(), "protocol"),
-        ("pickle", with_array(pickled), "cannot be read"),
+        ("torn archive", with_data(b"PK\x03\x04 and no more"), "numpy's format"),
+        ("archive", with_data(archive.getvalue()), "numpy's format"),
+        ("unclosed header", with_header(b"{'descr': '<f4', (("), "cannot be read"),
+        ("deep header", with_header(b"-" * 3000 + b"1"), "cannot be read"),
+        ("huge", with_data(Array(np.zeros(2000, np.float32)).data), "larger than the study's model"),
+        ("pickle", with_array(pickled), "numpy's format"),
         ("torn", with_array(torn), "cannot be read"),
         ("kind", with_array(other_kind), "cannot be read"),
         ("objects", with_array(objects), "cannot be read"),
@@ -154,4 +170,4 @@ def test_counts_are_pooled_in_the_order_of_names() -> None:
 
 def test_integer_metrics_arrive_as_floats() -> None:
     content = RecordDict({"metrics": MetricRecord({"cases": 3, "scores": [1, 2]})})
-    assert records_of(content).metrics == {"cases": 3.0, "scores": [1.0, 2.0]}
+    assert records_of(content, 4).metrics == {"cases": 3.0, "scores": [1.0, 2.0]}
