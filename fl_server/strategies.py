@@ -90,6 +90,8 @@ class FederatedAveraging(Strategy):
         self.sites = sites
         self.asked = Asked(0, MessageType.TRAIN, {}, np.empty(0, np.float32))
         self.outcome = Outcome()
+        # By the task's message, which has one answer: an update is decoded and checked once.
+        self._judged: dict[str, Update | Evaluation | UpdateRejected] = {}
 
     def online(self, grid: Grid) -> dict[int, str]:
         """Return the expected sites whose nodes are connected, by node; a name that two nodes carry is nobody's."""
@@ -132,13 +134,19 @@ class FederatedAveraging(Strategy):
         )
         return update
 
+    def judge(self, reply: Message) -> Update | Evaluation | UpdateRejected:
+        """Read an answer, or return why it may not count; the same answer is not read twice."""
+        task = reply.metadata.reply_to_message_id
+        if task not in self._judged:
+            try:
+                self._judged[task] = self.read(reply)
+            except UpdateRejected as rejection:
+                self._judged[task] = rejection
+        return self._judged[task]
+
     def may_count(self, reply: Message) -> bool:
         """Say whether an answer would count."""
-        try:
-            self.read(reply)
-        except UpdateRejected:
-            return False
-        return True
+        return not isinstance(self.judge(reply), UpdateRejected)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -176,6 +184,7 @@ class FederatedAveraging(Strategy):
         self, kind: str, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
         self.asked = Asked(server_round, kind, self.online(grid), arrays["weights"].numpy())
+        self._judged = {}
         content = RecordDict({"arrays": arrays, "config": config})
         # After the deadline nobody waits for the answer, so a site need not begin.
         ttl = self.study.federation.deadline_s
@@ -185,12 +194,10 @@ class FederatedAveraging(Strategy):
         outcome = Outcome()
         for reply in replies:
             site = self.asked.sites[reply.metadata.src_node_id]
-            try:
-                answer = self.read(reply)
-            except UpdateRejected as rejection:
-                outcome.rejected[site] = rejection.problem
-                continue
-            if isinstance(answer, Update):
+            answer = self.judge(reply)
+            if isinstance(answer, UpdateRejected):
+                outcome.rejected[site] = answer.problem
+            elif isinstance(answer, Update):
                 outcome.updates[site] = answer
             else:
                 outcome.evaluations[site] = answer

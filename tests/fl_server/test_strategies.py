@@ -10,6 +10,7 @@ from flwr.serverapp import Grid
 from core.errors import UpdateRejected
 from core.messages import Evaluation, Task, evaluation_records, update_records
 from fl_client.client_app import content_of
+from fl_server import strategies
 from fl_server.strategies import FederatedAveraging, pooled_counts, records_of, task_content
 from tests.fl_server.factories_answers import (
     INITIAL,
@@ -151,6 +152,19 @@ def test_a_broken_update_is_rejected_with_its_reason_and_the_others_count(conten
     # (20 * 2 + 30 * 6) / 50
     assert averaged is not None
     np.testing.assert_allclose(averaged["weights"].numpy(), np.full(4, 4.4), rtol=1e-7)
+
+
+def test_an_answer_is_decoded_and_checked_once_in_each_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
+    strategy, checked = a_strategy(), []
+    check = strategies.check_update
+    monkeypatch.setattr(
+        strategies, "check_update", lambda update, **how: (checked.append(update.site), check(update, **how))
+    )
+    for _ in range(2):
+        arrived = answers(strategy, a_grid(honest))
+        assert all(strategy.may_count(reply) for reply in arrived)
+        strategy.aggregate_train(3, arrived)
+    assert checked == [*SITES, *SITES]
 
 
 def test_an_update_is_no_answer_to_an_evaluation() -> None:
