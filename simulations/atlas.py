@@ -6,7 +6,6 @@ vessels, neck) from the distance to it.
 
 import gzip
 import hashlib
-import os
 import tempfile
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -21,6 +20,7 @@ from scipy import ndimage
 
 from core.files import atomic, write_atomically
 from core.imaging.atlas import DATA
+from core.records.home import home
 from simulations import head_anatomy
 from simulations.head_anatomy import FLUID, Field, Mask, Point, distance_to, space_of, tissues
 from simulations.head_anatomy import Tissue as Tissue  # what Head.tissue holds
@@ -55,7 +55,7 @@ class Head:
 @lru_cache(maxsize=2)
 def load_head(spacing: Literal[1, 2]) -> Head:
     """Return the head at 1 or 2 mm, built once and kept under `$FL_HOME`/cache."""
-    path = cache_folder() / f"head-{spacing}mm-{_fingerprint()}.npz"
+    path = home() / "cache" / f"head-{spacing}mm-{_fingerprint()}.npz"
     if not path.exists():
         head = build_head() if spacing == 1 else halve(load_head(1))
         with atomic(path) as temporary:
@@ -64,11 +64,6 @@ def load_head(spacing: Literal[1, 2]) -> Head:
     with np.load(path, allow_pickle=False) as stored:
         arrays: dict[str, Any] = {f.name: stored[f.name] for f in fields(Head)}
     return Head(**arrays | {"spacing": float(arrays["spacing"]), "origin": tuple(arrays["origin"].tolist())})
-
-
-def cache_folder() -> Path:
-    """Return where things that can be made again are kept."""
-    return Path(os.environ.get("FL_HOME", "~/.local/share/gliofed")).expanduser() / "cache"
 
 
 def _fingerprint() -> str:

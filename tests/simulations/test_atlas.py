@@ -112,6 +112,15 @@ def test_the_head_is_built_once_and_then_read_from_the_cache(tmp_path, monkeypat
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npz"]
 
 
+def test_an_empty_setting_of_home_is_none_for_the_cache_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("FL_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(builder, "build_head", small_head)
+    load_head.__wrapped__(1)
+    assert [path.suffix for path in (tmp_path / ".local" / "share" / "gliofed" / "cache").iterdir()] == [".npz"]
+
+
 def test_another_builder_s_head_is_not_taken_from_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("FL_HOME", str(tmp_path))
     monkeypatch.setattr(builder, "build_head", small_head)
