@@ -39,10 +39,12 @@ class Split:
     Attributes:
         sites: by site, its patients' identifiers, sorted.
         absent: identifiers that the labels name and the source has no scans of.
+        left_out: identifiers of patients with scans who went to no site, as a CSV does not name them.
     """
 
     sites: dict[str, tuple[str, ...]]
     absent: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 def evenly(patients: int, sites: int, rng: np.random.Generator) -> Assignment:
@@ -125,6 +127,8 @@ def split(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not an empty folder", fix="name a new folder for the sites")
+    if seed < 0:
+        raise ConfigError("The seed is negative", fix="use 0 or a positive number")
     folders = {folder.name: folder for folder in folders_of_cases(source)}
     labels = read_labels(source / "train_labels.csv")
     rng = np.random.default_rng(seed)
@@ -146,7 +150,8 @@ def split(
     else:
         raise ConfigError(f"No way to split is called {how}", fix=f"choose {', '.join(ways)} or a CSV file")
     _write(source, out, members, labels, report)
-    return Split(members, tuple(sorted(set(labels) - set(folders))))
+    dealt = {id_ for ids in members.values() for id_ in ids}
+    return Split(members, tuple(sorted(set(labels) - set(folders))), tuple(sorted(set(folders) - dealt)))
 
 
 def read_sites(path: Path, cases: Mapping[str, object]) -> dict[str, tuple[str, ...]]:

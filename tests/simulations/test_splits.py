@@ -113,6 +113,7 @@ def test_a_split_is_a_cohort_a_site_with_all_patients_once(tmp_path: Path, how: 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["site-1", "site-2"]
     everyone = [id_ for ids in result.sites.values() for id_ in ids]
     assert sorted(everyone) == [f"{number:05d}" for number in range(12)]
+    assert result.left_out == ()
     labels = read_labels(source / "train_labels.csv")
     for site, ids in result.sites.items():
         folder = tmp_path / "out" / site
@@ -149,6 +150,7 @@ def test_a_csv_says_who_goes_where(tmp_path: Path) -> None:
     table.write_text("BraTS21ID,site\n00003,north\n00001,south\n00000,north\n")
     result = split(source, tmp_path / "out", 0, str(table))
     assert result.sites == {"north": ("00000", "00003"), "south": ("00001",)}
+    assert result.left_out == ("00002", *(f"{number:05d}" for number in range(4, 12)))
     assert [path.name for path in folders_of_cases(tmp_path / "out" / "north")] == ["00000", "00003"]
 
 
@@ -218,3 +220,5 @@ def test_what_cannot_be_split_is_refused(tmp_path: Path) -> None:
         split(source, tmp_path / "out", 2, "random")
     with pytest.raises(ConfigError, match="2 patients cannot make 3 sites"):
         split(source, tmp_path / "out", 3, "iid")
+    with pytest.raises(ConfigError, match="seed is negative"):
+        split(source, tmp_path / "out", 1, "iid", seed=-1)
