@@ -9,10 +9,12 @@ OUT/cohort.json                                           the settings, and what
 import csv
 import io
 import json
+import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,17 +27,18 @@ from core.errors import ConfigError, DataError
 from core.files import atomic, write_atomically
 from core.imaging.volume import SEQUENCES
 from core.progress import Report, silent
-from simulations.acquisition import EDEMA, ENHANCING, NECROSIS, Scan, acquire
+from core.workers import end_with_parent
+from simulations.acquisition import Scan, acquire
 from simulations.atlas import load_head
 from simulations.dicom_files import write_series
-from simulations.patients import PatientPlan, best_possible_auc, class_distance, make_patient, plan_patient
+from simulations.patients import PatientPlan, make_patient, plan_patient
 from simulations.scanners import Scanner, scanner_of
 
 COMPASS = ("north", "south", "east", "west")
 IDENTITIES = 1000  # of each site; patients count up from the first, controls down from the last
 COHORT = "cohort.json"
 LABELS = "train_labels.csv"
-REGIONS = {"necrosis": NECROSIS, "edema": EDEMA, "enhancing": ENHANCING}
+STALE = 24 * 3600  # s after which no call still writes a half-made patient
 
 
 def site_names(sites: int) -> list[str]:
@@ -69,21 +72,23 @@ def write_cohort(
         first: number of the first of these hospitals, by which it has its scanner and its patients' identities.
         workers: processes side by side.
     Raises:
-        ConfigError: numbers that no cohort can have.
-        DataError: `out` holds a cohort of another seed, separability or resolution.
+        ConfigError: numbers that no cohort can have, or an `out` that is no folder.
+        DataError: `out` holds a cohort of another seed, separability or resolution, or hospitals of other patients.
     """
     settings = {"seed": seed, "separability": separability, "coarse": coarse}
     _check(patients, controls, first + len(sites), separability, seed)
-    cohort = _open_cohort(out, settings)
-    distance = class_distance(separability)
-    cohort["best_possible_auc"] = round(best_possible_auc(distance), 6)
-    for hospital, site in enumerate(sites, start=first):
-        scanner = scanner_of(hospital, coarse)
-        plans = plan_hospital(seed, hospital, patients, controls, separability)
+    hospitals = {site: hospital for hospital, site in enumerate(sites, start=first)}
+    plans_of = {site: plan_hospital(seed, hospitals[site], patients, controls, separability) for site in sites}
+    cohort = _open_cohort(out, settings, hospitals)
+    for site, plans in plans_of.items():
+        _check_patients(out / site, plans)
+    cohort["best_possible_auc"] = separability
+    for site, plans in plans_of.items():
+        scanner = scanner_of(hospitals[site], coarse)
         write_hospital(out, site, scanner, plans, coarse=coarse, workers=workers, report=report)
         known = {truth["id"]: truth for truth in cohort["sites"].get(site, {}).get("patients", [])}
         cohort["sites"][site] = {
-            "hospital": hospital,
+            "hospital": hospitals[site],
             "scanner": f"{scanner.manufacturer} {scanner.model}",
             "patients": [known.get(plan.identity) or _truth(out / site, plan) for plan in plans],
         }
@@ -104,8 +109,16 @@ def _check(patients: int, controls: int, sites: int, separability: float, seed: 
         raise ConfigError("The seed is negative", fix="use 0 or a positive number")
 
 
-def _open_cohort(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what cohort.json holds, after checking it is of this cohort; begin it where there is none."""
+def _open_cohort(out: Path, settings: dict[str, Any], hospitals: Mapping[str, int]) -> dict[str, Any]:
+    """Return what cohort.json holds, after checking it is of this cohort; begin it where there is none.
+
+    Args:
+        hospitals: the number of each of this call's sites.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ConfigError(f"{out} is not a folder", fix="name a folder for the cohort") from None
     path = out / COHORT
     if not path.exists():
         cohort: dict[str, Any] = {"settings": settings, "sites": {}}
@@ -114,13 +127,33 @@ def _open_cohort(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     try:
         cohort = json.loads(path.read_text("utf-8"))
         other = cohort["settings"] != settings
-    except (ValueError, KeyError, TypeError):
+        renumbered = [
+            site
+            for site, about in cohort["sites"].items()
+            if about["hospital"] != hospitals.get(site, about["hospital"])
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise DataError(f"{path} is not a cohort's", fix="delete the folder or choose another") from None
     if other:
         raise DataError(
             f"{out} holds a cohort with other settings: {cohort['settings']}", fix="choose another folder, or delete it"
         )
+    if renumbered:
+        raise DataError(
+            f"{out} holds {', '.join(renumbered)} as hospital of another number",
+            fix="name the sites in the same order as before, or choose another folder",
+        )
     return cohort
+
+
+def _check_patients(folder: Path, plans: Sequence[PatientPlan]) -> None:
+    """Refuse a hospital's folder with patients that are not planned: no label and no truth would be theirs."""
+    there = {path.name for path in (folder / "train").glob("[!.]*")}
+    if extra := there - {plan.identity for plan in plans}:
+        raise DataError(
+            f"{folder} holds {len(extra)} people whom this call would not make",
+            fix="ask for at least as many patients and controls as before, or choose another folder",
+        )
 
 
 def plan_hospital(seed: int, hospital: int, patients: int, controls: int, separability: float) -> list[PatientPlan]:
@@ -156,6 +189,7 @@ def write_hospital(
         coarse: take the anatomy at 2 mm instead of 1 mm, as coarse scans allow.
     """
     folder = out / site
+    _sweep(folder)
     missing = [plan for plan in plans if not (folder / "train" / plan.identity).exists()]
     step = f"scan patients at {site}"
     report(step, len(plans) - len(missing), len(plans))
@@ -181,7 +215,7 @@ def _written(jobs: Sequence[Job], workers: int) -> Iterator[None]:
         return
     # The head is built once here, not by every worker at the same time.
     load_head(2 if jobs[0][3] else 1)
-    with ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn")) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn"), end_with_parent) as pool:
         futures = [pool.submit(write_patient, *job) for job in jobs]
         try:
             for future in as_completed(futures):
@@ -196,18 +230,35 @@ def write_patient(folder: Path, scanner: Scanner, plan: PatientPlan, coarse: boo
     Args:
         folder: the hospital's.
     """
-    partial = folder / f".partial-{plan.identity}"
-    shutil.rmtree(partial, ignore_errors=True)
-    with _one_thread():
-        head = load_head(2 if coarse else 1)
-        patient = make_patient(plan, head)
-        for sequence in SEQUENCES:
-            scan = acquire(patient, head, sequence, scanner)
-            write_series(scan.volume, partial / sequence, plan.identity, plan.seed, sequence, scanner)
-            if sequence == "T1wCE":
-                _write_mask(scan, _mask_path(folder, plan))
-    (folder / "train").mkdir(exist_ok=True)
-    partial.rename(folder / "train" / plan.identity)
+    # A name of one's own: another call may be making the same patient.
+    partial = folder / f".partial-{plan.identity}-{secrets.token_hex(4)}"
+    target = folder / "train" / plan.identity
+    try:
+        with _one_thread():
+            head = load_head(2 if coarse else 1)
+            patient = make_patient(plan, head)
+            for sequence in SEQUENCES:
+                scan = acquire(patient, head, sequence, scanner)
+                write_series(scan.volume, partial / sequence, plan.identity, plan.seed, sequence, scanner)
+                if sequence == "T1wCE":
+                    _write_mask(scan, _mask_path(folder, plan))
+        target.parent.mkdir(exist_ok=True)
+        try:
+            partial.rename(target)
+        except OSError:
+            # Another call was first; its bytes are the same.
+            if not target.is_dir():
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete the half-made patients of calls killed long ago; a younger one may still be written."""
+    for partial in folder.glob(".partial-*"):
+        with suppress(FileNotFoundError):
+            if time.time() - partial.stat().st_mtime > STALE:
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager
@@ -234,6 +285,9 @@ def _write_mask(scan: Scan, path: Path) -> None:
 
 def _truth(folder: Path, plan: PatientPlan) -> dict[str, Any]:
     """Return what is true of a patient: identity, label, latent, and the tumor's regions (ml) as its mask has them."""
+    # Here, not above: it takes a second and a half, and no worker needs it.
+    from core.learning.model import REGIONS
+
     mask = sitk.ReadImage(str(_mask_path(folder, plan)))
     labels = sitk.GetArrayFromImage(mask)
     voxel = float(np.prod(mask.GetSpacing())) / 1000

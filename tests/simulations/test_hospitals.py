@@ -1,6 +1,9 @@
 import csv
 import json
+import os
 import re
+import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import SimpleITK as sitk
 
 from core.errors import ConfigError, DataError
 from core.imaging.volume import SEQUENCES
+from core.workers import end_with_parent
 from simulations import hospitals
 from simulations.hospitals import plan_hospital, site_names, write_cohort
 from tests.simulations.factories_patients import a_head
@@ -148,6 +152,54 @@ def test_an_interrupted_call_leaves_no_half_patient_and_the_next_goes_on(
 
 
 @pytest.mark.usefixtures("small_heads")
+def test_two_calls_that_make_the_same_patient_do_not_disturb_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_cohort(tmp_path / "one", ["north"], 1, 7, coarse=True)
+    real, calls = hospitals.write_series, []
+
+    def second_call_runs_meanwhile(*arguments):
+        calls.append(arguments)
+        real(*arguments)
+        if len(calls) == 3:
+            write_cohort(tmp_path / "two", ["north"], 1, 7, coarse=True)
+
+    monkeypatch.setattr(hospitals, "write_series", second_call_runs_meanwhile)
+    write_cohort(tmp_path / "two", ["north"], 1, 7, coarse=True)
+
+    assert len(calls) == 2 * len(SEQUENCES)
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+@pytest.mark.usefixtures("small_heads")
+def test_half_patients_are_deleted_a_day_after_their_call_was_killed_and_not_before(tmp_path: Path):
+    old, young = (tmp_path / "north" / f".partial-00001-{age}" for age in ("old", "young"))
+    for partial, hours in ((old, 25), (young, 23)):
+        (partial / "FLAIR").mkdir(parents=True)
+        os.utime(partial, (time.time() - hours * 3600,) * 2)
+
+    write_cohort(tmp_path, ["north"], 1, 7, coarse=True)
+
+    assert not old.exists()
+    assert young.exists()
+
+
+@pytest.mark.usefixtures("small_heads")
+def test_the_workers_end_with_the_process_that_started_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    initializers = []
+
+    class Pool(ProcessPoolExecutor):
+        def __init__(self, workers, context, initializer=None):
+            initializers.append(initializer)
+            raise InterruptedError
+
+    monkeypatch.setattr(hospitals, "ProcessPoolExecutor", Pool)
+    with pytest.raises(InterruptedError):
+        write_cohort(tmp_path, ["north"], 2, 7, coarse=True, workers=2)
+    assert initializers == [end_with_parent]
+
+
+@pytest.mark.usefixtures("small_heads")
 def test_a_second_call_writes_nothing_and_reports_all_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write_cohort(tmp_path, ["north", "south"], 2, 7, coarse=True)
     before = contents(tmp_path)
@@ -183,11 +235,48 @@ def test_a_folder_of_another_cohort_is_refused(tmp_path: Path):
     assert contents(tmp_path) == before
 
 
-def test_a_damaged_truth_is_refused(tmp_path: Path):
-    (tmp_path / "cohort.json").write_text("[]")
+@pytest.mark.usefixtures("small_heads")
+def test_a_hospital_under_another_number_is_refused(tmp_path: Path):
+    write_cohort(tmp_path, ["north", "south"], 1, 7, coarse=True)
+    before = contents(tmp_path)
+
+    with pytest.raises(DataError, match="north as hospital of another number"):
+        write_cohort(tmp_path, ["north"], 1, 7, coarse=True, first=2)
+    with pytest.raises(DataError, match="north, south as hospital of another number"):
+        write_cohort(tmp_path, ["south", "north"], 1, 7, coarse=True)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.usefixtures("small_heads")
+def test_fewer_patients_or_controls_than_are_there_are_refused(tmp_path: Path):
+    write_cohort(tmp_path, ["north", "south"], 1, 7, coarse=True)
+    write_cohort(tmp_path, ["north"], 2, 7, coarse=True, controls=1)
+    before = contents(tmp_path)
+
+    with pytest.raises(DataError, match="holds 1 people whom this call would not make"):
+        write_cohort(tmp_path, ["north"], 1, 7, coarse=True, controls=1)
+    with pytest.raises(DataError, match="holds 1 people whom this call would not make"):
+        write_cohort(tmp_path, ["north", "south"], 3, 7, coarse=True)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"settings": {"seed": 7, "separability": 0.9, "coarse": false}, "sites": {"north": 0}}']
+)
+def test_a_damaged_truth_is_refused(tmp_path: Path, text: str):
+    (tmp_path / "cohort.json").write_text(text)
 
     with pytest.raises(DataError, match="not a cohort"):
         write_cohort(tmp_path, ["north"], 1, 7)
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_file_in_the_folder_s_place_is_refused(tmp_path: Path, out: str):
+    (tmp_path / "file").write_text("mine")
+
+    with pytest.raises(ConfigError, match="is not a folder"):
+        write_cohort(tmp_path / out, ["north"], 1, 7)
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
