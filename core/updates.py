@@ -16,6 +16,10 @@ Layout = Mapping[str, int]
 
 # More cases than any hospital has; beyond it one claim would drown every other site.
 MAX_EXAMPLES = 1_000_000
+# A case's voxels, on the finest grid there is.
+MAX_VOXELS = 256**3
+# A case's loss: beyond it a model is no model any more, and sums over sites would lose the others'.
+MAX_LOSS = 1e6
 
 # What a site tells of its training: sums over every case of every epoch, of the loss and of its tasks.
 TRAINING: Layout = {"cases": 0, "loss": 0, "tumor_map_loss": 0, "tumor_loss": 0, "mgmt_loss": 0}
@@ -58,10 +62,11 @@ def check_update(
     if update.manifest != manifest.digest:
         raise _rejected("The update is of another model than the study's")
     _check_weights(update.weights, manifest, incoming, study.federation.max_update_norm)
-    check_counts(update.training, TRAINING, "training")
+    epochs = study.training.epochs_per_round
+    check_counts(update.training, TRAINING, "training", MAX_EXAMPLES * epochs)
     _check_validation(update.validation, validation)
     check_counts(update.cohort, COHORT, "cohort")
-    _check_examples(update, study.training.epochs_per_round)
+    _check_examples(update, epochs)
 
 
 def check_evaluation(evaluation: Evaluation, *, site: str, round_number: int, validation: Layout) -> None:
@@ -73,10 +78,16 @@ def check_evaluation(evaluation: Evaluation, *, site: str, round_number: int, va
     _check_validation(evaluation.validation, validation)
 
 
-def check_counts(counts: Counts, layout: Layout, group: str) -> None:
-    """Refuse counts that are not exactly the agreed ones, or not finite numbers from zero up.
+def check_counts(counts: Counts, layout: Layout, group: str, most: int = MAX_EXAMPLES) -> None:
+    """Refuse counts that are not exactly the agreed ones, or that no hospital's cases could add up to.
 
-    Raises: UpdateRejected: an unknown or missing name, another length, NaN, infinity or a negative number.
+    Args:
+        counts: as read from the wire.
+        layout: the agreed names.
+        group: what to call the counts in a reason.
+        most: cases that they may sum over.
+    Raises: UpdateRejected: an unknown or missing name, another length, NaN, infinity, a negative number, part of a
+        case, or more than there can be.
     """
     strangers = len(counts.keys() - layout.keys())
     if strangers:
@@ -92,6 +103,18 @@ def check_counts(counts: Counts, layout: Layout, group: str) -> None:
         numbers = np.asarray(value, np.float64)
         if not np.isfinite(numbers).all() or (numbers < 0).any():
             raise _rejected(f"{group}.{name} is not a finite number from zero up")
+        if not name.endswith(("loss", "squared_errors")) and (numbers % 1).any():
+            raise _rejected(f"{group}.{name} is not a whole number")
+        limit = _limit(name, counts, most)
+        if (numbers > limit).any() or numbers.sum() > limit:
+            raise _rejected(f"{group}.{name} is more than the {limit:g} that can count")
+
+
+def _limit(name: str, counts: Counts, most: int) -> float:
+    """Return what a number, or a list's sum, can be at most."""
+    if name.endswith("loss"):
+        return MAX_LOSS * float(np.sum(counts["cases"]))
+    return float(most * MAX_VOXELS if name.startswith("map_") else most)
 
 
 def _same_origin(answer: Update | Evaluation, site: str, round_number: int) -> None:

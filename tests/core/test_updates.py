@@ -4,9 +4,20 @@ import numpy as np
 import pytest
 
 from core.errors import UpdateRejected
+from core.learning.metrics import add, scores_of
 from core.messages import Counts, Evaluation, Manifest, Part, Update
 from core.study import FederationSettings, Study, TrainingSettings
-from core.updates import COHORT, MAX_EXAMPLES, TRAINING, check_counts, check_evaluation, check_update
+from core.updates import (
+    COHORT,
+    MAX_EXAMPLES,
+    MAX_LOSS,
+    MAX_VOXELS,
+    TRAINING,
+    check_counts,
+    check_evaluation,
+    check_update,
+)
+from fl_server.strategies import VALIDATION as SCORED
 
 MANIFEST = Manifest((Part("weight", (2, 2)),))
 INCOMING = np.array([1, 2, 3, 4], np.float32)
@@ -80,6 +91,14 @@ def with_cohort(**counts: float) -> Update:
         (replace(GOOD, validation={"cases": [3.0], "scores": [1.0, 2.0]}), "validation.cases has length 1"),
         (replace(GOOD, validation={"cases": 3.0, "scores": 3.0}), "validation.scores has length 0 instead of 2"),
         (replace(GOOD, validation={"cases": 3.0, "scores": [1.0, -1.0]}), "validation.scores is not a finite"),
+        (replace(GOOD, training={**GOOD.training, "cases": 1e308}), "training.cases is more than the 2e"),
+        (replace(GOOD, training={**GOOD.training, "loss": 2.1e7}), r"training.loss is more than the 2e\+07"),
+        (replace(GOOD, validation={"cases": 1e308, "scores": [1.0, 2.0]}), "validation.cases is more than the 1e"),
+        (replace(GOOD, validation={"cases": 2.5, "scores": [1.0, 2.0]}), "validation.cases is not a whole number"),
+        (replace(GOOD, validation={"cases": 3.0, "scores": [0.5, 2.5]}), "validation.scores is not a whole number"),
+        (replace(GOOD, validation={"cases": 3.0, "scores": [1e308, 1e308]}), "validation.scores is more than"),
+        (replace(GOOD, validation={"cases": 3.0, "scores": [6e5, 6e5]}), "validation.scores is more than"),
+        (with_cohort(excluded=1e7), "cohort.excluded is more than"),
         (replace(GOOD, validation={"cases": 0.0, "scores": [0.0, 0.0]}), "validated on no cases"),
         (replace(GOOD, examples=0), "claims 0 cases"),
         (replace(GOOD, examples=-3), "claims -3 cases"),
@@ -97,7 +116,7 @@ def test_an_update_that_may_not_count_is_rejected_with_the_reason(update: Update
 def test_a_claim_beyond_any_hospital_is_rejected_even_where_it_agrees_with_itself() -> None:
     many = MAX_EXAMPLES + 1
     drowning = replace(GOOD, examples=many, cohort={**COHORT_COUNTS, "training": float(many)})
-    with pytest.raises(UpdateRejected, match="cases; 1 to"):
+    with pytest.raises(UpdateRejected, match="can count"):
         check(drowning)
 
 
@@ -123,6 +142,15 @@ def test_an_evaluation_is_checked_for_site_round_and_counts() -> None:
     ):
         with pytest.raises(UpdateRejected):
             check_evaluation(wrong, site="hospital-a", round_number=3, validation=VALIDATION)
+
+
+def test_sums_of_the_largest_cohort_pass_and_can_be_scored() -> None:
+    most = float(MAX_EXAMPLES)
+    counts: Counts = {name: most if not length else [most, *[0.0] * (length - 1)] for name, length in SCORED.items()}
+    counts |= {"loss": most * MAX_LOSS, "mgmt_squared_errors": 0.25}
+    counts |= {name: [float(MAX_EXAMPLES * MAX_VOXELS), 0.0, 0.0] for name in SCORED if name.startswith("map_")}
+    check_counts(counts, SCORED, "validation")
+    assert scores_of(add(counts, counts)).loss == MAX_LOSS
 
 
 def test_counts_of_the_agreed_layout_pass() -> None:
