@@ -130,16 +130,18 @@ def task_records(task: Task) -> Records:
 def read_task(records: Records) -> Task:
     """Read a task.
 
-    Raises: UpdateRejected: another protocol, or something is missing.
+    Raises: UpdateRejected: another protocol, or something is missing or was not agreed.
     """
     _same_protocol(records)
     config = records.config
     try:
-        return Task(
+        task = Task(
             _text(config, "study"), _whole(config, "round"), records.arrays["weights"], _text(config, "manifest")
         )
     except KeyError as missing:
         raise _incomplete(f"it lacks {missing}") from None
+    _nothing_else(records, task_records(task))
+    return task
 
 
 def update_records(update: Update) -> Records:
@@ -159,12 +161,12 @@ def update_records(update: Update) -> Records:
 def read_update(records: Records) -> Update:
     """Read an update; `core.updates` decides whether it may count.
 
-    Raises: UpdateRejected: another protocol, or something is missing.
+    Raises: UpdateRejected: another protocol, or something is missing or was not agreed.
     """
     _same_protocol(records)
     config, metrics = records.config, records.metrics
     try:
-        return Update(
+        update = Update(
             site=_text(config, "site"),
             round=_whole(config, "round"),
             weights=records.arrays["weights"],
@@ -176,6 +178,8 @@ def read_update(records: Records) -> Update:
         )
     except KeyError as missing:
         raise _incomplete(f"it lacks {missing}") from None
+    _nothing_else(records, update_records(update))
+    return update
 
 
 def evaluation_records(evaluation: Evaluation) -> Records:
@@ -189,15 +193,25 @@ def evaluation_records(evaluation: Evaluation) -> Records:
 def read_evaluation(records: Records) -> Evaluation:
     """Read an evaluation.
 
-    Raises: UpdateRejected: another protocol, or something is missing.
+    Raises: UpdateRejected: another protocol, or something is missing or was not agreed.
     """
     _same_protocol(records)
     try:
-        return Evaluation(
+        evaluation = Evaluation(
             _text(records.config, "site"), _whole(records.config, "round"), _group(records.metrics, "validation")
         )
     except KeyError as missing:
         raise _incomplete(f"it lacks {missing}") from None
+    _nothing_else(records, evaluation_records(evaluation))
+    return evaluation
+
+
+def _nothing_else(given: Records, read: Records) -> None:
+    """Refuse a message that holds more than was read from it; the names, which could be anything, are not repeated."""
+    for kind in ("arrays", "config", "metrics"):
+        strangers = len(getattr(given, kind).keys() - getattr(read, kind).keys())
+        if strangers:
+            raise _incomplete(f"its {kind} hold {strangers} name(s) that were not agreed")
 
 
 def _group(metrics: Mapping[str, float | list[float]], group: str) -> Counts:

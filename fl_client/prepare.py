@@ -16,12 +16,13 @@ from pathlib import Path
 from core.errors import FLError, PreparationError
 from core.files import write_atomically
 from core.imaging.case import Quality, load_case, save_case
-from core.imaging.nifti import read_nifti
+from core.imaging.nifti import read_mask
 from core.imaging.preprocessing import prepare_case
 from core.imaging.reading import content_digest, folders_of_cases, read_case, read_labels
 from core.imaging.version import PREPROCESSING_VERSION
 from core.progress import Report, silent
 from core.study import PreprocessingSettings, digest
+from core.workers import end_with_parent
 from fl_client.config import SiteConfig
 
 INDEX = "cohort.json"
@@ -121,7 +122,7 @@ def _prepare_one(job: _Job) -> _Result:
         target = job.prepared / f"{id_}-{_key(job)}.safetensors"
         if kept := _kept(target):
             return _Result(id_, target.name, kept, made=False)
-        mask = read_nifti(job.mask)[0] if job.mask else None
+        mask = read_mask(job.mask) if job.mask else None
         case = prepare_case(read_case(job.folder).volumes, job.settings, mask)
     except FLError as error:
         return _Result(id_, None, Quality((f"{error.problem}: {error.fix}",)), made=False)
@@ -160,7 +161,7 @@ def _run(jobs: list[_Job], workers: int) -> Iterator[_Result]:
     # A fork would copy the parent's threads' locks; the fork server imports the heavy libraries once for all workers.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, end_with_parent) as pool:
         try:
             for future in as_completed([pool.submit(_prepare_one, job) for job in jobs]):
                 yield future.result()

@@ -24,6 +24,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels.utils import pixel_array
 
 from core.errors import DicomError
+from core.workers import end_with_parent
 
 # A brain is at most 1024 pixels wide and 1024 slices deep in any protocol; these leave room and stop bombs.
 MAX_SIDE = 2048
@@ -143,7 +144,7 @@ def _decode_apart(path: Path, plugin: str) -> NDArray[Any]:
 @cache
 def _other_process(_owner: int) -> ProcessPoolExecutor:
     """Return the process that decodes for this one; kept, since it takes a second to start."""
-    return ProcessPoolExecutor(1, mp_context=get_context("forkserver"))
+    return ProcessPoolExecutor(1, get_context("forkserver"), end_with_parent)
 
 
 def _checked(dataset: Dataset) -> str:

@@ -95,6 +95,25 @@ def test_a_message_without_weights_or_examples_is_refused() -> None:
         read_update(replace(update_records(UPDATE), metrics={}))
 
 
+@pytest.mark.parametrize(
+    ("read", "records"),
+    [
+        (read_task, task_records(TASK)),
+        (read_update, update_records(UPDATE)),
+        (read_evaluation, evaluation_records(EVALUATION)),
+    ],
+)
+def test_a_message_that_holds_more_than_was_agreed_is_refused_without_repeating_it(read, records: Records) -> None:
+    for more in (
+        replace(records, arrays={**records.arrays, "Jane Doe": WEIGHTS}),
+        replace(records, config={**records.config, "Jane Doe": 1}),
+        replace(records, metrics={**records.metrics, "Jane Doe": 1.0}),
+    ):
+        with pytest.raises(UpdateRejected, match=r"1 name\(s\) that were not agreed") as refusal:
+            read(more)
+        assert "Jane" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("read", [read_task, read_update, read_evaluation])
 @pytest.mark.parametrize("spoken", [{}, {"protocol": 2}, {"protocol": "Jane Doe"}])
 def test_another_protocol_is_refused_without_repeating_its_text(read, spoken: dict[str, str | int]) -> None:
