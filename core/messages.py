@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UpdateRejected
+from core.imaging.version import PREPROCESSING_VERSION
+from core.study import FederationSettings, Study, digest
 
 PROTOCOL = 1
 # A site that cannot answer sends this code plus its error's exit code (this code alone for a bug) and the error type's
@@ -74,12 +76,16 @@ class Task:
         round: 1, 2, ...; the final evaluation has the number of rounds plus one.
         weights: float32 [manifest.size], the incoming model.
         manifest: digest of the model's manifest.
+        settings: digest of the study's settings, see `settings_digest`.
+        preprocessing: the coordinator's preprocessing version.
     """
 
     study: str
     round: int
     weights: Flat
     manifest: str
+    settings: str
+    preprocessing: str
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,17 @@ class Evaluation:
     validation: Counts
 
 
+def settings_digest(study: Study) -> str:
+    """Return a digest of all that the bits depend on: a run may be resumed with another quorum or deadline."""
+    bounds = {"max_update_norm": study.federation.max_update_norm, "rounds": study.federation.rounds}
+    return digest(study.model_copy(update={"federation": FederationSettings(**bounds)}))
+
+
+def task_of(study: Study, round_number: int, weights: Flat, manifest: str) -> Task:
+    """Return a study's task; weights and manifest are as in `Task`."""
+    return Task(study.name, round_number, weights, manifest, settings_digest(study), PREPROCESSING_VERSION)
+
+
 def task_records(task: Task) -> Records:
     """Return a task as Flower carries it."""
     config: dict[str, str | int | float] = {
@@ -123,6 +140,8 @@ def task_records(task: Task) -> Records:
         "study": task.study,
         "round": task.round,
         "manifest": task.manifest,
+        "settings": task.settings,
+        "preprocessing": task.preprocessing,
     }
     return Records(arrays={"weights": task.weights}, config=config)
 
@@ -136,7 +155,12 @@ def read_task(records: Records) -> Task:
     config = records.config
     try:
         task = Task(
-            _text(config, "study"), _whole(config, "round"), records.arrays["weights"], _text(config, "manifest")
+            study=_text(config, "study"),
+            round=_whole(config, "round"),
+            weights=records.arrays["weights"],
+            manifest=_text(config, "manifest"),
+            settings=_text(config, "settings"),
+            preprocessing=_text(config, "preprocessing"),
         )
     except KeyError as missing:
         raise _incomplete(f"it lacks {missing}") from None

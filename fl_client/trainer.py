@@ -4,9 +4,10 @@ import numpy as np
 import torch
 
 from core.errors import ConfigError, UpdateRejected
+from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.model import GliomaNet, build_model
 from core.learning.weights import flatten, manifest_of, restore
-from core.messages import Counts, Evaluation, Task, Update
+from core.messages import Counts, Evaluation, Task, Update, settings_digest
 from core.study import Study
 from fl_client.config import ComputeSettings, SiteConfig
 from fl_client.dataset import Cohort, load_cohort
@@ -18,7 +19,7 @@ def train(task: Task, site: SiteConfig, study: Study) -> Update:
     """Evaluate the incoming model on this site's validation cases, then train it for one round.
 
     Raises:
-        UpdateRejected: the task is of another study or model.
+        UpdateRejected: the task is of another study, model or release.
         ConfigError: this machine lacks the device that the settings name.
         PreparationError: this site's cohort cannot be used.
     """
@@ -69,6 +70,16 @@ def _model_of(task: Task, study: Study) -> GliomaNet:
     if task.study != study.name:
         raise UpdateRejected(
             "The task is of another study", fix="start the site's node with the coordinator's study.toml"
+        )
+    if task.settings != settings_digest(study):
+        raise UpdateRejected(
+            "The task's study has other settings than this site's study.toml",
+            fix="start the site's node with the coordinator's study.toml",
+        )
+    if task.preprocessing != PREPROCESSING_VERSION:
+        raise UpdateRejected(
+            "The coordinator's release prepares cases otherwise than this site's",
+            fix="bring both sides to the same release and prepare the cohort again",
         )
     model = build_model(study.model, study.seed)
     if task.manifest != manifest_of(model).digest:

@@ -21,8 +21,8 @@ from safetensors.numpy import load_file, save_file
 from core.errors import FederationError
 from core.files import atomic, write_atomically
 from core.learning.metrics import scores_of
-from core.messages import Counts, Flat, Manifest
-from core.study import FederationSettings, Study, digest
+from core.messages import Counts, Flat, Manifest, settings_digest
+from core.study import Study
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def save_state(run: Path, study: Study, manifest: Manifest, state: RunState) -> 
     with atomic(newest) as temporary:
         save_file({"weights": state.weights}, temporary)
     write_atomically(_try_path(run, tries), json.dumps(asdict(state.history[-1])))
-    stored = _Stored(_settings_digest(study), manifest.digest, state.round, _sha256(state.weights), tries)
+    stored = _Stored(settings_digest(study), manifest.digest, state.round, _sha256(state.weights), tries)
     write_atomically(run / "state.json", json.dumps(asdict(stored), indent=2))
     keep = {newest, _weights_path(run, best_round(state.history))}
     for path in run.glob("round-*.safetensors"):
@@ -132,7 +132,7 @@ def load_state(run: Path, study: Study, manifest: Manifest, initial: Flat) -> Ru
     if not (run / "state.json").exists():
         return RunState(0, initial)
     stored = _read(run / "state.json", _Stored)
-    if (stored.settings, stored.manifest) != (_settings_digest(study), manifest.digest):
+    if (stored.settings, stored.manifest) != (settings_digest(study), manifest.digest):
         raise FederationError(
             f"The folder {run} holds a run of other settings", fix="name another run folder, or restore the settings"
         )
@@ -179,12 +179,6 @@ def _try_path(run: Path, number: int) -> Path:
 
 def _weights_path(run: Path, number: int) -> Path:
     return run / f"round-{number:04d}.safetensors"
-
-
-def _settings_digest(study: Study) -> str:
-    """Return a digest of all that the bits depend on: a run may be resumed with another quorum or deadline."""
-    bounds = {"max_update_norm": study.federation.max_update_norm, "rounds": study.federation.rounds}
-    return digest(study.model_copy(update={"federation": FederationSettings(**bounds)}))
 
 
 def _sha256(weights: Flat) -> str:

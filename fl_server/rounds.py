@@ -15,7 +15,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Error, Message, MetricRecord
 from flwr.serverapp import Grid
 
 from core.errors import FederationError
-from core.messages import SITE_ERROR, Flat, Manifest, Task
+from core.messages import SITE_ERROR, Flat, Manifest, task_of
 from core.study import FederationSettings, Study
 from fl_server.checkpoints import RoundRecord, RunState, SiteRound, load_state, save_state
 from fl_server.strategies import FederatedAveraging, Outcome, pooled_counts, task_content
@@ -136,7 +136,7 @@ Configure = Callable[[int, ArrayRecord, ConfigRecord, Grid], Iterable[Message]]
 def _ask(grid: Grid, strategy: FederatedAveraging, configure: Configure, weights: Flat, number: int) -> Answers:
     started, federation = time.monotonic(), strategy.study.federation
     _await_sites(grid, strategy, federation.quorum, federation.deadline_s)
-    arrays, config = task_content(Task(strategy.study.name, number, weights, strategy.manifest.digest))
+    arrays, config = task_content(task_of(strategy.study, number, weights, strategy.manifest.digest))
     messages = list(configure(number, arrays, config, grid))
     replies, silent = exchange(grid, messages, strategy.may_count, federation)
     asked = strategy.asked.sites

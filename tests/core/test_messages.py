@@ -15,13 +15,15 @@ from core.messages import (
     read_evaluation,
     read_task,
     read_update,
+    settings_digest,
     task_records,
     update_records,
 )
+from core.study import FederationSettings, Study, TrainingSettings
 
 MANIFEST = Manifest((Part("stem.weight", (2, 3)), Part("stem.bias", (2,))))
 WEIGHTS = np.arange(8, dtype=np.float32)
-TASK = Task("glioma", 3, WEIGHTS, MANIFEST.digest)
+TASK = Task("glioma", 3, WEIGHTS, MANIFEST.digest, "0f" * 32, "1-abc")
 UPDATE = Update(
     site="hospital-a",
     round=3,
@@ -55,6 +57,19 @@ def test_every_message_survives_the_way_there_and_back() -> None:
     assert read_evaluation(evaluation_records(EVALUATION)) == EVALUATION
 
 
+def test_settings_differ_with_all_that_training_depends_on_and_with_nothing_else() -> None:
+    study = Study(name="glioma", federation=FederationSettings(rounds=4))
+    patient = FederationSettings(rounds=4, quorum=1, deadline_s=9, grace_s=1)
+    assert settings_digest(study.model_copy(update={"federation": patient})) == settings_digest(study)
+    others = (
+        {"seed": 8},
+        {"validation_fraction": 0.3},
+        {"training": TrainingSettings(batch_size=5)},
+        {"federation": FederationSettings(rounds=5)},
+    )
+    assert len({settings_digest(study.model_copy(update=other)) for other in ({}, *others)}) == 5
+
+
 def test_metrics_hold_numbers_only_and_config_no_counts() -> None:
     records = update_records(UPDATE)
     assert records.metrics == {
@@ -73,6 +88,8 @@ def test_metrics_hold_numbers_only_and_config_no_counts() -> None:
         (read_task, task_records(TASK), "study"),
         (read_task, task_records(TASK), "manifest"),
         (read_task, task_records(TASK), "round"),
+        (read_task, task_records(TASK), "settings"),
+        (read_task, task_records(TASK), "preprocessing"),
         (read_update, update_records(UPDATE), "site"),
         (read_update, update_records(UPDATE), "round"),
         (read_update, update_records(UPDATE), "manifest"),

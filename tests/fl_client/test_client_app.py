@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from flwr.supercore.task_identity import TaskIdentity
 from core.errors import FLError, PreparationError
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of
-from core.messages import SITE_ERROR, Task, read_evaluation, read_update, task_records
+from core.messages import SITE_ERROR, Task, read_evaluation, read_update, task_of, task_records
 from fl_client import trainer
 from fl_client.client_app import app, content_of, records_of, site_error
 from fl_server.strategies import records_of as read_answer
@@ -18,7 +19,7 @@ from tests.simulations.factories_federation import a_study, make_site, write_stu
 
 STUDY = a_study()
 MODEL = build_model(STUDY.model, seed=11)
-TASK = Task("tiny", 2, flatten(MODEL), manifest_of(MODEL).digest)
+TASK = task_of(STUDY, 2, flatten(MODEL), manifest_of(MODEL).digest)
 SECRET = "patient_007 Jane Doe"
 
 
@@ -88,7 +89,7 @@ def test_broken_settings_and_tasks_are_errors_with_a_code(context: Context, tmp_
     unset = Context(1, 5, {}, RecordDict(), context.run_config)
     assert app(a_message(TASK), absent).error.code == SITE_ERROR + 2
     assert app(a_message(TASK), unset).error.code == SITE_ERROR + 2
-    assert app(a_message(Task("other", 1, TASK.weights, TASK.manifest)), context).error.code == SITE_ERROR + 7
+    assert app(a_message(replace(TASK, study="other")), context).error.code == SITE_ERROR + 7
     empty = Message(RecordDict(), reply_to=a_message(TASK))
     assert app(empty, context).error.reason == "KeyError"
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,8 @@ from core.config import load_config
 from core.errors import ConfigError, PreparationError, UpdateRejected
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, restore
-from core.messages import Task
-from core.study import ModelSettings
+from core.messages import task_of
+from core.study import TrainingSettings
 from core.updates import COHORT, check_update
 from fl_client import trainer
 from fl_client.config import SiteConfig
@@ -21,7 +22,7 @@ from tests.simulations.factories_federation import a_study, make_site
 
 STUDY = a_study()
 MODEL = build_model(STUDY.model, seed=11)
-TASK = Task("tiny", 2, flatten(MODEL), manifest_of(MODEL).digest)
+TASK = task_of(STUDY, 2, flatten(MODEL), manifest_of(MODEL).digest)
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +83,22 @@ def test_a_device_that_is_not_there_is_a_wrong_setting(site: SiteConfig, monkeyp
 
 def test_a_task_of_another_study_model_or_size_is_refused(site: SiteConfig) -> None:
     with pytest.raises(UpdateRejected, match="another study"):
-        trainer.train(Task("other", 1, TASK.weights, TASK.manifest), site, STUDY)
+        trainer.train(replace(TASK, study="other"), site, STUDY)
     with pytest.raises(UpdateRejected, match="another model"):
-        trainer.train(TASK, site, STUDY.model_copy(update={"model": ModelSettings(preset="small")}))
+        trainer.train(replace(TASK, manifest="0" * 64), site, STUDY)
     with pytest.raises(UpdateRejected, match="shape"):
-        trainer.train(Task("tiny", 1, TASK.weights[:-1], TASK.manifest), site, STUDY)
+        trainer.train(replace(TASK, weights=TASK.weights[:-1]), site, STUDY)
     with pytest.raises(UpdateRejected, match="NaN"):
-        trainer.evaluate(Task("tiny", 1, np.full_like(TASK.weights, np.nan), TASK.manifest), site, STUDY)
+        trainer.evaluate(replace(TASK, weights=np.full_like(TASK.weights, np.nan)), site, STUDY)
+
+
+def test_a_task_of_other_settings_or_another_release_is_refused(site: SiteConfig) -> None:
+    other = STUDY.model_copy(update={"training": TrainingSettings(epochs_per_round=1, learning_rate=0.5)})
+    for work in (trainer.train, trainer.evaluate):
+        with pytest.raises(UpdateRejected, match="other settings"):
+            work(TASK, site, other)
+        with pytest.raises(UpdateRejected, match="prepares cases otherwise"):
+            work(replace(TASK, preprocessing="0-0"), site, STUDY)
 
 
 def test_a_site_with_one_case_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from flwr.app import Error, Message
 
 from core.errors import FederationError
-from core.messages import SITE_ERROR, Task, update_records
+from core.messages import SITE_ERROR, task_of, update_records
 from fl_server.checkpoints import RunState
 from fl_server.rounds import MEANINGS, NO_ANSWER, NOT_CONNECTED, TRIES, exchange, meaning_of, run_rounds
 from fl_server.strategies import FederatedAveraging, task_content
@@ -189,7 +189,7 @@ def exchange_with(grid: InProcessGrid, **federation: float) -> tuple[int, dict[i
     study = a_study(**federation)
 
     strategy = FederatedAveraging(study, MANIFEST, SITES)
-    messages = strategy.configure_train(1, *task_content(Task("glioma", 1, INITIAL, MANIFEST.digest)), grid)
+    messages = strategy.configure_train(1, *task_content(task_of(study, 1, INITIAL, MANIFEST.digest)), grid)
     replies, silent = exchange(grid, messages, strategy.may_count, study.federation)
     return len(replies), silent
 

@@ -8,7 +8,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 from flwr.serverapp import Grid
 
 from core.errors import UpdateRejected
-from core.messages import Evaluation, Task, evaluation_records, update_records
+from core.messages import Evaluation, evaluation_records, task_of, update_records
 from fl_client.client_app import content_of
 from fl_server import strategies
 from fl_server.strategies import FederatedAveraging, pooled_counts, records_of, task_content
@@ -33,7 +33,7 @@ def a_strategy(**federation: float) -> FederatedAveraging:
 
 def ask(strategy: FederatedAveraging, grid: Grid, kind: str = "train") -> list[Message]:
     """Send round 3's task and return it as it reached each site."""
-    arrays, config = task_content(Task("glioma", 3, INITIAL, MANIFEST.digest))
+    arrays, config = task_content(task_of(strategy.study, 3, INITIAL, MANIFEST.digest))
     configure = strategy.configure_train if kind == "train" else strategy.configure_evaluate
     messages = list(configure(3, arrays, config, grid))
     for number, message in enumerate(messages):
