@@ -249,7 +249,7 @@ def _decoded(array: Array, size: int) -> NDArray[Any]:
         raise _unreadable("an array is not in numpy's format")
     try:
         return array.numpy()
-    except Exception:  # what broken bytes raise inside numpy's parser is no part of its contract
+    except Exception:  # noqa: BLE001 (what broken bytes raise in numpy's parser is no part of its contract)
         raise _unreadable("an array cannot be read") from None
 
 
