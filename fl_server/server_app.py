@@ -2,8 +2,10 @@
 
 from dataclasses import asdict
 from importlib.metadata import version
+from platform import python_version
 from typing import Any
 
+import numpy as np
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
@@ -11,6 +13,7 @@ from core.config import load_config, validate
 from core.errors import ConfigError
 from core.files import write_atomically
 from core.imaging.version import PREPROCESSING_VERSION
+from core.learning.curves import interval_from_area
 from core.learning.metrics import scores_of
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, named
@@ -21,7 +24,7 @@ from fl_server.checkpoints import RoundRecord, best_round, round_weights
 from fl_server.config import RunConfig
 from fl_server.rounds import run_rounds
 
-LIBRARIES = ("flwr", "gliofed", "monai", "numpy", "torch")
+LIBRARIES = ("SimpleITK", "flwr", "gliofed", "monai", "numpy", "pydicom", "safetensors", "torch")
 CLASSES = {"mgmt": ("mgmt_unmethylated", "mgmt_methylated"), "tumor": ("tumor_absent", "tumor_present")}
 
 app = ServerApp()
@@ -80,9 +83,20 @@ def card_of(study: Study, manifest: Manifest, history: tuple[RoundRecord, ...]) 
         },
         "best_round": best,
         "rounds": [asdict(record) for record in history],
-        "metrics": {"validation": asdict(scores_of(validated.validation))},
-        "libraries": {library: version(library) for library in LIBRARIES},
+        "metrics": {"validation": metrics_of(validated.validation)},
+        "libraries": {"python": python_version(), **{library: version(library) for library in LIBRARIES}},
     }
+
+
+def metrics_of(counts: Counts) -> dict[str, Any]:
+    """Return scores as plain values, each area under the curve with its 95 % interval."""
+    scores = scores_of(counts)
+    metrics = asdict(scores)
+    for task, binary in (("mgmt", scores.mgmt), ("tumor", scores.tumor)):
+        positives, negatives = (int(np.sum(counts[f"{task}_{sign}_scores"])) for sign in ("positive", "negative"))
+        interval = None if binary.auc is None else interval_from_area(binary.auc, positives, negatives)
+        metrics[task]["auc_interval"] = interval
+    return metrics
 
 
 def cohort_of(history: tuple[RoundRecord, ...], last: int) -> dict[str, Counts]:

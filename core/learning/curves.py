@@ -41,11 +41,22 @@ def auc_interval(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float] | 
     of_positives, of_negatives = _placements(positive, negative), 1 - _placements(negative, positive)
     area = float(of_positives.mean())
     if area in (0.0, 1.0):
-        reach = _reach_of_certainty(len(positive), len(negative))
-        return (1 - reach, 1.0) if area else (0.0, reach)
+        return interval_from_area(area, len(positive), len(negative))
     variance = float(of_positives.var(ddof=1) / len(positive) + of_negatives.var(ddof=1) / len(negative))
-    middle, half = log(area / (1 - area)), Z * sqrt(variance) / (area * (1 - area))
-    return _expit(middle - half), _expit(middle + half)
+    return _around(area, variance)
+
+
+def interval_from_area(area: float, positives: int, negatives: int) -> tuple[float, float] | None:
+    """Return a 95 % interval where only the area and the numbers of cases are known, as with counts of many sites.
+
+    Returns: low and high, 0 to 1, or None with fewer than two of either class.
+    """
+    if positives < 2 or negatives < 2:
+        return None
+    if area in (0.0, 1.0):
+        reach = _reach_of_certainty(positives, negatives)
+        return (1 - reach, 1.0) if area else (0.0, reach)
+    return _around(area, _hanley_variance(area, positives, negatives))
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Vector, Vector]:
@@ -58,6 +69,12 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Vector, Vector]:
     hits = [0.0, *((positive >= threshold).mean() for threshold in thresholds)]
     alarms = [0.0, *((negative >= threshold).mean() for threshold in thresholds)]
     return np.array(alarms), np.array(hits)
+
+
+def _around(area: float, variance: float) -> tuple[float, float]:
+    """Return the interval that is symmetric on the logit scale."""
+    middle, half = log(area / (1 - area)), Z * sqrt(variance) / (area * (1 - area))
+    return _expit(middle - half), _expit(middle + half)
 
 
 def _by_class(labels: ArrayLike, scores: ArrayLike) -> tuple[Vector, Vector]:

@@ -1,4 +1,5 @@
 import json
+import platform
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from flwr.app import Context, Message, RecordDict
 
 from core.config import validate
 from core.errors import ConfigError
+from core.learning.curves import interval_from_area
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, unnamed
 from core.messages import Evaluation, evaluation_records, update_records
@@ -102,6 +104,21 @@ def test_a_class_is_seen_when_any_site_that_counted_has_it() -> None:
     assert later["best_round"] == 3
     assert later["classes_seen"] == {"mgmt": 2, "tumor": 1}
     assert json.dumps(later)
+
+
+def test_a_card_gives_each_area_an_interval_and_names_all_that_computed_it() -> None:
+    ranked = {**validation_counts(), "mgmt_positive_scores": [1.0] + [0.0] * 254 + [2.0]}
+    ranked["mgmt_negative_scores"] = [0.0, 2.0] + [0.0] * 254
+    sites = {"a": site_round(mgmt_methylated=3.0)}
+    validated = RoundRecord(2, True, sites, {}, {}, {**ranked}, 1.0)
+    card = card_of(STUDY, MANIFEST, (record(1, sites), validated))
+    # Of 3 positives two outscore both of 2 negatives, one neither.
+    mgmt, tumor = (card["metrics"]["validation"][task] for task in ("mgmt", "tumor"))
+    assert mgmt["auc"] == pytest.approx(2 / 3)
+    assert mgmt["auc_interval"] == interval_from_area(mgmt["auc"], 3, 2)
+    assert tumor["auc"] is tumor["auc_interval"] is None
+    assert card["libraries"]["python"] == platform.python_version()
+    assert {"SimpleITK", "pydicom", "safetensors"} <= card["libraries"].keys()
 
 
 def test_a_cohort_is_the_newest_that_counted_up_to_the_best_round() -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.learning.curves import auc, auc_interval, roc_curve
+from core.learning.curves import auc, auc_interval, interval_from_area, roc_curve
 
 LABELS = [1, 1, 1, 1, 0, 0, 0, 0]
 SCORES = [0.9, 0.8, 0.6, 0.3, 0.7, 0.4, 0.2, 0.1]
@@ -108,3 +108,28 @@ def test_the_interval_surrounds_the_area_within_0_and_1(cases):
         low, high = interval
         assert 0 <= low <= auc(labels, scores) + 1e-9
         assert auc(labels, scores) - 1e-9 <= high <= 1
+
+
+def test_the_interval_from_an_area_is_hanleys_by_hand():
+    # A = 3/4 of 3 positives and 2 negatives: Q1 = A / (2 - A) = 3/5, Q2 = 2 A^2 / (1 + A) = 9/14;
+    # variance = (A (1 - A) + 2 (Q1 - A^2) + 1 (Q2 - A^2)) / 6 = (3/16 + 3/40 + 9/112) / 6.
+    variance = (3 / 16 + 3 / 40 + 9 / 112) / 6
+    half = 1.959963984540054 * np.sqrt(variance) / (3 / 16)
+    low, high = interval_from_area(0.75, 3, 2)
+    assert low == pytest.approx(1 / (1 + np.exp(half - np.log(3))))
+    assert high == pytest.approx(1 / (1 + np.exp(-half - np.log(3))))
+
+
+def test_the_interval_from_an_area_is_near_the_one_from_the_scores():
+    rng = np.random.default_rng(3)
+    labels = np.repeat([0, 1], (120, 180))
+    scores = rng.standard_normal(300) + labels
+    np.testing.assert_allclose(
+        interval_from_area(auc(labels, scores), 180, 120), auc_interval(labels, scores), atol=0.01
+    )
+
+
+def test_the_interval_from_an_area_needs_two_of_each_class_and_never_claims_certainty():
+    assert interval_from_area(0.75, 1, 9) is interval_from_area(0.75, 9, 1) is None
+    assert interval_from_area(1.0, 5, 5) == auc_interval([0] * 5 + [1] * 5, range(10))
+    assert interval_from_area(0.0, 5, 5) == auc_interval([1] * 5 + [0] * 5, range(10))
