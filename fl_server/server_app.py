@@ -18,7 +18,7 @@ from core.learning.metrics import scores_of
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, named
 from core.messages import Counts, Manifest
-from core.records.registry import add_version
+from core.records.registry import add_version, find_version, list_versions
 from core.study import Study, digest
 from fl_server.checkpoints import RoundRecord, best_round, round_weights
 from fl_server.config import RunConfig
@@ -50,13 +50,14 @@ def main(grid: Grid, context: Context) -> None:
     manifest = manifest_of(model)
     state = run_rounds(grid, study, manifest, flatten(model), config.sites, config.run)
     registered = config.run / "version.txt"
-    if registered.exists() and (config.registry / registered.read_text("utf-8")).is_dir():
+    if registered.exists() and registered.read_text("utf-8") in list_versions(config.registry):
         return
-    best = best_round(state.history)
-    tensors = named(manifest, round_weights(config.run, best))
-    write_atomically(
-        registered, add_version(config.registry, study.name, tensors, card_of(study, manifest, state.history))
-    )
+    tensors = named(manifest, round_weights(config.run, best_round(state.history)))
+    # A process that ended right here, before the note, has registered these weights already.
+    name = find_version(config.registry, study.name, tensors)
+    if name is None:
+        name = add_version(config.registry, study.name, tensors, card_of(study, manifest, state.history))
+    write_atomically(registered, name)
 
 
 def card_of(study: Study, manifest: Manifest, history: tuple[RoundRecord, ...]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def add_version(registry: Path, study: str, tensors: dict[str, NDArray[np.float3
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise RegistryError("The weights hold NaN or infinity", fix="train again; this model must not be registered")
     registry.mkdir(parents=True, exist_ok=True)
-    weights = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
+    weights = _serialized(tensors)
     sha = hashlib.sha256(weights).hexdigest()
     partial = registry / f".{secrets.token_hex(4)}.partial"
     partial.mkdir()
@@ -79,6 +80,18 @@ def add_version(registry: Path, study: str, tensors: dict[str, NDArray[np.float3
             return name
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def find_version(registry: Path, study: str, tensors: dict[str, NDArray[np.float32]]) -> str | None:
+    """Return the newest undamaged version of a study that has exactly these weights, or None where there is none."""
+    sha = hashlib.sha256(_serialized(tensors)).hexdigest()
+    for name in reversed(list_versions(registry)):
+        if name.partition("-")[2] != f"{study}-{sha[:8]}":
+            continue
+        with suppress(RegistryError):
+            if load_version(registry / name).card["weights_sha256"] == sha:
+                return name
+    return None
 
 
 def list_versions(registry: Path) -> list[str]:
@@ -123,6 +136,10 @@ def load_version(folder: Path) -> ModelVersion:
         return ModelVersion(name, load(weights), card)
     except SafetensorError:
         raise RegistryError(f"The weights of {name} are not a safetensors file", fix="restore the version") from None
+
+
+def _serialized(tensors: dict[str, NDArray[np.float32]]) -> bytes:
+    return save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
 
 
 def _folders(registry: Path) -> list[Path]:

@@ -77,6 +77,15 @@ def test_a_finished_run_registers_again_only_where_its_version_is_gone(tmp_path:
     assert list_versions(tmp_path / "registry") == [name]
 
 
+def test_a_run_that_ended_before_it_noted_its_version_registers_it_once(tmp_path: Path) -> None:
+    app(a_grid(answer), context(tmp_path))
+    (name,) = list_versions(tmp_path / "registry")
+    (tmp_path / "run" / "version.txt").unlink()
+    app(a_grid(lambda *_: pytest.fail("a site was asked")), context(tmp_path))
+    assert list_versions(tmp_path / "registry") == [name]
+    assert (tmp_path / "run" / "version.txt").read_text() == name
+
+
 def site_round(**cohort: float) -> SiteRound:
     names = ("mgmt_unmethylated", "mgmt_methylated", "tumor_absent", "tumor_present")
     counts = {**dict.fromkeys(("training", *names), 0.0), **cohort}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from core.errors import RegistryError
-from core.records.registry import add_version, list_versions, load_version, newest_version
+from core.records.registry import add_version, find_version, list_versions, load_version, newest_version
 
 WEIGHTS = {"head.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "head.bias": np.float32([0.5])}
 
@@ -24,6 +24,23 @@ def test_the_newest_version_is_the_one_with_the_highest_number_not_the_last_in_t
     assert newest_version(tmp_path).name == f"10000{names[0][4:]}"
     assert list_versions(tmp_path)[:2] == names[1:]
     assert add_version(tmp_path, "demo", WEIGHTS, {}).startswith("10001-")
+
+
+def test_a_version_is_found_by_its_study_and_weights(tmp_path: Path) -> None:
+    assert find_version(tmp_path / "absent", "demo", WEIGHTS) is None
+    name = add_version(tmp_path, "demo", WEIGHTS, {})
+    add_version(tmp_path, "demo", {**WEIGHTS, "head.bias": np.float32([0.25])}, {})
+    add_version(tmp_path, "other-demo", WEIGHTS, {})
+    assert find_version(tmp_path, "demo", {key: value.copy() for key, value in WEIGHTS.items()}) == name
+    assert find_version(tmp_path, "demo", {**WEIGHTS, "head.bias": np.float32([0.75])}) is None
+    assert find_version(tmp_path, "third", WEIGHTS) is None
+
+
+def test_a_damaged_version_is_not_found(tmp_path: Path) -> None:
+    folder = tmp_path / add_version(tmp_path, "demo", WEIGHTS, {})
+    (folder / "weights.safetensors").chmod(0o644)
+    (folder / "weights.safetensors").write_bytes(b"torn")
+    assert find_version(tmp_path, "demo", WEIGHTS) is None
 
 
 def test_an_empty_registry_says_so(tmp_path: Path) -> None:
