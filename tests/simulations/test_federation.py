@@ -130,9 +130,7 @@ def test_the_registered_version_is_the_round_with_the_lowest_pooled_loss(
     assert {"flwr", "torch"} <= card["libraries"].keys()
 
 
-def test_progress_is_reported_site_by_site(
-    tmp_path: Path, sites: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_progress_is_reported_site_by_site(tmp_path: Path, sites: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     # Neither side of a federation takes its study's settings from variables.
     monkeypatch.setenv("FL_FEDERATION__ROUNDS", "5")
     told: list[tuple[str, int, int]] = []
