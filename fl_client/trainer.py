@@ -23,7 +23,7 @@ def train(task: Task, site: SiteConfig, study: Study) -> Update:
         ConfigError: this machine lacks the device that the settings name.
         PreparationError: this site's cohort cannot be used.
     """
-    model, device = _model_of(task, study), _device(site.compute)
+    model, device = _model_of(task, study), device_of(site.compute)
     manifest = manifest_of(model)
     name, cohort = site.site.name, load_cohort(site.site.prepared, study, site.site.name)
     validation = evaluate_model(model, cohort.validation, device)
@@ -45,7 +45,7 @@ def evaluate(task: Task, site: SiteConfig, study: Study) -> Evaluation:
 
     Raises: as `train`.
     """
-    model, device = _model_of(task, study), _device(site.compute)
+    model, device = _model_of(task, study), device_of(site.compute)
     cohort = load_cohort(site.site.prepared, study, site.site.name)
     return Evaluation(site.site.name, task.round, evaluate_model(model, cohort.validation, device))
 
@@ -92,7 +92,11 @@ def _model_of(task: Task, study: Study) -> GliomaNet:
     return model
 
 
-def _device(compute: ComputeSettings) -> torch.device:
+def device_of(compute: ComputeSettings) -> torch.device:
+    """Set the thread count and return the device that the settings ask for.
+
+    Raises: ConfigError: it is CUDA and there is none.
+    """
     torch.set_num_threads(compute.threads)
     if compute.device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
