@@ -7,13 +7,15 @@ A version's name is `<number>-<study>-<first 8 digits of the weights' SHA-256>`;
 version is the one with the highest number.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,18 +66,13 @@ def add_version(registry: Path, study: str, tensors: dict[str, NDArray[np.float3
     partial = registry / f".{secrets.token_hex(4)}.partial"
     partial.mkdir()
     try:
-        while True:
-            name = f"{_next_number(registry):04d}-{study}-{sha[:8]}"
+        with _next_number(registry) as number:
+            name = f"{number:04d}-{study}-{sha[:8]}"
             text = json.dumps({**card, "version": name, "weights_sha256": sha}, indent=2, sort_keys=True)
             for file, content in (("weights.safetensors", weights), ("card.json", text.encode())):
                 _write_read_only(partial / file, content)
             sync_folder(partial)
-            try:
-                partial.rename(registry / name)
-            except OSError:  # another process took this number between the look and the rename
-                if not (registry / name).exists():
-                    raise
-                continue
+            partial.rename(registry / name)
             sync_folder(registry)
             return name
     finally:
@@ -146,9 +143,21 @@ def _folders(registry: Path) -> list[Path]:
     return [path for path in registry.iterdir() if path.is_dir()] if registry.is_dir() else []
 
 
-def _next_number(registry: Path) -> int:
-    versions = list_versions(registry)
-    return int(versions[-1].partition("-")[0]) + 1 if versions else 1
+@contextmanager
+def _next_number(registry: Path) -> Iterator[int]:
+    """Yield a number that no version has had, and no other process gets while the block runs.
+
+    The last number given lies in REGISTRY/.last, which is also the lock: a deleted version's number is not used again.
+    """
+    with (registry / ".last").open("a+") as last:
+        fcntl.flock(last, fcntl.LOCK_EX)
+        last.seek(0)
+        given = [int(name.partition("-")[0]) for name in list_versions(registry)]
+        number = max([int(last.read() or 0), *given]) + 1
+        last.truncate(0)
+        last.write(str(number))
+        last.flush()
+        yield number
 
 
 def _write_read_only(path: Path, content: bytes) -> None:

@@ -1,4 +1,7 @@
 import json
+import multiprocessing
+import shutil
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -80,10 +83,22 @@ def test_a_version_is_whole_or_absent(tmp_path: Path) -> None:
     """What cannot be written to the card stops the writing in the middle; nothing of it remains."""
     with pytest.raises(TypeError):
         add_version(tmp_path, "demo", WEIGHTS, {"metrics": object()})
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".last"]
 
 
 def test_a_versions_files_are_read_only(tmp_path: Path) -> None:
     folder = tmp_path / add_version(tmp_path, "demo", WEIGHTS, {})
     assert [oct(file.stat().st_mode & 0o777) for file in folder.iterdir()] == ["0o444", "0o444"]
     assert json.loads((folder / "card.json").read_text())["weights_sha256"]
+
+
+def test_a_deleted_versions_number_is_never_given_again(tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / add_version(tmp_path, "demo", WEIGHTS, {}))
+    assert add_version(tmp_path, "demo", WEIGHTS, {}).startswith("0002-")
+
+
+def test_two_processes_never_share_a_number(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        names = list(pool.map(add_version, [tmp_path] * 6, ["demo"] * 6, [WEIGHTS] * 6, [{}] * 6))
+    assert sorted(name.partition("-")[0] for name in names) == [f"{n:04d}" for n in range(1, 7)]
