@@ -64,3 +64,8 @@ def test_settings_cannot_be_changed_once_read(tmp_path: Path) -> None:
     config = load_config(Role, settings(tmp_path, 'name = "n"'), {})
     with pytest.raises(ValueError, match="frozen"):
         config.name = "m"
+
+
+def test_a_variable_over_what_should_have_been_a_section_is_no_crash(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="tuning"):
+        load_config(Role, settings(tmp_path, 'name = "n"\ntuning = 3'), {"FL_TUNING__BATCH_SIZE": "2"})
