@@ -138,6 +138,7 @@ def train_alone(
         if loss is not None and loss < lowest:
             best, best_epoch, lowest = flatten(model), epoch + 1, loss
         if epoch + 1 - max(best_epoch, PLATEAU * epochs) >= patience:
+            report(f"{site}, no federation", epoch + 1, epoch + 1)
             break
     return Trained(best, best_epoch, tuple(history))
 
