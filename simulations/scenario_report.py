@@ -58,10 +58,11 @@ def tumor_auc(outcome: Outcome) -> float | None:
 def _parts(outcome: Outcome) -> list[Part]:
     cohort = outcome.scenario.cohort
     size = "coarse" if cohort.coarse else "full-size"
+    epochs = outcome.scenario.study.training.epochs_per_round
     setting = (
         f"{cohort.sites} hospitals with {cohort.patients} glioma patients and {cohort.controls} healthy controls each "
         f"({size} scanners), trained by federated averaging over {outcome.scenario.study.federation.rounds} rounds of "
-        f"{outcome.scenario.study.training.epochs_per_round} epochs. No scan left its hospital. All models below are "
+        f"{epochs} epoch{'s' if epochs > 1 else ''}. No scan left its hospital. All models below are "
         f"measured on the same {len(outcome.labels)} patients of an outside hospital that trained none of them "
         "and whose scanner none of them saw."
     )
