@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from core.imaging.case import PreparedCase
 from core.imaging.volume import SEQUENCES
+from core.learning.model import REGIONS
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
@@ -131,7 +132,6 @@ def draw_tumor(case: PreparedCase, tumor_map: NDArray[np.float32]) -> bytes:
     center = _center(case)
     scale = case.image.shape[1] / tumor_map.shape[1]
     fine = [ndimage.zoom(region, scale, order=1, grid_mode=True, mode="nearest") for region in tumor_map]
-    labels = {"necrosis": 1, "edema": 2, "enhancing": 4}
     with mpl.rc_context(STYLE):
         figure = Figure((9, 6.4), layout="constrained")
         for row, (grid, kind) in enumerate(zip(figure.subplots(2, 3), ("planted", "found"), strict=True)):
@@ -141,7 +141,7 @@ def draw_tumor(case: PreparedCase, tumor_map: NDArray[np.float32]) -> bytes:
                     planted = (
                         np.zeros(case.brain.shape)
                         if case.tumor is None
-                        else (case.tumor == labels[region]).astype(float)
+                        else (case.tumor == REGIONS[region]).astype(float)
                     )
                     cut = _cut(planted if row == 0 else fine[index], plane, center)
                     if cut.max() > 0.5:
