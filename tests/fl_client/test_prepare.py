@@ -134,7 +134,7 @@ def test_a_patient_without_a_label_is_kept_as_unlabeled(changed: tuple[Path, Pat
 
 
 def test_a_site_without_scans_or_labels_is_told_so(tmp_path: Path, hospital: Path) -> None:
-    with pytest.raises(DataError, match="no train_labels.csv"):
+    with pytest.raises(DataError, match=r"no train_labels\.csv"):
         prepare_cohort(a_config(tmp_path, tmp_path / "p"))
     shutil.copy(hospital / "train_labels.csv", tmp_path)
     with pytest.raises(NotACaseError, match="no folder named train"):
