@@ -72,16 +72,20 @@ def test_seeds_differ() -> None:
 
 @given(SEEDS)
 @settings(deadline=None)
-def test_a_large_alpha_gives_each_site_every_label_alike_and_a_small_one_gathers_them(seed: int) -> None:
+def test_a_large_alpha_gives_each_site_every_label_alike(seed: int) -> None:
     labels = np.array([0, 1] * 60)
     alike = by_label(labels.tolist(), 3, 1e6, np.random.default_rng(seed))
     for site in range(3):
         assert abs(int(np.sum(labels[alike == site])) - 20) <= 1
         assert abs(int(np.sum(1 - labels[alike == site])) - 20) <= 1
-    gathered = by_label(labels.tolist(), 3, 1e-3, np.random.default_rng(seed))
-    # Each label goes to one site but for rounding and for the patients that fill empty sites.
-    for label in (0, 1):
-        assert np.bincount(gathered[labels == label], minlength=3).max() >= 55
+
+
+def test_a_small_alpha_gathers_each_label_at_one_site() -> None:
+    """But for patients that fill empty sites, and for the few draws in a hundred that fall between two sites."""
+    labels = np.array([0, 1] * 60)
+    draws = [by_label(labels.tolist(), 3, 1e-3, np.random.default_rng(seed)) for seed in range(100)]
+    largest = [np.bincount(draw[labels == label], minlength=3).max() for draw in draws for label in (0, 1)]
+    assert np.mean(np.array(largest) >= 55) > 0.95
 
 
 def test_quantity_skew_is_skewed() -> None:
