@@ -12,6 +12,6 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
 os.environ["FL_HOME"] = str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "home")
 
 # Property tests explore anew at a desk; where a change is judged, the same tree gives the same verdict.
+settings.register_profile("desk", deadline=None)
 settings.register_profile("repeatable", derandomize=True, deadline=None)
-if os.environ.get("CI"):
-    settings.load_profile("repeatable")
+settings.load_profile("repeatable" if os.environ.get("CI") else "desk")
