@@ -72,7 +72,6 @@ def train_one_round(
     site: str,
     round_number: int,
     device: torch.device = CPU,
-    report: Report = silent,
 ) -> Counts:
     """Train a model in place for one round's epochs, with a fresh optimizer.
 
@@ -86,7 +85,6 @@ def train_one_round(
         site: its name, part of the seed.
         round_number: 1, 2, ...
         device: where to train.
-        report: told after each epoch.
     Returns: sums over all epochs: `cases`, `loss`, and each task's loss.
     Raises: FederationError: the loss is not a finite number.
     """
@@ -98,7 +96,6 @@ def train_one_round(
         begun = (round_number - 1) * epochs + epoch
         span = (begun / schedule, (begun + 1) / schedule)
         counts = add(counts, training.epoch(cases, (site, round_number, epoch), span))
-        report(f"{site}, round {round_number}", epoch + 1, epochs)
     return counts
 
 

@@ -48,16 +48,13 @@ def plan_patient(identity: str, seed: tuple[int, ...], label: int | None, separa
 
 
 def class_distance(separability: float) -> float:
-    """Return d', the standard deviations between the labels' mean latents that give this best possible AUC."""
-    return float(np.sqrt(2) * norm.ppf(separability))
+    """Return d', the standard deviations between the labels' mean latents that give this best possible AUC.
 
-
-def best_possible_auc(distance: float) -> float:
-    """Return the AUC of the latent itself at a distance d', beyond which no reading of the images can be expected.
+    No reading of the images can be expected to beat the latent itself.
 
     Source: Green and Swets 1966: AUC = Phi(d' / sqrt 2) for two normal distributions of unit variance.
     """
-    return float(norm.cdf(distance / np.sqrt(2)))
+    return float(np.sqrt(2) * norm.ppf(separability))
 
 
 def make_patient(plan: PatientPlan, head: Head) -> Patient:

@@ -11,7 +11,6 @@ from scipy import ndimage
 from torch import Tensor
 
 from core.imaging.volume import SEQUENCES
-from core.progress import Report, silent
 from fl_client.dataset import TrainingCase, training_case
 from simulations.acquisition import PLANES, labels_of, shading, tissue_brightness, with_tumor
 from simulations.anatomy import grid_points, share_at
@@ -30,7 +29,6 @@ def make_cases(
     controls: int,
     separability: float,
     size: int = 48,
-    report: Report = silent,
 ) -> list[TrainingCase]:
     """Return one hospital's patients, then its healthy controls, on the model's grid.
 
@@ -40,14 +38,10 @@ def make_cases(
         patients, controls: how many.
         separability: the best possible AUC for methylation.
         size: voxels along each axis of the grid.
-        report: told after each person.
     """
     scanner = scanner_of(hospital, coarse=True)
-    cases = []
-    for plan in plan_hospital(seed, hospital, patients, controls, separability):
-        cases.append(make_case(plan, scanner, size))
-        report(f"hospital {hospital}", len(cases), patients + controls)
-    return cases
+    plans = plan_hospital(seed, hospital, patients, controls, separability)
+    return [make_case(plan, scanner, size) for plan in plans]
 
 
 def make_case(plan: PatientPlan, scanner: Scanner, size: int) -> TrainingCase:
