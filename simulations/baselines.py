@@ -19,6 +19,7 @@ from core.progress import Report, silent
 from core.study import Study, digest
 from fl_client.config import SiteConfig
 from fl_client.dataset import Cohort, load_cohort
+from fl_client.prepare import INDEX
 from fl_client.trainer import device_of
 from fl_client.training import CPU, Trained, train_alone
 
@@ -97,15 +98,11 @@ def train_baselines(
     """
     cohorts = {site: load_cohort(config.site.prepared, study, site) for site, config in configs.items()}
     manifest = manifest_of(build_model(study.model, study.seed))
-    # The manifest too: another release's network must not meet weights of this one.
-    parts = [digest(study), manifest.digest, *(_cohort_digest(config) for config in configs.values())]
-    key = sha256("".join(parts).encode())
-    compute = next(iter(configs.values())).compute
-    torch.set_num_threads(compute.threads)
-    device, patience = device_of(compute), max(1, epochs_of(study) // 3)
+    key = training_key(configs, study)
+    device, patience = device_of(next(iter(configs.values())).compute), max(1, epochs_of(study) // 3)
     weights = {}
     for name in (*cohorts, POOLED):
-        path = out / f"{name}-{key.hexdigest()[:16]}.safetensors"
+        path = out / f"{name}-{key[:16]}.safetensors"
         if not path.exists():
             if name == POOLED:
                 trained = pooled(cohorts, study, patience, device, report)
@@ -117,5 +114,11 @@ def train_baselines(
     return tuple(Baseline(name if name == POOLED else f"{name} alone", study, flat) for name, flat in weights.items())
 
 
-def _cohort_digest(config: SiteConfig) -> str:
-    return sha256((config.site.prepared / "cohort.json").read_bytes()).hexdigest()
+def training_key(configs: Mapping[str, SiteConfig], study: Study) -> str:
+    """Return a digest of all that a training depends on: settings, network and prepared cases.
+
+    The network too: weights of another release's must not meet this one's.
+    """
+    manifest = manifest_of(build_model(study.model, study.seed))
+    cohorts = [sha256((config.site.prepared / INDEX).read_bytes()).hexdigest() for config in configs.values()]
+    return sha256("".join([digest(study), manifest.digest, *cohorts]).encode()).hexdigest()

@@ -10,7 +10,6 @@ from rich.table import Table
 from core.config import load_config
 from core.progress import bars
 from core.terminal import run as run_command_line
-from simulations.comparison import HEADER
 
 if TYPE_CHECKING:
     from simulations.scenario import Outcome
@@ -143,11 +142,13 @@ def train_brain_mask(
 
 
 def _show(outcome: "Outcome", page: Path) -> None:
+    from simulations.scenario_report import table_of
+
     console = Console()
-    table = Table(*HEADER, title=f"{len(outcome.labels)} patients of an outside hospital, MGMT methylation")
-    for row in outcome.rows:
-        table.add_row(*row.texts(), style="bold" if row is outcome.rows[-1] else "")
-    table.add_row("best possible", f"{outcome.ceiling:.3f}", "by construction", "", "", "")
+    compared = table_of(outcome)
+    table = Table(*compared.header, title=f"{len(outcome.labels)} patients of an outside hospital, MGMT methylation")
+    for index, texts in enumerate(compared.rows):
+        table.add_row(*texts, style="bold" if index in compared.strong else "")
     console.print(table)
     console.print("   ".join(f"{step} {seconds:.0f} s" for step, seconds in outcome.seconds.items()), highlight=False)
     console.print(

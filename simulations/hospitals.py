@@ -14,17 +14,17 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 
 from core.errors import ConfigError, DataError
 from core.files import atomic, write_atomically
+from core.imaging.preprocessing import one_torch_thread
 from core.imaging.volume import SEQUENCES
 from core.progress import Report, silent
 from core.workers import end_with_parent
@@ -234,7 +234,7 @@ def write_patient(folder: Path, scanner: Scanner, plan: PatientPlan, coarse: boo
     partial = folder / f".partial-{plan.identity}-{secrets.token_hex(4)}"
     target = folder / "train" / plan.identity
     try:
-        with _one_thread():
+        with one_torch_thread():
             head = load_head(2 if coarse else 1)
             patient = make_patient(plan, head)
             for sequence in SEQUENCES:
@@ -259,17 +259,6 @@ def _sweep(folder: Path) -> None:
         with suppress(FileNotFoundError):
             if time.time() - partial.stat().st_mtime > STALE:
                 shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread, for sums that do not depend on how many a machine has."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _mask_path(folder: Path, plan: PatientPlan) -> Path:

@@ -10,7 +10,6 @@ $FL_HOME/registry/      the federation's model version, beside all others of thi
 Every step keeps what an earlier, perhaps interrupted, call has made with the same settings.
 """
 
-import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,15 +23,13 @@ from pydantic import Field, model_validator
 from core.config import Section
 from core.files import write_atomically
 from core.imaging.case import PreparedCase, load_case
-from core.learning.model import build_model
-from core.learning.weights import manifest_of
 from core.predictor import Prediction, load_predictor, predict_prepared
 from core.progress import Report, silent
 from core.records.home import registry_folder
 from core.study import Study
 from fl_client.config import ComputeSettings, SiteConfig, SiteSettings
-from fl_client.prepare import INDEX, PreparedCohort, prepare_cohort
-from simulations.baselines import Baseline, train_baselines
+from fl_client.prepare import PreparedCohort, prepare_cohort
+from simulations.baselines import Baseline, train_baselines, training_key
 from simulations.comparison import Row, measure
 from simulations.federation import RunResult, run_federation
 from simulations.hospitals import site_names, write_cohort
@@ -182,12 +179,7 @@ def _federate(scenario: Scenario, configs: dict[str, SiteConfig], out: Path, rep
     """Run the federation in a folder of its own for these settings and these prepared cases."""
     study = out / "study.toml"
     write_atomically(study, tomli_w.dumps(scenario.study.model_dump(mode="json")))
-    key = hashlib.sha256(study.read_bytes())
-    # A release with another network starts a run of its own.
-    key.update(manifest_of(build_model(scenario.study.model, scenario.study.seed)).digest.encode())
-    for config in configs.values():
-        key.update((config.site.prepared / INDEX).read_bytes())
-    run = out / "runs" / key.hexdigest()[:12]
+    run = out / "runs" / training_key(configs, scenario.study)[:12]
     return run_federation([_config_path(out, site) for site in configs], study, run, registry_folder(), report)
 
 

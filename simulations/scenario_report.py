@@ -71,7 +71,7 @@ def _parts(outcome: Outcome) -> list[Part]:
         "" if tumors is None else f" The same model tells whether there is a tumor at all with an AUC of {tumors:.2f}."
     )
     return [
-        Part("What was compared", [setting, _table(outcome), _picture_of_intervals(outcome)]),
+        Part("What was compared", [setting, table_of(outcome), _picture_of_intervals(outcome)]),
         Part("How it learned", [_picture_of_rounds(outcome), _sites(outcome)]),
         Part("Outside patients", [_picture_of_roc(outcome), *_pictures_of_a_case(outcome, found)]),
         Part(
@@ -80,7 +80,8 @@ def _parts(outcome: Outcome) -> list[Part]:
     ]
 
 
-def _table(outcome: Outcome) -> Table:
+def table_of(outcome: Outcome) -> Table:
+    """Return the comparison, as the page and the terminal show it: a row a model, then the best that is possible."""
     ceiling = ("best possible", f"{outcome.ceiling:.3f}", "by construction", "", "", "")
     return Table(HEADER, [*(row.texts() for row in outcome.rows), ceiling], frozenset({len(outcome.rows) - 1}))
 

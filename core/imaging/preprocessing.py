@@ -72,7 +72,7 @@ def prepare_case(
             check_extent(volumes[name].voxels.shape[::-1], volumes[name].spacing)
         except DataError as error:
             raise DataError(f"{name}: {error.problem}", fix=error.fix) from None
-    with one_thread(), _one_torch_thread():
+    with one_thread(), one_torch_thread():
         copies = {name: working_copy(_image(volumes[name]), COPY_SPACING) for name in SEQUENCES}
         alignments = _co_register(copies)
         brain = _find_brain(_image(volumes[REFERENCE]), copies, alignments)
@@ -84,7 +84,7 @@ def prepare_case(
 
 
 @contextmanager
-def _one_torch_thread() -> Iterator[None]:
+def one_torch_thread() -> Iterator[None]:
     """Let torch add up in one order too, and leave the other cores to the other cases."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
