@@ -21,14 +21,6 @@ from simulations.random_heads import (
 )
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def tiny_heads(monkeypatch):
     """Stand in for heads by noise with a ball in it, on a grid that costs nothing."""

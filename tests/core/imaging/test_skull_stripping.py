@@ -24,14 +24,6 @@ HERE = sitk.Transform()
 T1 = (0.7, 1.0, 0.28), (0.0, 0.55, 1.5, 0.75, 0.1, 0.9, 0.25, 0.02, 0.55, 0.9, 0.28)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def image_of(array, spacing=1.0, origin=(0.0, 0.0, 0.0)):
     image = sitk.GetImageFromArray(array)
     image.SetSpacing((spacing,) * 3)
