@@ -10,6 +10,7 @@ are those of the whole process, imports included. The target is a ratio of at mo
 import argparse
 import hashlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -99,11 +100,12 @@ def child(side: str, arguments: list[str]) -> None:
 
 def federate(folder: Path, run: Path) -> tuple[bytes, float]:
     """Train by the federation's own apps."""
+    os.environ["FL_HOME"] = str(run)
     from fl_server.checkpoints import round_weights
     from simulations.federation import run_federation
 
     imports = cpu()
-    result = run_federation([folder / f"{site}.toml" for site in CASES], folder / "study.toml", run, run / "registry")
+    result = run_federation([folder / f"{site}.toml" for site in CASES], folder / "study.toml", run)
     return round_weights(run, result.history[-1].round - 1).tobytes(), imports
 
 

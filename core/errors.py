@@ -8,7 +8,11 @@ FLError                     exit   http   who can mend it
 ├── PreparationError           6    422   whoever prepares the cohort
 ├── UpdateRejected             7    409   the site that sent the update
 ├── FederationError            8    503   the coordinator
-└── RegistryError              9    404   whoever named or wrote the model version
+├── RegistryError              9    404   whoever named or wrote the model version
+├── RecordsError              10    503   whoever runs the database
+│   └── AuditError            11    409   whoever keeps the audit log: it was changed
+├── AccessError               12    403   the coordinator, who enrols, suspends and revokes sites
+└── ConnectionProblem         13    503   whoever runs the network or the other side
 
 Everything else that is raised is a bug and keeps its traceback.
 """
@@ -93,3 +97,31 @@ class RegistryError(FLError):
 
     exit_code = 9
     http_status = 404
+
+
+class RecordsError(FLError):
+    """A side's database cannot be reached or used."""
+
+    exit_code = 10
+    http_status = 503
+
+
+class AuditError(RecordsError):
+    """The audit log is not what was written."""
+
+    exit_code = 11
+    http_status = 409
+
+
+class AccessError(FLError):
+    """Somebody asks for what they may not have."""
+
+    exit_code = 12
+    http_status = 403
+
+
+class ConnectionProblem(FLError):
+    """The other side cannot be reached, or answers what was not agreed."""
+
+    exit_code = 13
+    http_status = 503

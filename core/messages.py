@@ -1,11 +1,11 @@
-"""What crosses the wire between coordinator and site, and nothing else may.
+"""What Flower carries between coordinator and site, and nothing else may: plain dataclasses and numpy.
 
-Plain dataclasses and numpy: the two sides share this file and never import one another. Each message turns into, and is
-read back from, three flat records (arrays, config, metrics), which is all that either side's Flower app touches.
+Each message turns into, and is read back from, three flat records (arrays, config, metrics): all that an app touches.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from core.errors import UpdateRejected
 from core.imaging.version import PREPROCESSING_VERSION
-from core.study import FederationSettings, Study, digest
+from core.study import Study, settings_digest
 
-PROTOCOL = 1
+PROTOCOL = 2
 # A site that cannot answer sends this code plus its error's exit code (this code alone for a bug) and the error type's
 # name, never the error's text.
 SITE_ERROR = 100
+
+# Of an audit log; nothing else fits into a receipt.
+_HEAD = re.compile(r"[0-9a-f]{64}")
 
 Flat = NDArray[np.float32]
 # Numbers that add across hospitals: a number or a histogram under each name.
@@ -78,6 +81,8 @@ class Task:
         manifest: digest of the model's manifest.
         settings: digest of the study's settings, see `settings_digest`.
         preprocessing: the coordinator's preprocessing version.
+        run: the coordinator's name for this run of the study.
+        receipt: head of the coordinator's audit log, 64 hexadecimal digits, which the site writes into its own.
     """
 
     study: str
@@ -86,6 +91,8 @@ class Task:
     manifest: str
     settings: str
     preprocessing: str
+    run: str
+    receipt: str
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ class Update:
         training: sums over the round's training, adding across sites.
         validation: counts of the *incoming* model on this site's validation patients, adding across sites.
         cohort: how many cases of each kind the site trains on.
+        receipt: head of the site's audit log, 64 hexadecimal digits, which the coordinator writes into its own.
     """
 
     site: str
@@ -111,6 +119,7 @@ class Update:
     training: Counts
     validation: Counts
     cohort: Counts
+    receipt: str
 
 
 @dataclass(frozen=True)
@@ -120,17 +129,14 @@ class Evaluation:
     site: str
     round: int
     validation: Counts
+    receipt: str
 
 
-def settings_digest(study: Study) -> str:
-    """Return a digest of all that the bits depend on: a run may be resumed with another quorum or deadline."""
-    bounds = {"max_update_norm": study.federation.max_update_norm, "rounds": study.federation.rounds}
-    return digest(study.model_copy(update={"federation": FederationSettings(**bounds)}))
-
-
-def task_of(study: Study, round_number: int, weights: Flat, manifest: str) -> Task:
-    """Return a study's task; weights and manifest are as in `Task`."""
-    return Task(study.name, round_number, weights, manifest, settings_digest(study), PREPROCESSING_VERSION)
+def task_of(study: Study, round_number: int, weights: Flat, manifest: str, run: str, receipt: str) -> Task:
+    """Return a study's task; weights, manifest, run and receipt are as in `Task`."""
+    return Task(
+        study.name, round_number, weights, manifest, settings_digest(study), PREPROCESSING_VERSION, run, receipt
+    )
 
 
 def task_records(task: Task) -> Records:
@@ -142,6 +148,8 @@ def task_records(task: Task) -> Records:
         "manifest": task.manifest,
         "settings": task.settings,
         "preprocessing": task.preprocessing,
+        "run": task.run,
+        "receipt": task.receipt,
     }
     return Records(arrays={"weights": task.weights}, config=config)
 
@@ -161,6 +169,8 @@ def read_task(records: Records) -> Task:
             manifest=_text(config, "manifest"),
             settings=_text(config, "settings"),
             preprocessing=_text(config, "preprocessing"),
+            run=_text(config, "run"),
+            receipt=_receipt(config),
         )
     except KeyError as missing:
         raise _incomplete(f"it lacks {missing}") from None
@@ -175,6 +185,7 @@ def update_records(update: Update) -> Records:
         "site": update.site,
         "round": update.round,
         "manifest": update.manifest,
+        "receipt": update.receipt,
     }
     metrics: Counts = {"examples": float(update.examples)}
     for group, counts in (("training", update.training), ("validation", update.validation), ("cohort", update.cohort)):
@@ -199,6 +210,7 @@ def read_update(records: Records) -> Update:
             training=_group(metrics, "training"),
             validation=_group(metrics, "validation"),
             cohort=_group(metrics, "cohort"),
+            receipt=_receipt(config),
         )
     except KeyError as missing:
         raise _incomplete(f"it lacks {missing}") from None
@@ -208,7 +220,12 @@ def read_update(records: Records) -> Update:
 
 def evaluation_records(evaluation: Evaluation) -> Records:
     """Return an evaluation as Flower carries it."""
-    config: dict[str, str | int | float] = {"protocol": PROTOCOL, "site": evaluation.site, "round": evaluation.round}
+    config: dict[str, str | int | float] = {
+        "protocol": PROTOCOL,
+        "site": evaluation.site,
+        "round": evaluation.round,
+        "receipt": evaluation.receipt,
+    }
     return Records(
         config=config, metrics={f"validation.{name}": value for name, value in evaluation.validation.items()}
     )
@@ -222,7 +239,10 @@ def read_evaluation(records: Records) -> Evaluation:
     _same_protocol(records)
     try:
         evaluation = Evaluation(
-            _text(records.config, "site"), _whole(records.config, "round"), _group(records.metrics, "validation")
+            _text(records.config, "site"),
+            _whole(records.config, "round"),
+            _group(records.metrics, "validation"),
+            _receipt(records.config),
         )
     except KeyError as missing:
         raise _incomplete(f"it lacks {missing}") from None
@@ -247,6 +267,13 @@ def _text(config: Mapping[str, str | int | float], name: str) -> str:
     if not isinstance(value, str):
         raise _incomplete(f"{name} is not text")
     return value
+
+
+def _receipt(config: Mapping[str, str | int | float]) -> str:
+    text = _text(config, "receipt")
+    if not _HEAD.fullmatch(text):
+        raise _incomplete("its receipt is not 64 hexadecimal digits")
+    return text
 
 
 def _whole(values: Mapping[str, Any], name: str) -> int:

@@ -51,8 +51,8 @@ class FederationSettings(Section):
 
     rounds: int = Field(60, ge=1, le=10_000)
     quorum: int = Field(2, ge=1, description="updates without which a round does not count")
-    deadline_s: float = Field(3600, gt=0, description="seconds after which a round closes with its quorum")
-    grace_s: float = Field(600, ge=0, description="seconds a round waits for the rest once it has its quorum")
+    deadline_s: float = Field(3600, gt=0, description="seconds a round waits for every site that takes part")
+    grace_s: float = Field(600, ge=0, description="seconds more that it waits for its quorum, before the run pauses")
     max_update_norm: float = Field(1e4, gt=0, description="largest Euclidean norm of what a site adds to the weights")
 
 
@@ -72,3 +72,32 @@ class Study(Section):
 def digest(settings: Section) -> str:
     """Return the SHA-256 of settings, as 64 hexadecimal digits that do not depend on the order of keys."""
     return hashlib.sha256(json.dumps(settings.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def settings_digest(study: Study) -> str:
+    """Return a digest of all that the bits depend on: a run may be resumed with another quorum or deadline."""
+    bounds = {"max_update_norm": study.federation.max_update_norm, "rounds": study.federation.rounds}
+    return digest(study.model_copy(update={"federation": FederationSettings(**bounds)}))
+
+
+def closing_sentence(study: Study, sites: int) -> str:
+    """Say in one sentence when a round closes.
+
+    Args:
+        study: sets quorum, deadline and grace.
+        sites: how many sites take part.
+    """
+    federation = study.federation
+    wait = f"else wait {duration(federation.grace_s)} more, then pause" if federation.grace_s else "else pause"
+    return (
+        f"{federation.quorum} of {sites} sites within {duration(federation.deadline_s)}, {wait} and keep what is done"
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in the largest unit that needs no fraction."""
+    for unit, length in (("hour", 3600), ("minute", 60)):
+        if seconds >= length and seconds % length == 0:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return f"{seconds:g} seconds"

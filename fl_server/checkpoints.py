@@ -7,13 +7,14 @@ RUN/state.json               where the run stands; names the newest aggregate an
 A crash in between leaves the older state and its aggregate: the round is then run again, to the same bits.
 """
 
-import hashlib
+import fcntl
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -21,18 +22,26 @@ from safetensors.numpy import load_file, save_file
 from core.errors import FederationError
 from core.files import atomic, write_atomically
 from core.learning.metrics import scores_of
-from core.messages import Counts, Flat, Manifest, settings_digest
-from core.study import Study
+from core.messages import Counts, Flat, Manifest
+from core.study import Study, settings_digest
+from fl_server.spool import sha256_of
 
 
 @dataclass(frozen=True)
 class SiteRound:
-    """What one site brought to a round; an answer to the last evaluation holds validation counts only."""
+    """What one site brought to a round; an answer to the last evaluation holds no more than counts and a receipt.
+
+    Attributes:
+        validation, training, cohort, examples, receipt: as in `core.messages.Update`.
+        weights_sha256: of the weights that it sent, which are not kept.
+    """
 
     validation: Counts
+    receipt: str
     examples: int = 0
     training: Counts = field(default_factory=dict)
     cohort: Counts = field(default_factory=dict)
+    weights_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,23 @@ class _Stored:
     tries: int
 
 
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Keep the run in this folder to one process.
+
+    Raises: FederationError: another process is at it.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / ".lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FederationError(
+                f"Another process is at the run in {run}", fix="let it finish, or stop it and start the run again"
+            ) from None
+        yield
+
+
 def best_round(history: tuple[RoundRecord, ...]) -> int:
     """Return the round whose aggregate has the lowest pooled validation loss, or 0 while none is validated.
 
@@ -111,7 +137,7 @@ def save_state(run: Path, study: Study, manifest: Manifest, state: RunState) -> 
     with atomic(newest) as temporary:
         save_file({"weights": state.weights}, temporary)
     write_atomically(_try_path(run, tries), json.dumps(asdict(state.history[-1])))
-    stored = _Stored(settings_digest(study), manifest.digest, state.round, _sha256(state.weights), tries)
+    stored = _Stored(settings_digest(study), manifest.digest, state.round, sha256_of(state.weights), tries)
     write_atomically(run / "state.json", json.dumps(asdict(stored), indent=2))
     keep = {newest, _weights_path(run, best_round(state.history))}
     for path in run.glob("round-*.safetensors"):
@@ -137,7 +163,7 @@ def load_state(run: Path, study: Study, manifest: Manifest, initial: Flat) -> Ru
             f"The folder {run} holds a run of other settings", fix="name another run folder, or restore the settings"
         )
     weights = round_weights(run, stored.round)
-    if _sha256(weights) != stored.weights_sha256:
+    if sha256_of(weights) != stored.weights_sha256:
         raise _damaged(run, "the weights are not those of the state")
     return RunState(stored.round, weights, read_history(run))
 
@@ -179,10 +205,6 @@ def _try_path(run: Path, number: int) -> Path:
 
 def _weights_path(run: Path, number: int) -> Path:
     return run / f"round-{number:04d}.safetensors"
-
-
-def _sha256(weights: Flat) -> str:
-    return hashlib.sha256(np.ascontiguousarray(weights).tobytes()).hexdigest()
 
 
 def _damaged(run: Path, reason: str) -> FederationError:

@@ -1,109 +1,128 @@
-"""Flower's ServerApp: run the rounds, then register the best round's model as a version."""
+"""Flower's ServerApp: run the rounds, then register the best round's model as a candidate version."""
 
-from dataclasses import asdict
-from importlib.metadata import version
-from platform import python_version
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
-import numpy as np
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
+from sqlalchemy import Engine
 
+from core.clock import now
 from core.config import load_config, validate
-from core.errors import ConfigError
-from core.files import write_atomically
-from core.imaging.version import PREPROCESSING_VERSION
-from core.learning.curves import interval_from_area
+from core.errors import ConfigError, FederationError, FLError
 from core.learning.metrics import scores_of
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, named
-from core.messages import Counts, Manifest
-from core.records.registry import add_version, find_version, list_versions
-from core.study import Study, digest
-from fl_server.checkpoints import RoundRecord, best_round, round_weights
-from fl_server.config import RunConfig
-from fl_server.rounds import run_rounds
+from core.messages import Manifest
+from core.processes import this_process
+from core.records.db import open_database
+from core.records.home import registry_folder
+from core.records.registry import add_version, find_version, list_versions, load_version
+from core.records.runs import close_round, move_run, open_round, register_version, run_of, taking_part
+from core.records.tables import Round, Run
+from core.study import Study
+from fl_server.card import card_of
+from fl_server.checkpoints import RoundRecord, RunState, best_round, locked, round_weights
+from fl_server.config import RunConfig, database_url
+from fl_server.rounds import Plan, run_rounds
 
-LIBRARIES = ("SimpleITK", "flwr", "gliofed", "monai", "numpy", "pydicom", "safetensors", "torch")
-CLASSES = {"mgmt": ("mgmt_unmethylated", "mgmt_methylated"), "tumor": ("tumor_absent", "tumor_present")}
-
-app = ServerApp()
+ACTOR = "server-app"
 
 
-@app.main()
-def main(grid: Grid, context: Context) -> None:
-    """Run a study, or what is left of it; a finished and registered run is left as it is.
+def make_server_app(study: Path, *, waits: bool = True) -> ServerApp:
+    """Return the ServerApp of a study.
+
+    Args:
+        study: its study.toml, which lies in the app bundle.
+        waits: see `fl_server.rounds.Plan`.
+    """
+    app = ServerApp()
+
+    @app.main()
+    def main(grid: Grid, context: Context) -> None:
+        """Run the study, or what is left of it; a finished and registered run is left as it is."""
+        config = validate(RunConfig, context.run_config, "the run-config")
+        # Without this process's variables: every site must read the same study.
+        run_study(grid, load_config(Study, study, {}), config.run, open_database(database_url()), waits=waits)
+
+    return app
+
+
+def run_study(grid: Grid, study: Study, run: str, records: Engine, *, waits: bool) -> None:
+    """Take a run from wherever it stands to its end, and note in the records how it ends.
 
     Raises:
-        ConfigError: the run-config or the study is wrong.
-        FederationError: the run cannot go on.
+        ConfigError: the quorum can never be reached.
+        FederationError: the run cannot go on; it is paused where a round stayed below its quorum.
     """
-    config = validate(RunConfig, context.run_config, "the run-config")
-    # Without this process's variables: every site must read the same study.
-    study = load_config(Study, config.study, {})
-    if study.federation.quorum > len(config.sites):
+    row = run_of(records, run)
+    folder = Path(row.folder)
+    with locked(folder):
+        if row.state == "finished" and row.version in list_versions(registry_folder()):
+            return
+        model = build_model(study.model, study.seed)
+        manifest = manifest_of(model)
+        if row.state != "finished":
+            move_run(records, run, "running", actor=ACTOR, process=this_process())
+        try:
+            state = run_rounds(grid, study, manifest, flatten(model), _plan(records, row, study, waits))
+        except FederationError as error:
+            move_run(records, run, "paused", actor=ACTOR, cause=error.problem)
+            raise
+        except FLError as error:
+            move_run(records, run, "failed", actor=ACTOR, cause=error.problem)
+            raise
+        _register(records, row, study, manifest, state)
+
+
+def _plan(records: Engine, row: Run, study: Study, waits: bool) -> Plan:
+    sites = taking_part(records, row)
+    if study.federation.quorum > len(sites):
         raise ConfigError(
-            f"A quorum of {study.federation.quorum} can never be reached by {len(config.sites)} site(s)",
-            fix="lower federation.quorum in the study, or name more sites",
+            f"A quorum of {study.federation.quorum} can never be reached by {len(sites)} site(s)",
+            fix="lower federation.quorum in the study, or ask more sites",
         )
-    model = build_model(study.model, study.seed)
-    manifest = manifest_of(model)
-    state = run_rounds(grid, study, manifest, flatten(model), config.sites, config.run)
-    registered = config.run / "version.txt"
-    if registered.exists() and registered.read_text("utf-8") in list_versions(config.registry):
-        return
-    tensors = named(manifest, round_weights(config.run, best_round(state.history)))
+    return Plan(
+        run=row.id,
+        folder=Path(row.folder),
+        sites=lambda: taking_part(records, row),
+        opened=lambda number: open_round(records, row.id, number),
+        closed=_closer(records, row.id),
+        waits=waits,
+    )
+
+
+def _closer(records: Engine, run: str) -> Callable[[RoundRecord, int], None]:
+    def close(record: RoundRecord, number_of_try: int) -> None:
+        scores = scores_of(record.validation) if record.sites else None
+        row = Round(
+            run=run,
+            number_of_try=number_of_try,
+            round=record.round,
+            counted=record.counted,
+            sites=list(record.sites),
+            left_out=record.rejected | record.failed,
+            loss=scores.loss if scores else None,
+            auc=scores.mgmt.auc if scores else None,
+            seconds=record.seconds,
+            closed_at=now(),
+        )
+        close_round(
+            records,
+            row,
+            weights={site: brought.weights_sha256 for site, brought in record.sites.items()},
+            receipts={site: brought.receipt for site, brought in record.sites.items()},
+        )
+
+    return close
+
+
+def _register(records: Engine, row: Run, study: Study, manifest: Manifest, state: RunState) -> None:
+    registry = registry_folder()
+    tensors = named(manifest, round_weights(Path(row.folder), best_round(state.history)))
     # A process that ended right here, before the note, has registered these weights already.
-    name = find_version(config.registry, study.name, tensors)
+    name = find_version(registry, study.name, tensors)
     if name is None:
-        name = add_version(config.registry, study.name, tensors, card_of(study, manifest, state.history))
-    write_atomically(registered, name)
-
-
-def card_of(study: Study, manifest: Manifest, history: tuple[RoundRecord, ...]) -> dict[str, Any]:
-    """Describe the best round's model: what it is, what it was trained on, how it came about and how good it is."""
-    best = best_round(history)
-    cohort = cohort_of(history, best)
-    (validated,) = [record for record in history if record.counted and record.round == best + 1]
-    return {
-        "study": study.model_dump(mode="json"),
-        "architecture": {
-            **study.model.model_dump(mode="json"),
-            "parameters": manifest.size,
-            "manifest": manifest.digest,
-        },
-        "preprocessing": {
-            "settings": study.preprocessing.model_dump(mode="json"),
-            "digest": digest(study.preprocessing),
-        },
-        "preprocessing_version": PREPROCESSING_VERSION,
-        "cohort": cohort,
-        "classes_seen": {
-            head: sum(any(counts[name] for counts in cohort.values()) for name in classes)
-            for head, classes in CLASSES.items()
-        },
-        "best_round": best,
-        "rounds": [asdict(record) for record in history],
-        "metrics": {"validation": metrics_of(validated.validation)},
-        "libraries": {"python": python_version(), **{library: version(library) for library in LIBRARIES}},
-    }
-
-
-def metrics_of(counts: Counts) -> dict[str, Any]:
-    """Return scores as plain values, each area under the curve with its 95 % interval."""
-    scores = scores_of(counts)
-    metrics = asdict(scores)
-    for task, binary in (("mgmt", scores.mgmt), ("tumor", scores.tumor)):
-        positives, negatives = (int(np.sum(counts[f"{task}_{sign}_scores"])) for sign in ("positive", "negative"))
-        interval = None if binary.auc is None else interval_from_area(binary.auc, positives, negatives)
-        metrics[task]["auc_interval"] = interval
-    return metrics
-
-
-def cohort_of(history: tuple[RoundRecord, ...], last: int) -> dict[str, Counts]:
-    """Return each site's cohort counts in the newest round up to `last` that it counted in."""
-    cohort: dict[str, Counts] = {}
-    for record in history:
-        if record.counted and record.round <= last:
-            cohort |= {site: brought.cohort for site, brought in record.sites.items()}
-    return dict(sorted(cohort.items()))
+        name = add_version(registry, study.name, tensors, card_of(study, manifest, state.history))
+    card = load_version(registry / name).card
+    register_version(records, row.id, name=name, weights_sha256=card["weights_sha256"])

@@ -26,9 +26,10 @@ from core.messages import (
     read_update,
     task_records,
 )
-from core.study import Study
+from core.study import Study, closing_sentence
 from core.updates import Layout, check_evaluation, check_update
 from fl_server.aggregation import federated_average
+from fl_server.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +51,13 @@ class Outcome:
     """What the answers of one exchange amounted to.
 
     Attributes:
-        updates: by site, those that count.
+        updates: by site, those that count, without their weights, which are in the spool.
+        hashes: by site, the SHA-256 of those weights.
         evaluations: by site, those that count.
         rejected: by site, why its answer may not count.
     """
 
+    hashes: dict[str, str] = field(default_factory=dict)
     updates: dict[str, Update] = field(default_factory=dict)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
@@ -68,13 +71,19 @@ class Asked:
         round: its number.
         kind: Flower's message type.
         sites: by node, whom the task went to.
-        weights: float32 [parameters], what the task held.
+        content: the task.
     """
 
     round: int
     kind: str
     sites: dict[int, str]
-    weights: Flat
+    content: RecordDict
+
+    @property
+    def weights(self) -> Flat:
+        """What the task held: float32 [parameters]."""
+        weights: Flat = self.content.array_records["arrays"]["weights"].numpy()
+        return weights
 
 
 class FederatedAveraging(Strategy):
@@ -84,14 +93,16 @@ class FederatedAveraging(Strategy):
     name, or with another's, is never sent anything.
     """
 
-    def __init__(self, study: Study, manifest: Manifest, sites: tuple[str, ...]) -> None:
+    def __init__(self, study: Study, manifest: Manifest, sites: tuple[str, ...], spool: Spool) -> None:
         self.study = study
         self.manifest = manifest
         self.sites = sites
-        self.asked = Asked(0, MessageType.TRAIN, {}, np.empty(0, np.float32))
+        self.spool = spool
+        self.asked = Asked(0, MessageType.TRAIN, {}, RecordDict())
         self.outcome = Outcome()
         # By the task's message, which has one answer: an update is decoded and checked once.
         self._judged: dict[str, Update | Evaluation | UpdateRejected] = {}
+        self._hashes: dict[str, str] = {}
 
     def online(self, grid: Grid) -> dict[int, str]:
         """Return the expected sites whose nodes are connected, by node; a name that two nodes carry is nobody's."""
@@ -135,13 +146,20 @@ class FederatedAveraging(Strategy):
         return update
 
     def judge(self, reply: Message) -> Update | Evaluation | UpdateRejected:
-        """Read an answer, or return why it may not count; the same answer is not read twice."""
+        """Read an answer, or return why it may not count; the same answer is not read twice.
+
+        The weights of an update that counts go to the spool, and no answer keeps its own.
+        """
         task = reply.metadata.reply_to_message_id
         if task not in self._judged:
             try:
-                self._judged[task] = self.read(reply)
+                answer = self.read(reply)
+                if isinstance(answer, Update):
+                    answer, self._hashes[answer.site] = self.spool.keep(answer)
+                self._judged[task] = answer
             except UpdateRejected as rejection:
                 self._judged[task] = rejection
+            reply.content.pop("arrays", None)
         return self._judged[task]
 
     def may_count(self, reply: Message) -> bool:
@@ -156,7 +174,7 @@ class FederatedAveraging(Strategy):
         updates = self.outcome.updates
         if len(updates) < self.study.federation.quorum:
             return None, None
-        weights = federated_average(updates, self.manifest.size)
+        weights = federated_average(self.spool, self.manifest.size)
         pooled = pooled_counts({site: update.validation for site, update in updates.items()})
         return ArrayRecord({"weights": Array(weights)}), MetricRecord(dict(pooled))
 
@@ -172,23 +190,34 @@ class FederatedAveraging(Strategy):
         """Log what this strategy does."""
         federation = self.study.federation
         logger.info(
-            "FedAvg of %s over %s: %d rounds, quorum %d, deadline %g s",
+            "FedAvg of %s over %s, %d rounds: %s",
             self.study.name,
             ", ".join(self.sites),
             federation.rounds,
-            federation.quorum,
-            federation.deadline_s,
+            closing_sentence(self.study, len(self.sites)),
         )
 
     def _address(
         self, kind: str, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
-        self.asked = Asked(server_round, kind, self.online(grid), arrays["weights"].numpy())
-        self._judged = {}
-        content = RecordDict({"arrays": arrays, "config": config})
-        # After the deadline nobody waits for the answer, so a site need not begin.
-        ttl = self.study.federation.deadline_s
-        return [Message(content, node, kind, ttl=ttl, group_id=str(server_round)) for node in self.asked.sites]
+        self.asked = Asked(server_round, kind, {}, RecordDict({"arrays": arrays, "config": config}))
+        self._judged, self._hashes = {}, {}
+        self.spool.clear()
+        return [self.task_for(node, name) for node, name in self.online(grid).items()]
+
+    def task_for(self, node: int, site: str, elapsed_s: float = 0.0) -> Message:
+        """Return the exchange's task for one node, once more where it was asked before.
+
+        Args:
+            node: as Flower numbers it.
+            site: the name it is enrolled under.
+            elapsed_s: how long the round has been open.
+        """
+        self.asked.sites[node] = site
+        # After the round has closed nobody waits for the answer, so a site need not begin.
+        federation = self.study.federation
+        ttl = federation.deadline_s + federation.grace_s - elapsed_s
+        return Message(self.asked.content, node, self.asked.kind, ttl=ttl, group_id=str(self.asked.round))
 
     def _sort(self, replies: Iterable[Message]) -> Outcome:
         outcome = Outcome()
@@ -199,6 +228,7 @@ class FederatedAveraging(Strategy):
                 outcome.rejected[site] = answer.problem
             elif isinstance(answer, Update):
                 outcome.updates[site] = answer
+                outcome.hashes[site] = self._hashes[site]
             else:
                 outcome.evaluations[site] = answer
         return outcome

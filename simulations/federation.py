@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import NoReturn
 
 from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
 from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
 from flwr.supercore.run import Run
@@ -26,11 +28,14 @@ from flwr.supercore.task_identity import TaskIdentity
 from core.config import load_config
 from core.errors import ConfigError
 from core.progress import Report, silent
+from core.records.db import open_database
+from core.records.runs import create_run, move_run, run_of
 from core.study import Study
-from fl_client.client_app import app as client_app
+from fl_client.client_app import make_client_app
 from fl_client.config import SiteConfig
 from fl_server.checkpoints import RoundRecord, best_round, read_history
-from fl_server.server_app import app as server_app
+from fl_server.config import database_url
+from fl_server.server_app import make_server_app
 
 RUN_ID = 1
 
@@ -54,15 +59,16 @@ class RunResult:
 
 
 def run_federation(
-    sites: list[Path], study: Path, run: Path, registry: Path, report: Report = silent, faults: Fault | None = None
+    sites: list[Path], study: Path, folder: Path, report: Report = silent, faults: Fault | None = None
 ) -> RunResult:
     """Run a study over sites on this machine, or what is left of it.
+
+    The run is entered in this home's records and its model in this home's registry, as a coordinator's are.
 
     Args:
         sites: each site's site.toml; its cohort is prepared already.
         study: study.toml.
-        run: the run's folder; the same folder again resumes the run, or returns it where it is finished.
-        registry: folder of model versions.
+        folder: the run's folder; the same folder again resumes the run, or returns it where it is finished.
         report: told after each site's work in each round.
         faults: for tests, what goes wrong at which site.
     Raises: FLError: as in a deployment.
@@ -72,23 +78,38 @@ def run_federation(
     names = {load_config(SiteConfig, path).site.name: path for path in sites}
     if len(names) < len(sites):
         raise ConfigError("Two sites carry the same name", fix="give every site.toml a site.name of its own")
-    settings = {"study": str(study), "run": str(run), "registry": str(registry), "sites": ",".join(names)}
+    settings = load_config(Study, study, {})
     contexts = {
-        name: Context(RUN_ID, node, {"site-config": str(path)}, RecordDict(), dict(settings))
+        name: Context(RUN_ID, node, {"site-config": str(path)}, RecordDict(), {})
         for node, (name, path) in enumerate(names.items(), start=2)
     }
-    rounds = load_config(Study, study, {}).federation.rounds
-    grid = InProcessGrid(contexts, rounds + 1, report, faults or _honest)
-    server_app(grid, Context(RUN_ID, RUN_ID, {}, RecordDict(), dict(settings)))
-    history = read_history(run)
-    return RunResult((run / "version.txt").read_text("utf-8"), best_round(history), history)
+    grid = InProcessGrid(contexts, settings.federation.rounds + 1, report, faults or _honest, make_client_app(study))
+    records = open_database(database_url())
+    run = f"{settings.name}-{sha256(str(folder.absolute()).encode()).hexdigest()[:12]}"
+    create_run(
+        records,
+        run=run,
+        study=settings.name,
+        folder=str(folder.absolute()),
+        sites=sorted(names),
+        actor="researcher",
+        state="starting",
+    )
+    if run_of(records, run).state in ("paused", "failed", "stopped", "running"):
+        move_run(records, run, "starting", actor="researcher")
+    make_server_app(study, waits=False)(grid, Context(RUN_ID, RUN_ID, {}, RecordDict(), {"run": run}))
+    history = read_history(folder)
+    return RunResult(str(run_of(records, run).version), best_round(history), history)
 
 
 class InProcessGrid(Grid):
     """Carries messages to the ClientApp by calling it."""
 
-    def __init__(self, contexts: dict[str, Context], exchanges: int, report: Report, faults: Fault) -> None:
+    def __init__(
+        self, contexts: dict[str, Context], exchanges: int, report: Report, faults: Fault, app: ClientApp
+    ) -> None:
         self.contexts = contexts
+        self.app = app
         self.exchanges = exchanges
         self.report = report
         self.faults = faults
@@ -113,7 +134,7 @@ class InProcessGrid(Grid):
             task.metadata.__dict__["_message_id"] = f"message-{next(self._ids)}"
             ids.append(task.metadata.message_id)
             name = names[task.metadata.dst_node_id]
-            self.waiting += self.faults(name, task, partial(client_app, task, self.contexts[name]))
+            self.waiting += self.faults(name, task, partial(self.app, task, self.contexts[name]))
             self._tell(task, len(ids))
         return ids
 

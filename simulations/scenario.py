@@ -180,7 +180,7 @@ def _federate(scenario: Scenario, configs: dict[str, SiteConfig], out: Path, rep
     study = out / "study.toml"
     write_atomically(study, tomli_w.dumps(scenario.study.model_dump(mode="json")))
     run = out / "runs" / training_key(configs, scenario.study)[:12]
-    return run_federation([_config_path(out, site) for site in configs], study, run, registry_folder(), report)
+    return run_federation([_config_path(out, site) for site in configs], study, run, report)
 
 
 def _outside_patients(cohort: PreparedCohort, config: SiteConfig) -> tuple[OutsidePatient, ...]:

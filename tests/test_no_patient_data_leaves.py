@@ -29,7 +29,9 @@ def plant(site: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", [False, True], ids=["as it should be", "one site's file is damaged"])
-def test_no_planted_word_leaves_a_hospital(tmp_path: Path, broken: bool, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_planted_word_leaves_a_hospital(
+    tmp_path: Path, broken: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     caplog.set_level(logging.DEBUG)
     sites = make_sites(tmp_path / f"hospital-{PLANTED}", {"north": 6, "south": 6, "west": 6})
     for site in sites:
@@ -45,14 +47,15 @@ def test_no_planted_word_leaves_a_hospital(tmp_path: Path, broken: bool, caplog:
 
     out = tmp_path / "coordinator"
     out.mkdir()
-    run_federation(sites, write_study(out, a_study()), out / "run", out / "registry", faults=overhear)
+    monkeypatch.setenv("FL_HOME", str(out))
+    run_federation(sites, write_study(out, a_study()), out / "run", faults=overhear)
 
     assert len(crossed) == 2 * 3 * 3, "two rounds and an evaluation, a task and an answer a site"
     assert not [text for text in crossed if PLANTED in text]
     # A site's own log stays with the site.
     assert not [r for r in caplog.records if PLANTED in r.getMessage() and not r.name.startswith("fl_client")]
     kept = [path for path in out.rglob("*") if path.is_file()]
-    assert len(kept) >= 5, "history, aggregate, study, card and weights"
+    assert len(kept) >= 6, "history, aggregate, study, card, weights and records"
     assert not [path for path in kept if PLANTED.encode() in path.read_bytes() or PLANTED in str(path.name)]
 
 

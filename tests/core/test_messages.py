@@ -15,15 +15,14 @@ from core.messages import (
     read_evaluation,
     read_task,
     read_update,
-    settings_digest,
     task_records,
     update_records,
 )
-from core.study import FederationSettings, Study, TrainingSettings
+from core.study import FederationSettings, Study, TrainingSettings, settings_digest
 
 MANIFEST = Manifest((Part("stem.weight", (2, 3)), Part("stem.bias", (2,))))
 WEIGHTS = np.arange(8, dtype=np.float32)
-TASK = Task("glioma", 3, WEIGHTS, MANIFEST.digest, "0f" * 32, "1-abc")
+TASK = Task("glioma", 3, WEIGHTS, MANIFEST.digest, "0f" * 32, "1-abc", "glioma-1", "a1" * 32)
 UPDATE = Update(
     site="hospital-a",
     round=3,
@@ -33,8 +32,9 @@ UPDATE = Update(
     training={"loss": 4.5},
     validation={"cases": 3.0, "scores": [1.0, 0.0]},
     cohort={"training": 12.0},
+    receipt="b2" * 32,
 )
-EVALUATION = Evaluation("hospital-a", 4, {"cases": 3.0, "scores": [1.0, 0.0]})
+EVALUATION = Evaluation("hospital-a", 4, {"cases": 3.0, "scores": [1.0, 0.0]}, "c3" * 32)
 
 
 def test_a_manifest_counts_the_values_of_all_its_parts() -> None:
@@ -79,7 +79,7 @@ def test_metrics_hold_numbers_only_and_config_no_counts() -> None:
         "validation.scores": [1.0, 0.0],
         "cohort.training": 12.0,
     }
-    assert set(records.config) == {"protocol", "site", "round", "manifest"}
+    assert set(records.config) == {"protocol", "site", "round", "manifest", "receipt"}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_message_that_holds_more_than_was_agreed_is_refused_without_repeating_
 
 
 @pytest.mark.parametrize("read", [read_task, read_update, read_evaluation])
-@pytest.mark.parametrize("spoken", [{}, {"protocol": 2}, {"protocol": "Jane Doe"}])
+@pytest.mark.parametrize("spoken", [{}, {"protocol": 1}, {"protocol": "Jane Doe"}])
 def test_another_protocol_is_refused_without_repeating_its_text(read, spoken: dict[str, str | int]) -> None:
     with pytest.raises(UpdateRejected, match="protocol") as refusal:
         read(Records(config={**spoken}))
@@ -144,6 +144,17 @@ def test_an_example_count_that_is_no_whole_number_is_refused(claimed: float | li
     records = update_records(UPDATE)
     with pytest.raises(UpdateRejected, match="examples is not a whole number"):
         read_update(replace(records, metrics={**records.metrics, "examples": claimed}))
+
+
+@pytest.mark.parametrize("receipt", ["", "Jane Doe", "A1" * 32, "a1" * 32 + "\n", "a1" * 33])
+def test_a_receipt_is_the_head_of_a_log_and_nothing_else_fits_into_it(receipt: str) -> None:
+    for read, records in (
+        (read_task, task_records(TASK)),
+        (read_update, update_records(UPDATE)),
+        (read_evaluation, evaluation_records(EVALUATION)),
+    ):
+        with pytest.raises(UpdateRejected, match="receipt is not 64 hexadecimal digits"):
+            read(replace(records, config={**records.config, "receipt": receipt}))
 
 
 @pytest.mark.parametrize("name", ["site", "manifest", "round"])

@@ -46,6 +46,7 @@ GOOD = Update(
     training={**dict.fromkeys(TRAINING, 1.0), "cases": 20.0},
     validation={"cases": 3.0, "scores": [1.0, 2.0]},
     cohort=COHORT_COUNTS,
+    receipt="0" * 64,
 )
 
 
@@ -132,7 +133,7 @@ def test_a_reason_never_repeats_a_name_that_came_over_the_wire() -> None:
 
 
 def test_an_evaluation_is_checked_for_site_round_and_counts() -> None:
-    good = Evaluation("hospital-a", 3, {"cases": 3.0, "scores": [1.0, 2.0]})
+    good = Evaluation("hospital-a", 3, {"cases": 3.0, "scores": [1.0, 2.0]}, "0" * 64)
     check_evaluation(good, site="hospital-a", round_number=3, validation=VALIDATION)
     for wrong in (
         replace(good, site="hospital-b"),

@@ -5,9 +5,22 @@ from dataclasses import replace
 
 import numpy as np
 from flwr.app import Context, Message, RecordDict
+from flwr.clientapp import ClientApp
 from flwr.supercore.task_identity import TaskIdentity
 
-from core.messages import Counts, Evaluation, Flat, Manifest, Part, Records, Update, evaluation_records, update_records
+from core.messages import (
+    Counts,
+    Evaluation,
+    Flat,
+    Manifest,
+    Part,
+    Records,
+    Task,
+    Update,
+    evaluation_records,
+    task_of,
+    update_records,
+)
 from core.progress import silent
 from core.study import FederationSettings, Study, TrainingSettings
 from core.updates import TRAINING
@@ -21,6 +34,9 @@ SITES = ("site-a", "site-b", "site-c")
 # What each site adds to the weights, and the cases it does so with.
 STEPS = {"site-a": 1.0, "site-b": 2.0, "site-c": 6.0}
 CASES = {"site-a": 10, "site-b": 20, "site-c": 30}
+# The head of each site's audit log, and of the coordinator's.
+RECEIPTS = {"site-a": "a" * 64, "site-b": "b" * 64, "site-c": "c" * 64}
+RECEIPT = "0" * 64
 
 Answer = Callable[[str, Message], list[Message]]
 
@@ -39,7 +55,11 @@ def a_grid(answer: Answer, sites: tuple[str, ...] = SITES) -> InProcessGrid:
     # Flower makes no message outside a task.
     TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
     contexts = {site: Context(1, node, {}, RecordDict(), {}) for node, site in enumerate(sites, start=2)}
-    return InProcessGrid(contexts, 3, silent, lambda site, task, _: answer(site, task))
+    return InProcessGrid(contexts, 3, silent, lambda site, task, _: answer(site, task), ClientApp())
+
+
+def a_task(study: Study, number: int = 3) -> Task:
+    return task_of(study, number, INITIAL, MANIFEST.digest, "glioma-1", RECEIPT)
 
 
 def validation_counts(loss: float = 1.0) -> Counts:
@@ -66,6 +86,7 @@ def an_update(site: str, round_number: int, incoming: Flat) -> Update:
             "tumor_absent": 1.0,
             "tumor_present": cases - 1,
         },
+        receipt=RECEIPTS[site],
     )
 
 
@@ -74,7 +95,7 @@ def honest(site: str, task: Message) -> list[Message]:
     records = records_of(task.content)
     number = int(records.config["round"])
     if task.metadata.message_type == "evaluate":
-        return [reply(evaluation_records(Evaluation(site, number, validation_counts())), task)]
+        return [reply(evaluation_records(Evaluation(site, number, validation_counts(), RECEIPTS[site])), task)]
     return [reply(update_records(an_update(site, number, records.arrays["weights"])), task)]
 
 

@@ -19,7 +19,7 @@ sites = st.dictionaries(
 
 
 def update_of(site: str, weights: Flat, examples: int) -> Update:
-    return Update(site, 1, weights, "", examples, {}, {}, {})
+    return Update(site, 1, weights, "", examples, {}, {}, {}, "0" * 64)
 
 
 def average(contributions: dict[str, tuple[Flat, int]]) -> Flat:

@@ -27,7 +27,7 @@ INITIAL = np.zeros(3, np.float32)
 
 def record_of(number: int, loss: float, sites: int = 2, counted: bool = True) -> RoundRecord:
     validation: Counts = {"cases": 2.0, "loss": 2 * loss, "mgmt_positive_scores": [0.1, 2.0]}
-    brought = {f"site-{i}": SiteRound(validation, 3, {"loss": 0.1}, {"training": 3.0}) for i in range(sites)}
+    brought = {f"site-{i}": SiteRound(validation, "0" * 64, 3, {"loss": 0.1}, {"training": 3.0}) for i in range(sites)}
     return RoundRecord(number, counted, brought, {"site-8": "NaN"}, {"site-9": "offline"}, validation, 0.5)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.app import Context, Message, RecordDict
+from sqlalchemy import Engine
 
 from core.config import validate
 from core.errors import ConfigError
@@ -14,13 +15,17 @@ from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, unnamed
 from core.messages import Evaluation, evaluation_records, update_records
 from core.predictor import load_predictor
+from core.records.db import open_database, transaction
 from core.records.registry import list_versions, load_version
+from core.records.runs import create_run, move_run, run_of
+from core.records.tables import Run
 from core.study import Study
 from fl_client.client_app import records_of
+from fl_server.card import card_of, cohort_of
 from fl_server.checkpoints import RoundRecord, SiteRound
-from fl_server.config import RunConfig
-from fl_server.server_app import app, card_of, cohort_of
-from tests.fl_server.factories_answers import a_grid, an_update, reply, validation_counts
+from fl_server.config import RunConfig, database_url
+from fl_server.server_app import make_server_app
+from tests.fl_server.factories_answers import RECEIPT, SITES, Answer, a_grid, an_update, reply, validation_counts
 from tests.simulations.factories_federation import a_study, write_study
 
 STUDY = a_study(rounds=3)
@@ -35,19 +40,31 @@ def answer(site: str, task: Message) -> list[Message]:
     number = int(records.config["round"])
     validation = validation_counts(LOSSES[number])
     if task.metadata.message_type == "evaluate":
-        return [reply(evaluation_records(Evaluation(site, number, validation)), task)]
+        return [reply(evaluation_records(Evaluation(site, number, validation, RECEIPT)), task)]
     update = an_update(site, number, records.arrays["weights"])
     return [reply(update_records(replace(update, manifest=MANIFEST.digest, validation=validation)), task)]
 
 
-def context(folder: Path, study: Study = STUDY, sites: str = "site-a, site-b,site-c") -> Context:
-    path = write_study(folder, study)
-    settings = {"study": str(path), "run": str(folder / "run"), "registry": str(folder / "registry"), "sites": sites}
-    return Context(1, 1, {}, RecordDict(), dict(settings))
+@pytest.fixture(autouse=True)
+def home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FL_HOME", str(tmp_path))
+
+
+def records() -> Engine:
+    return open_database(database_url())
+
+
+def serve(folder: Path, answer: Answer, study: Study = STUDY, sites: tuple[str, ...] = SITES) -> None:
+    """Let the ServerApp of this study's bundle run in a folder of its own."""
+    run = folder / "run"
+    create_run(records(), run="r", study=study.name, folder=str(run), sites=[*sites], actor="coordinator")
+    if run_of(records(), "r").state != "finished":
+        move_run(records(), "r", "starting", actor="service")
+    make_server_app(write_study(folder, study))(a_grid(answer), Context(1, 1, {}, RecordDict(), {"run": "r"}))
 
 
 def test_the_best_round_is_registered_even_where_a_later_one_exists(tmp_path: Path) -> None:
-    app(a_grid(answer), context(tmp_path))
+    serve(tmp_path, answer)
     (name,) = list_versions(tmp_path / "registry")
     version = load_version(tmp_path / "registry" / name)
     assert version.card["best_round"] == 2
@@ -56,11 +73,12 @@ def test_the_best_round_is_registered_even_where_a_later_one_exists(tmp_path: Pa
     # Two rounds of (10 * 1 + 20 * 2 + 30 * 6) / 60 each.
     step = unnamed(MANIFEST, version.tensors) - flatten(MODEL)
     np.testing.assert_allclose(step, np.full(MANIFEST.size, 2 * 230 / 60), rtol=1e-5)
-    assert (tmp_path / "run" / "version.txt").read_text() == name
+    row = run_of(records(), "r")
+    assert (row.state, row.version) == ("finished", name)
 
 
 def test_a_version_can_be_loaded_for_prediction_and_says_which_classes_it_saw(tmp_path: Path) -> None:
-    app(a_grid(answer), context(tmp_path))
+    serve(tmp_path, answer)
     (name,) = list_versions(tmp_path / "registry")
     predictor = load_predictor(tmp_path / "registry" / name)
     # These sites have no methylated patient, but tumors and controls.
@@ -69,27 +87,29 @@ def test_a_version_can_be_loaded_for_prediction_and_says_which_classes_it_saw(tm
 
 
 def test_a_finished_run_registers_again_only_where_its_version_is_gone(tmp_path: Path) -> None:
-    app(a_grid(answer), context(tmp_path))
-    app(a_grid(lambda *_: pytest.fail("a site was asked")), context(tmp_path))
+    serve(tmp_path, answer)
+    serve(tmp_path, lambda *_: pytest.fail("a site was asked"))
     (name,) = list_versions(tmp_path / "registry")
     (tmp_path / "registry").rename(tmp_path / "moved")
-    app(a_grid(lambda *_: pytest.fail("a site was asked")), context(tmp_path))
+    serve(tmp_path, lambda *_: pytest.fail("a site was asked"))
     assert list_versions(tmp_path / "registry") == [name]
 
 
 def test_a_run_that_ended_before_it_noted_its_version_registers_it_once(tmp_path: Path) -> None:
-    app(a_grid(answer), context(tmp_path))
+    serve(tmp_path, answer)
     (name,) = list_versions(tmp_path / "registry")
-    (tmp_path / "run" / "version.txt").unlink()
-    app(a_grid(lambda *_: pytest.fail("a site was asked")), context(tmp_path))
+    with transaction(records()) as session:
+        row = session.get_one(Run, "r")
+        row.version, row.state = None, "running"
+    serve(tmp_path, lambda *_: pytest.fail("a site was asked"))
     assert list_versions(tmp_path / "registry") == [name]
-    assert (tmp_path / "run" / "version.txt").read_text() == name
+    assert run_of(records(), "r").version == name
 
 
 def site_round(**cohort: float) -> SiteRound:
     names = ("mgmt_unmethylated", "mgmt_methylated", "tumor_absent", "tumor_present")
     counts = {**dict.fromkeys(("training", *names), 0.0), **cohort}
-    return SiteRound(validation_counts(), 3, {}, {**counts})
+    return SiteRound(validation_counts(), RECEIPT, 3, {}, {**counts})
 
 
 def record(number: int, sites: dict[str, SiteRound], counted: bool = True) -> RoundRecord:
@@ -136,23 +156,24 @@ def test_a_cohort_is_the_newest_that_counted_up_to_the_best_round() -> None:
     assert {site: counts["training"] for site, counts in cohort_of(history, 2).items()} == {"a": 4.0, "b": 3.0}
 
 
-def test_a_run_config_splits_its_sites_and_refuses_what_it_does_not_know() -> None:
-    settings = {"study": "s.toml", "run": "run", "registry": "registry", "sites": "site-a, site-b,"}
-    assert validate(RunConfig, settings, "run").sites == ("site-a", "site-b")
-    for wrong in ({**settings, "sites": ""}, {**settings, "rounds": 3}, {"sites": "site-a"}):
-        with pytest.raises(ConfigError):
-            validate(RunConfig, wrong, "run")
+@pytest.mark.parametrize("wrong", [{}, {"run": ""}, {"run": "../r"}, {"run": "r", "rounds": 3}])
+def test_a_run_config_names_a_run_and_nothing_else(wrong: dict[str, str | int]) -> None:
+    with pytest.raises(ConfigError):
+        validate(RunConfig, wrong, "run")
 
 
 def test_a_quorum_beyond_the_expected_sites_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="quorum of 2 can never be reached by 1 site"):
-        app(a_grid(answer), context(tmp_path, sites="site-a"))
+        serve(tmp_path, answer, sites=("site-a",))
+    row = run_of(records(), "r")
+    assert row.state == "failed"
+    assert "quorum of 2" in row.cause
 
 
 def test_a_variable_of_the_coordinators_process_does_not_change_the_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FL_TRAINING__LEARNING_RATE", "0.5")
-    app(a_grid(answer), context(tmp_path))
+    serve(tmp_path, answer)
     (name,) = list_versions(tmp_path / "registry")
     assert Study.model_validate(load_version(tmp_path / "registry" / name).card["study"]) == STUDY

@@ -1,5 +1,6 @@
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,16 +9,19 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, Re
 from flwr.serverapp import Grid
 
 from core.errors import UpdateRejected
-from core.messages import Evaluation, evaluation_records, task_of, update_records
+from core.messages import Evaluation, evaluation_records, update_records
 from fl_client.client_app import content_of
 from fl_server import strategies
+from fl_server.spool import Spool, sha256_of
 from fl_server.strategies import FederatedAveraging, pooled_counts, records_of, task_content
 from tests.fl_server.factories_answers import (
     INITIAL,
     MANIFEST,
+    RECEIPT,
     SITES,
     a_grid,
     a_study,
+    a_task,
     an_update,
     honest,
     reply,
@@ -27,13 +31,19 @@ from tests.fl_server.factories_answers import (
 STUDY = a_study()
 
 
+@pytest.fixture(autouse=True)
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "spool"
+
+
 def a_strategy(**federation: float) -> FederatedAveraging:
-    return FederatedAveraging(a_study(**federation), MANIFEST, SITES)
+    return FederatedAveraging(a_study(**federation), MANIFEST, SITES, Spool(Path("spool")))
 
 
 def ask(strategy: FederatedAveraging, grid: Grid, kind: str = "train") -> list[Message]:
     """Send round 3's task and return it as it reached each site."""
-    arrays, config = task_content(task_of(strategy.study, 3, INITIAL, MANIFEST.digest))
+    arrays, config = task_content(a_task(strategy.study))
     configure = strategy.configure_train if kind == "train" else strategy.configure_evaluate
     messages = list(configure(3, arrays, config, grid))
     for number, message in enumerate(messages):
@@ -59,8 +69,8 @@ def test_a_name_that_two_nodes_carry_is_nobodys() -> None:
     assert a_strategy().online(grid) == {}
 
 
-def test_a_task_names_its_round_and_expires_at_the_deadline() -> None:
-    (message, *_) = ask(a_strategy(deadline_s=90), a_grid(honest))
+def test_a_task_names_its_round_and_expires_when_the_round_closes() -> None:
+    (message, *_) = ask(a_strategy(deadline_s=60, grace_s=30), a_grid(honest))
     assert (message.metadata.ttl, message.metadata.group_id, message.metadata.message_type) == (90, "3", "train")
 
 
@@ -72,6 +82,20 @@ def test_the_average_weighs_each_site_by_its_cases() -> None:
     assert pooled is not None
     np.testing.assert_allclose(averaged["weights"].numpy(), np.full(4, 230 / 60), rtol=1e-7)
     assert pooled["cases"] == 12.0
+
+
+def test_an_answer_keeps_no_weights_in_memory_and_none_are_left_of_an_earlier_round() -> None:
+    strategy, grid = a_strategy(), a_grid(honest)
+    for number in (1, 2):
+        arrived = answers(strategy, grid)
+        assert not list(strategy.spool), number
+        assert all(strategy.may_count(reply) for reply in arrived)
+        assert not any(reply.content.array_records for reply in arrived)
+        assert sorted(path.name for path in strategy.spool.folder.iterdir()) == [f"{site}.npy" for site in SITES]
+    strategy.aggregate_train(3, arrived)
+    assert all(update.weights.size == 0 for update in strategy.outcome.updates.values())
+    assert strategy.outcome.hashes["site-b"] == sha256_of(np.full(4, 2, np.float32))
+    np.testing.assert_array_equal(strategy.spool["site-b"].weights, np.full(4, 2, np.float32))
 
 
 def test_below_the_quorum_there_is_no_average() -> None:
@@ -135,7 +159,7 @@ def broken_answers() -> list[tuple[str, Any, str]]:
         ("torn", with_array(torn), "cannot be read"),
         ("kind", with_array(other_kind), "cannot be read"),
         ("objects", with_array(objects), "cannot be read"),
-        ("evaluation", content_of(evaluation_records(Evaluation("site-a", 3, validation_counts()))), "lacks"),
+        ("evaluation", content_of(evaluation_records(Evaluation("site-a", 3, validation_counts(), RECEIPT))), "lacks"),
     ]
 
 

@@ -37,9 +37,12 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def run(folder: Path, sites: list[Path], faults: Fault | None = None, **federation: float) -> RunResult:
+    """Run a study in a home of its own: FOLDER holds its records and its registry."""
     folder.mkdir(exist_ok=True)
     study = write_study(folder, a_study(**federation))
-    return run_federation(sites, study, folder / "run", folder / "registry", faults=faults)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FL_HOME", str(folder))
+        return run_federation(sites, study, folder / "run", faults=faults)
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +137,9 @@ def test_progress_is_reported_site_by_site(tmp_path: Path, sites: list[Path], mo
     # Neither side of a federation takes its study's settings from variables.
     monkeypatch.setenv("FL_FEDERATION__ROUNDS", "5")
     told: list[tuple[str, int, int]] = []
+    monkeypatch.setenv("FL_HOME", str(tmp_path))
     study = write_study(tmp_path, a_study(rounds=1))
-    run_federation(sites, study, tmp_path / "run", tmp_path / "registry", lambda *step: told.append(step))
+    run_federation(sites, study, tmp_path / "run", lambda *step: told.append(step))
     assert told == [("federation", done, 6) for done in range(1, 7)]
 
 
@@ -191,13 +195,13 @@ def test_a_killed_process_loses_at_most_the_round_it_was_in(
         "    if (site, task.metadata.group_id) == ('site-c', '2'): os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return [answer()]\n"
         "folder, *sites = map(Path, sys.argv[1:])\n"
-        "run_federation(sites, folder / 'study.toml', folder / 'run', folder / 'registry', faults=faults)\n"
+        "run_federation(sites, folder / 'study.toml', folder / 'run', faults=faults)\n"
     )
     write_study(tmp_path, a_study())
     killed = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path), *map(str, sites)],
         cwd=Path(__file__).parents[2],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "FL_HOME": str(tmp_path)},
         capture_output=True,
         check=False,
     )
@@ -226,10 +230,10 @@ def test_an_error_inside_a_site_reaches_neither_the_runs_records_nor_any_other_l
     caplog.set_level(logging.DEBUG)
     train = trainer.train
 
-    def fail_at_one_site(task, site, study):
+    def fail_at_one_site(task, site, *more):
         if site.site.name == "site-b":
             raise OSError(SECRET)
-        return train(task, site, study)
+        return train(task, site, *more)
 
     monkeypatch.setattr(trainer, "train", fail_at_one_site)
     result = run(tmp_path, sites, rounds=1)

@@ -1,0 +1,220 @@
+"""`fl-server`: what a coordinator runs."""
+
+import json
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from core.config import load_config
+from core.progress import bars
+from core.records.db import open_database
+from core.records.home import home, registry_folder
+from core.records.runs import decide_version, versions, wish
+from core.study import Study
+from core.terminal import run as run_command_line
+from fl_server import coordinator
+from fl_server.config import database_url
+from fl_server.passphrase import ask_passphrase
+
+ACTOR = "coordinator"
+app = typer.Typer(
+    help=(
+        "The coordinator's side of GlioFed: enrol hospitals, launch studies, watch runs, approve models. "
+        "Everything lies under $FL_HOME."
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+SiteName = Annotated[str, typer.Argument(help="The site's name.")]
+RunName = Annotated[str, typer.Argument(help="The run's name; `fl-server status` lists them.")]
+VersionName = Annotated[str, typer.Argument(help="The model version's name; `fl-server models` lists them.")]
+
+
+@app.command()
+def init(
+    address: Annotated[str, typer.Argument(help="Where hospitals reach this coordinator, as fl.example.org:443.")],
+    listen: Annotated[
+        str, typer.Option(help="Where Nginx listens, as 10.0.0.5:443, where that is not the address itself.")
+    ] = "",
+) -> None:
+    """Make a federation: its CA, the coordinator's certificate, its signing key, its database and settings.
+
+    The keys of the CA and of the signature are encrypted under a passphrase, which is asked for or read from the file
+    that $FL_PASSPHRASE_FILE names. Nothing is started and nothing listens yet.
+
+    Example: fl-server init fl.example.org:443
+    """
+    fingerprint = coordinator.initialize(home(), address, listen, ask_passphrase(new=True))
+    print_line(f"The federation's home is {home()}; its CA has the fingerprint {fingerprint}.")
+    print_line("Next: `fl-server start`, and `fl-server invite SITE` for each hospital.")
+
+
+@app.command()
+def start() -> None:
+    """Run the coordinator until stopped: Nginx, Flower's SuperLink, the site API, and what starts runs.
+
+    Only Nginx listens for others; every other port is on loopback. Needs the passphrase, as init does.
+    """
+    coordinator.supervisor(home(), ask_passphrase()).run()
+
+
+@app.command()
+def invite(
+    site: SiteName,
+    days: Annotated[float, typer.Option(min=0.001, help="How long the invitation can be used.")] = 7,
+) -> None:
+    """Print a one-time invitation for a hospital: one line, to be handed over like a password.
+
+    It holds the address, the CA's fingerprint and a token that can be used once. A new invitation withdraws an older
+    one that was not used. The hospital runs `fl-client join LINE`.
+    """
+    typer.echo(coordinator.invite(home(), site, timedelta(days=days)))
+
+
+@app.command()
+def sites(as_json: AsJson = False) -> None:
+    """List the hospitals: invited, enrolled, suspended, revoked or gone, and when each was last heard of."""
+    rows = coordinator.list_sites(home())
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table("site", "state", "enrolled", "last heard of", "release", "certificate until")
+    for row in rows:
+        table.add_row(*(str(row[name] or "") for name in ("site", "state", "enrolled", "seen", "release", "not_after")))
+    Console().print(table)
+
+
+@app.command()
+def suspend(site: SiteName) -> None:
+    """Keep a site out until further notice; its certificate stays valid for later."""
+    coordinator.change_site(home(), "suspend", site)
+    print_line(f"{site} is suspended from this moment on. `fl-server reinstate {site}` lets it back in.")
+
+
+@app.command()
+def reinstate(site: SiteName) -> None:
+    """Let a suspended site back in."""
+    coordinator.change_site(home(), "reinstate", site)
+    print_line(f"{site} may take part again.")
+
+
+@app.command()
+def revoke(site: SiteName) -> None:
+    """Shut a site out for good: its certificates are refused from this moment on."""
+    coordinator.change_site(home(), "revoke", site)
+    print_line(f"{site} is revoked. To come back it needs another name.")
+
+
+@app.command()
+def launch(
+    study: Annotated[Path, typer.Argument(help="The study's settings, study.toml.")],
+    ask: Annotated[
+        str, typer.Option("--sites", help="Whom to ask, comma separated; all enrolled sites if empty.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Offer a study to hospitals. Its run starts when as many as its quorum have approved it.
+
+    Example: fl-server launch study.toml --sites north,south,east
+    """
+    # Without this process's variables: every site must read the same study.
+    wanted = tuple(name.strip() for name in ask.split(",") if name.strip())
+    launched = coordinator.launch_study(home(), load_config(Study, study, {}), wanted)
+    if as_json:
+        typer.echo(json.dumps(launched))
+        return
+    print_line(f"Run {launched['run']} is offered to {', '.join(launched['sites'])}.")
+    print_line(f"A round: {launched['closes']}.")
+    print_line(f"What they approve: bundle {launched['bundle_sha256']}.")
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Stay and show changes as they happen.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show every site and run: who trains, how far, since when, what it costs, and what is wrong."""
+    from fl_server.status import shown, status_of
+
+    records = open_database(database_url())
+    if as_json:
+        typer.echo(json.dumps(status_of(records, home()).as_json()))
+    elif not watch:
+        Console().print(shown(status_of(records, home())))
+    else:
+        with Live(shown(status_of(records, home())), auto_refresh=False) as live:
+            while True:
+                time.sleep(1)
+                live.update(shown(status_of(records, home())), refresh=True)
+
+
+@app.command()
+def stop(run: RunName) -> None:
+    """Stop a run: hospitals leave off within a batch, and what is done is kept."""
+    wish(open_database(database_url()), run, "stop", actor=ACTOR)
+    print_line(f"{run} will stop. `fl-server resume {run}` goes on from its last round.")
+
+
+@app.command()
+def resume(run: RunName) -> None:
+    """Let a paused, stopped or failed run go on from its last round."""
+    wish(open_database(database_url()), run, "resume", actor=ACTOR)
+    print_line(f"{run} will go on.")
+
+
+@app.command()
+def verify() -> None:
+    """Check the audit log, event by event, and against its signed heads; name the first bad one."""
+    with bars() as report:
+        verified = coordinator.verify_audit(home(), report)
+    print_line(f"Intact: {verified.events} events, {verified.checkpoints} signed heads. Head {verified.head}")
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """List the model versions: candidates, approved and retired."""
+    rows = [
+        {"version": row.name, "study": row.study, "run": row.run, "state": row.state, "created": row.created_at}
+        for row in versions(open_database(database_url()))
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table("version", "study", "run", "state", "created")
+    for row in rows:
+        table.add_row(*row.values())
+    Console().print(table)
+
+
+@app.command()
+def approve(version: VersionName) -> None:
+    """Approve and sign a model version: hospitals may pull it and predict with it."""
+    coordinator.approve(home(), registry_folder(), version, ask_passphrase())
+    decide_version(open_database(database_url()), version, "approved", actor=ACTOR)
+    print_line(f"{version} is approved and signed. Hospitals get it by `fl-client models pull`.")
+
+
+@app.command()
+def retire(version: VersionName) -> None:
+    """Withdraw a model version: nobody loads it any more."""
+    coordinator.retire(home(), registry_folder(), version, ask_passphrase())
+    decide_version(open_database(database_url()), version, "retired", actor=ACTOR)
+    print_line(f"{version} is retired.")
+
+
+def print_line(text: str) -> None:
+    """Print a sentence without wrapping it: names and fingerprints are copied from it."""
+    Console(soft_wrap=True, highlight=False).print(text)
+
+
+def main() -> None:
+    """Run `fl-server`."""
+    run_command_line(app)

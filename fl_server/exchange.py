@@ -1,0 +1,171 @@
+"""One exchange with the sites of a run: ask, take answers as they come, ask again until the round closes.
+
+A round closes when every site has answered, at the deadline where the quorum has, or as soon as it has in the grace
+that follows; a site that is away, fails or sends what may not count is asked again until then, under a new message.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from flwr.app import Error, Message
+from flwr.serverapp import Grid
+
+from core.messages import SITE_ERROR
+from fl_server.strategies import FederatedAveraging
+
+POLL_S = 0.2
+# How often to look which sites have come back, and how long to leave one alone that has just failed.
+LOOK_S = 2.0
+ASK_AGAIN_S = 2.0
+LONGEST_REST_S = 60.0
+# More answers are not decoded at once, however many have arrived: each is as large as the model.
+AT_ONCE = 2
+NOT_CONNECTED = "not connected"
+NO_ANSWER = "no answer before the round closed"
+UNDELIVERED = "the task could not be delivered"
+IMPOSTOR = "another node answered in its place"
+
+# What an error code means, in our words: the text that comes with it is the site's and is never kept.
+# Below SITE_ERROR the codes are Flower's own (flwr.common.constant.ErrorCode).
+MEANINGS = {
+    1: "the site's app could not be loaded",
+    2: "the site's app stopped with an error that it did not report itself",
+    3: "the task expired before the site took it",
+    4: "the answer expired before it arrived",
+    5: "the site's node went offline",
+    7: "the site did not approve this app",
+    8: "the site's app stopped responding",
+    SITE_ERROR: "an unexpected error at the site",
+    SITE_ERROR + 2: "the site's settings are wrong",
+    SITE_ERROR + 3: "scans or labels at the site cannot be used",
+    SITE_ERROR + 4: "scans or labels at the site cannot be used",
+    SITE_ERROR + 5: "scans or labels at the site cannot be used",
+    SITE_ERROR + 6: "the site's cohort is not prepared for this study",
+    SITE_ERROR + 7: "the site could not use the task: not approved there, or another release, study or model",
+    SITE_ERROR + 8: "training at the site could not go on",
+    SITE_ERROR + 10: "the site's records cannot be used",
+    SITE_ERROR + 11: "the site's audit log is not what was written",
+    SITE_ERROR + 13: "the site's trainer cannot be reached",
+}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came back from the sites that were asked.
+
+    Attributes:
+        replies: the last answer with content of each site; whether it may count is the strategy's to say.
+        failed: by site, why it gave none.
+        seconds: how long the round was open.
+    """
+
+    replies: list[Message]
+    failed: dict[str, str]
+    seconds: float
+
+
+@dataclass
+class _Site:
+    """What one site has been asked in this exchange, and what came of it."""
+
+    pending: dict[str, int] = field(default_factory=dict)
+    reply: Message | None = None
+    counts: bool = False
+    cause: str = NOT_CONNECTED
+    tries: int = 0
+    rests_until: float = 0.0
+
+
+def exchange(grid: Grid, strategy: FederatedAveraging, tasks: Iterable[Message]) -> Answers:
+    """Send tasks and collect answers until the round closes.
+
+    Args:
+        grid: reaches the sites.
+        strategy: has configured the exchange; says whether an answer may count, and makes a site's task anew.
+        tasks: the first task of each site that is connected.
+    Returns: at most one answer a site. An answer twice, or to an earlier round's task, is left aside.
+    """
+    federation = strategy.study.federation
+    opened = time.monotonic()
+    sites = {site: _Site() for site in strategy.sites}
+    _send(grid, strategy, sites, list(tasks), 0.0)
+    looks_at = LOOK_S
+    while True:
+        _collect(grid, strategy, sites, time.monotonic() - opened)
+        elapsed = time.monotonic() - opened
+        counted = sum(site.counts for site in sites.values())
+        enough = counted >= federation.quorum and elapsed >= federation.deadline_s
+        if counted == len(sites) or enough or elapsed >= federation.deadline_s + federation.grace_s:
+            break
+        if elapsed >= looks_at:
+            looks_at = elapsed + LOOK_S
+            _ask_again(grid, strategy, sites, elapsed)
+        time.sleep(POLL_S if elapsed > POLL_S else POLL_S / 10)
+    return Answers(
+        [site.reply for site in sites.values() if site.reply is not None],
+        {name: site.cause for name, site in sites.items() if site.reply is None},
+        time.monotonic() - opened,
+    )
+
+
+def meaning_of(error: Error) -> str:
+    """Say what an error reply means without repeating its text, which could hold anything; a type's name may pass."""
+    meaning = MEANINGS.get(error.code, "an error without a known meaning")
+    kind = error.reason or ""
+    named = error.code >= SITE_ERROR and len(kind) <= 60 and kind.isascii() and kind.isidentifier()
+    return f"{meaning} (code {error.code}, {kind})" if named else f"{meaning} (code {error.code})"
+
+
+def _send(
+    grid: Grid, strategy: FederatedAveraging, sites: dict[str, _Site], tasks: list[Message], elapsed: float
+) -> None:
+    # Flower leaves out what it could not send: one entry, or all of them.
+    ids: list[str | None] = list(grid.push_messages(tasks)) or [None] * len(tasks)
+    for sent, task in zip(ids, tasks, strict=True):
+        node = task.metadata.dst_node_id
+        site = sites[strategy.asked.sites[node]]
+        site.tries += 1
+        if sent:
+            site.pending[sent] = node
+            site.cause = NO_ANSWER if site.cause == NOT_CONNECTED else site.cause
+        else:
+            _rest(site, UNDELIVERED, elapsed)
+
+
+def _collect(grid: Grid, strategy: FederatedAveraging, sites: dict[str, _Site], elapsed: float) -> None:
+    """Take what has arrived, a few answers at a time."""
+    waiting = {sent: site for site in sites.values() for sent in site.pending}
+    ids = list(waiting)
+    for start in range(0, len(ids), AT_ONCE):
+        for reply in grid.pull_messages(ids[start : start + AT_ONCE]):
+            site = waiting.get(reply.metadata.reply_to_message_id)
+            node = site.pending.pop(reply.metadata.reply_to_message_id, None) if site else None
+            if site is None or node is None:
+                continue
+            if reply.has_error():
+                _rest(site, meaning_of(reply.error), elapsed)
+            elif reply.metadata.src_node_id != node:
+                _rest(site, IMPOSTOR, elapsed)
+            else:
+                site.reply, site.counts = reply, strategy.may_count(reply)
+                if site.counts:
+                    site.pending.clear()
+                else:
+                    _rest(site, site.cause, elapsed)
+
+
+def _rest(site: _Site, cause: str, elapsed: float) -> None:
+    site.cause = cause
+    site.rests_until = elapsed + min(LONGEST_REST_S, ASK_AGAIN_S * 2 ** max(site.tries - 1, 0))
+
+
+def _ask_again(grid: Grid, strategy: FederatedAveraging, sites: dict[str, _Site], elapsed: float) -> None:
+    """Ask every site that has nothing to do, is connected and has rested since it last failed."""
+    online = {name: node for node, name in strategy.online(grid).items()}
+    due = [
+        (online[name], name)
+        for name, site in sites.items()
+        if not site.counts and not site.pending and name in online and elapsed >= site.rests_until
+    ]
+    _send(grid, strategy, sites, [strategy.task_for(*one, elapsed) for one in due], elapsed)

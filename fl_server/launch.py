@@ -1,0 +1,77 @@
+"""A study becomes an offer to sites and a run that starts when its quorum has approved."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from sqlalchemy import Engine, select
+
+from core.clock import now
+from core.errors import ConfigError
+from core.records.db import reading
+from core.records.runs import create_run, offer_study
+from core.records.tables import Site
+from core.study import Study, closing_sentence
+from fl_server.bundle import write_bundle
+
+ACTOR = "coordinator"
+
+
+@dataclass(frozen=True)
+class Launched:
+    """What was launched.
+
+    Attributes:
+        run: its name.
+        sites: who was asked.
+        bundle_sha256: what they approve.
+        closes: when a round closes, in one sentence.
+    """
+
+    run: str
+    sites: tuple[str, ...]
+    bundle_sha256: str
+    closes: str
+
+
+def launch(
+    records: Engine, home: Path, study: Study, wanted: tuple[str, ...], build: Callable[[Path], Path]
+) -> Launched:
+    """Offer a study to sites and enter its run.
+
+    Args:
+        records: the coordinator's.
+        home: the coordinator's.
+        study: every setting.
+        wanted: names of the sites to ask; all enrolled ones where empty.
+        build: makes a bundle of an app folder and returns its path.
+    Raises:
+        ConfigError: a site is not enrolled, or fewer are asked than the quorum needs.
+        FederationError: another study of this name was offered.
+    """
+    sites = _enrolled(records, wanted)
+    if len(sites) < study.federation.quorum:
+        raise ConfigError(
+            f"A quorum of {study.federation.quorum} can never be reached by {len(sites)} enrolled site(s)",
+            fix="enrol more sites (`fl-server invite`), or lower federation.quorum in the study",
+        )
+    folder = home / "studies" / study.name
+    text = write_bundle(study, folder)
+    bundle = build(folder).read_bytes()
+    digest = sha256(bundle).hexdigest()
+    offer_study(
+        records, study=study.name, toml=text, bundle=bundle, bundle_sha256=digest, sites=list(sites), actor=ACTOR
+    )
+    run = f"{study.name}-{now()[:19].translate(str.maketrans('T', '-', ':-'))}"
+    create_run(records, run=run, study=study.name, folder=str(home / "runs" / run), sites=list(sites), actor=ACTOR)
+    return Launched(run, sites, digest, closing_sentence(study, len(sites)))
+
+
+def _enrolled(records: Engine, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    with reading(records) as session:
+        enrolled = sorted(session.scalars(select(Site.name).where(Site.state == "enrolled")))
+    strangers = [name for name in wanted if name not in enrolled]
+    if strangers:
+        raise ConfigError(f"Not enrolled: {', '.join(strangers)}", fix="see `fl-server sites`, and invite them first")
+    return tuple(name for name in enrolled if not wanted or name in wanted)

@@ -1,0 +1,202 @@
+"""What a coordinator sees: every site with what it does and what is wrong, every run with its rounds."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from sqlalchemy import Engine, select
+
+from core.clock import age_s, moment_of
+from core.records.db import reading
+from core.records.runs import answers_of, rounds_of, runs_in
+from core.records.tables import Effort, Presence, Round, Run, Site
+from core.supervision import states_of
+
+# A site reports every few seconds; one that has been silent for longer is away.
+SILENT_S = 60.0
+
+
+@dataclass(frozen=True)
+class SiteView:
+    """A site as a row.
+
+    Attributes:
+        doing: `away`, `idle`, `training`, `evaluating`, `uploading`, or the state that keeps it out.
+        progress: steps done and in all.
+        progress_age_s: seconds since it last got on.
+        expected_end: text of core.clock, or None.
+        sent_bytes, received_bytes, cpu_s, gpu_s: over all runs that are shown.
+        cause: what is wrong, in a sentence, or empty.
+    """
+
+    site: str
+    state: str
+    doing: str
+    run: str
+    round: int
+    progress: tuple[int, int]
+    progress_age_s: float | None
+    expected_end: str | None
+    sent_bytes: int
+    received_bytes: int
+    cpu_s: float
+    gpu_s: float
+    device: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as a row.
+
+    Attributes:
+        answers: each asked site's answer to the study, with its reason.
+        complete: whether every site counted in every round so far.
+        rounds: one entry a try.
+    """
+
+    run: str
+    study: str
+    state: str
+    cause: str
+    version: str | None
+    answers: dict[str, str]
+    complete: bool
+    rounds: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything at one moment."""
+
+    processes: tuple[dict[str, Any], ...]
+    sites: tuple[SiteView, ...]
+    runs: tuple[RunView, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return asdict(self)
+
+
+def status_of(records: Engine, home: Path) -> Status:
+    """Read what the records say now."""
+    with reading(records) as session:
+        sites = list(session.scalars(select(Site).order_by(Site.name)))
+        presences = {row.site: row for row in session.scalars(select(Presence))}
+        efforts = list(session.scalars(select(Effort)))
+    return Status(
+        tuple(asdict(state) for state in states_of(home)),
+        tuple(_site_view(site, presences.get(site.name), efforts) for site in sites),
+        tuple(_run_view(records, run) for run in runs_in(records)),
+    )
+
+
+def _site_view(site: Site, presence: Presence | None, efforts: list[Effort]) -> SiteView:
+    own = [effort for effort in efforts if effort.site == site.name]
+    away = site.state == "enrolled" and (site.seen_at is None or age_s(site.seen_at) > SILENT_S)
+    cause = presence.cause if presence else ""
+    if away:
+        cause = f"not heard of for {_span(age_s(site.seen_at))}" if site.seen_at else "enrolled, but never started"
+    doing = "away" if away else (presence.state if presence else "idle")
+    return SiteView(
+        site=site.name,
+        state=site.state,
+        doing=doing if site.state == "enrolled" else site.state,
+        run=presence.run if presence else "",
+        round=presence.round if presence else 0,
+        progress=(presence.done, presence.total) if presence else (0, 0),
+        progress_age_s=age_s(presence.progressed_at) if presence else None,
+        expected_end=presence.expected_end if presence else None,
+        sent_bytes=sum(effort.sent_bytes for effort in own),
+        received_bytes=sum(effort.received_bytes for effort in own),
+        cpu_s=sum(effort.cpu_s for effort in own),
+        gpu_s=sum(effort.gpu_s for effort in own),
+        device=presence.device if presence else "",
+        cause=cause,
+    )
+
+
+def _run_view(records: Engine, run: Run) -> RunView:
+    rounds = rounds_of(records, run.id)
+    answers = answers_of(records, run.study)
+    return RunView(
+        run=run.id,
+        study=run.study,
+        state=run.state,
+        cause=run.cause,
+        version=run.version,
+        answers={
+            site: f"{answer.state} ({answer.reason})" if answer.reason else answer.state
+            for site, answer in answers.items()
+            if site in run.sites
+        },
+        complete=bool(rounds) and all(set(one.sites) == set(run.sites) for one in rounds if one.counted),
+        rounds=tuple(_round_view(one) for one in rounds),
+    )
+
+
+def _round_view(one: Round) -> dict[str, Any]:
+    return {
+        "round": one.round,
+        "counted": one.counted,
+        "sites": one.sites,
+        "left_out": one.left_out,
+        "loss": one.loss,
+        "auc": one.auc,
+        "seconds": round(one.seconds, 3),
+    }
+
+
+def shown(status: Status) -> RenderableType:
+    """Return a status as tables for the terminal."""
+    sites = Table("site", "now", "run, round", "progress", "last progress", "ends at", "up / down", "training", "cause")
+    for site in status.sites:
+        sites.add_row(
+            site.site,
+            site.doing,
+            f"{site.run} {site.round}" if site.run else "",
+            "{} of {}".format(*site.progress) if site.progress[1] else "",
+            f"{_span(site.progress_age_s)} ago" if site.progress_age_s is not None and site.run else "",
+            f"{moment_of(site.expected_end).astimezone():%H:%M:%S}" if site.expected_end else "",
+            f"{site.sent_bytes / 1e6:.1f} / {site.received_bytes / 1e6:.1f} MB",
+            " ".join(f"{_span(s)} {kind}" for s, kind in ((site.cpu_s, "CPU"), (site.gpu_s, "GPU")) if s),
+            site.cause,
+        )
+    runs = Table("run", "state", "answers", "rounds", "newest round", "loss", "AUC", "model version", "cause")
+    for run in status.runs:
+        runs.add_row(run.run, *_run_cells(run))
+    down = [state["name"] for state in status.processes if state["pid"] is None]
+    head = "Not started: `fl-server start`" if not status.processes else f"Running{', but for: ' if down else ''}"
+    return Group(head + ", ".join(down), sites, runs)
+
+
+def _run_cells(run: RunView) -> list[str]:
+    counted = [one for one in run.rounds if one["counted"]]
+    last = run.rounds[-1] if run.rounds else None
+    newest = ""
+    if last:
+        out = "; ".join(f"{site}: {why}" for site, why in last["left_out"].items())
+        newest = f"round {last['round']}, {len(last['sites'])} sites, {last['seconds']:.1f} s" + (
+            f" ({out})" if out else ""
+        )
+    state = run.state
+    if state == "finished" and not run.complete:
+        state = "finished, not by all sites"
+    return [
+        state,
+        ", ".join(f"{site} {answer}" for site, answer in run.answers.items()),
+        str(len(counted)),
+        newest,
+        *(f"{last[name]:.3f}" if last and last[name] is not None else "" for name in ("loss", "auc")),
+        run.version or "",
+        run.cause,
+    ]
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

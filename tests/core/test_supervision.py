@@ -1,0 +1,138 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.processes import is_running, this_process
+from core.supervision import states_of
+
+ROOT = Path(__file__).resolve().parents[2]
+# Supervises processes that are described as JSON on its command line.
+SUPERVISE = """
+import json, sys
+from pathlib import Path
+from core.supervision import Process, Supervisor
+home, processes = Path(sys.argv[1]), json.loads(sys.argv[2])
+Supervisor(home, [Process(**process) for process in processes]).run()
+"""
+
+
+def a_process(name: str, script: str, secret: str = "") -> dict[str, object]:
+    environment = {"PATH": os.environ["PATH"], "HOME_OF": name}
+    return {"name": name, "argv": [sys.executable, "-c", script], "environment": environment, "secret": secret}
+
+
+@pytest.fixture
+def supervise(tmp_path: Path) -> Iterator[object]:
+    started = []
+
+    def start(*processes: dict[str, object]) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", SUPERVISE, str(tmp_path), json.dumps(processes)]
+        started.append(subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for supervisor in started:
+        supervisor.terminate()
+        supervisor.communicate(timeout=60)
+
+
+def line_of(fifo: Path) -> str:
+    """Wait for a process to say something."""
+    with fifo.open() as pipe:
+        return pipe.readline().strip()
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path / "fifo"
+
+
+def says(fifo: Path, what: str, then: str = "import time; time.sleep(600)") -> str:
+    return f"import os, sys\nwith open({str(fifo)!r}, 'w') as pipe: print({what}, file=pipe)\n{then}"
+
+
+def test_a_process_that_was_killed_is_started_again_and_its_end_is_told(supervise, fifo: Path, tmp_path: Path) -> None:
+    supervise(a_process("worker", says(fifo, "os.getpid()")))
+    first = int(line_of(fifo))
+    os.kill(first, signal.SIGKILL)
+    second = int(line_of(fifo))
+    assert second != first
+    (state,) = states_of(tmp_path)
+    assert (state.name, state.restarts, state.last_exit) == ("worker", 1, -signal.SIGKILL)
+
+
+def test_a_secret_is_read_from_standard_input_and_stands_neither_in_the_command_nor_the_environment(
+    supervise, fifo: Path
+) -> None:
+    supervise(a_process("keeper", says(fifo, "sys.stdin.read(), os.getpid()"), "open sesame"))
+    answer = line_of(fifo)
+    assert answer.startswith("open sesame ")
+    process = Path("/proc") / answer.rpartition(" ")[2]
+    assert b"sesame" not in (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+
+
+def test_all_end_when_the_supervisor_is_told_to_stop_the_last_started_first(supervise, fifo: Path) -> None:
+    leave = (
+        "import signal\n"
+        "def end(*_):\n"
+        f"    with open({str(fifo)!r}, 'w') as pipe: print('end', os.environ['HOME_OF'], file=pipe)\n"
+        "    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+    )
+    script = f"import os, sys\n{leave}" + says(fifo, "os.environ['HOME_OF']")
+    supervisor = supervise(a_process("one", script), a_process("two", script))
+    assert {line_of(fifo), line_of(fifo)} == {"one", "two"}
+    supervisor.terminate()
+    assert [line_of(fifo), line_of(fifo)] == ["end two", "end one"]
+    assert supervisor.wait(60) == 0
+
+
+def test_a_killed_supervisor_takes_its_processes_with_it(supervise, fifo: Path) -> None:
+    supervisor = supervise(a_process("orphan", says(fifo, "os.getpid()")))
+    number = int(line_of(fifo))
+    watch = os.pidfd_open(number)
+    supervisor.kill()
+    supervisor.wait()
+    import select
+
+    assert select.select([watch], [], [], 60)[0], "it lives on"
+    os.close(watch)
+
+
+def test_a_home_has_one_supervisor(supervise, fifo: Path) -> None:
+    supervise(a_process("first", says(fifo, "1")))
+    line_of(fifo)
+    second = supervise(a_process("second", "pass"))
+    assert second.wait(60) != 0
+    assert "is started already" in second.communicate()[1]
+
+
+def test_without_a_supervisor_nothing_is_said_to_run(supervise, fifo: Path, tmp_path: Path) -> None:
+    assert states_of(tmp_path) == []
+    supervisor = supervise(a_process("first", says(fifo, "1")))
+    line_of(fifo)
+    assert [state.name for state in states_of(tmp_path)] == ["first"]
+    supervisor.terminate()
+    supervisor.wait(60)
+    assert states_of(tmp_path) == []
+
+
+def test_a_process_is_known_by_more_than_its_number() -> None:
+    me = this_process()
+    assert is_running(me)
+    number, _, started = me.partition(":")
+    assert not is_running(f"{number}:{int(started) + 1}")
+    assert not is_running("")
+    assert not is_running(number)
+    ended = subprocess.run(
+        [sys.executable, "-c", "from core.processes import this_process; print(this_process())"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert not is_running(ended.stdout.strip())
