@@ -20,9 +20,7 @@ from statistics import median
 
 import numpy as np
 
-from core.imaging.case import PreparedCase, Quality, save_case
-from core.imaging.version import PREPROCESSING_VERSION
-from core.study import PreprocessingSettings, digest
+from simulations.noise import write_noise
 
 CASES = {"site-a": 16, "site-b": 16, "site-c": 16}
 GRID = 48
@@ -59,25 +57,10 @@ def main() -> None:
 
 def make_sites(folder: Path) -> None:
     """Write three hospitals of noise: what the images show does not change what training costs."""
-    generator = np.random.default_rng(7)
-    brain = np.ones((GRID,) * 3, bool)
     for site, number in CASES.items():
-        prepared, listing = folder / site, []
-        for case in range(number):
-            tumor = np.zeros(brain.shape, np.uint8)
-            tumor[12:24, 12:24, 12:24] = 4 * (case % 3 > 0)
-            image = generator.normal(size=(4, *brain.shape)).astype(np.float32)
-            save_case(PreparedCase(image, brain, tumor, Quality()), prepared / f"{case}.safetensors")
-            entry = {"id": str(case), "file": f"{case}.safetensors", "mgmt": case % 2}
-            listing.append({**entry, "verdict": "usable", "reasons": []})
-        cohort = {
-            "preprocessing": digest(PreprocessingSettings(grid=GRID)),
-            "version": PREPROCESSING_VERSION,
-            "cases": listing,
-        }
-        (prepared / "cohort.json").write_text(json.dumps(cohort))
+        write_noise(folder / site, site, number, GRID)
         (folder / f"{site}.toml").write_text(
-            f'[site]\nname = "{site}"\ndata = "{prepared}"\nprepared = "{prepared}"\n'
+            f'[site]\nname = "{site}"\ndata = "{folder / site}"\nprepared = "{folder / site}"\n'
             '[compute]\ndevice = "cpu"\nthreads = 1\n'
         )
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from core.config import load_config
 from core.progress import bars
 from core.records.db import open_database
-from core.records.home import home, registry_folder
+from core.records.home import home
 from core.records.runs import decide_version, versions, wish
 from core.study import Study
 from core.terminal import run as run_command_line
@@ -82,7 +82,7 @@ def invite(
 @app.command()
 def sites(as_json: AsJson = False) -> None:
     """List the hospitals: invited, enrolled, suspended, revoked or gone, and when each was last heard of."""
-    rows = coordinator.list_sites(home())
+    rows = coordinator.list_sites()
     if as_json:
         typer.echo(json.dumps(rows))
         return
@@ -95,21 +95,21 @@ def sites(as_json: AsJson = False) -> None:
 @app.command()
 def suspend(site: SiteName) -> None:
     """Keep a site out until further notice; its certificate stays valid for later."""
-    coordinator.change_site(home(), "suspend", site)
+    coordinator.suspend(site)
     print_line(f"{site} is suspended from this moment on. `fl-server reinstate {site}` lets it back in.")
 
 
 @app.command()
 def reinstate(site: SiteName) -> None:
     """Let a suspended site back in."""
-    coordinator.change_site(home(), "reinstate", site)
+    coordinator.reinstate(site)
     print_line(f"{site} may take part again.")
 
 
 @app.command()
 def revoke(site: SiteName) -> None:
     """Shut a site out for good: its certificates are refused from this moment on."""
-    coordinator.change_site(home(), "revoke", site)
+    coordinator.revoke(home(), site)
     print_line(f"{site} is revoked. To come back it needs another name.")
 
 
@@ -197,7 +197,7 @@ def models(as_json: AsJson = False) -> None:
 @app.command()
 def approve(version: VersionName) -> None:
     """Approve and sign a model version: hospitals may pull it and predict with it."""
-    coordinator.approve(home(), registry_folder(), version, ask_passphrase())
+    coordinator.approve(home(), version, ask_passphrase())
     decide_version(open_database(database_url()), version, "approved", actor=ACTOR)
     print_line(f"{version} is approved and signed. Hospitals get it by `fl-client models pull`.")
 
@@ -205,7 +205,7 @@ def approve(version: VersionName) -> None:
 @app.command()
 def retire(version: VersionName) -> None:
     """Withdraw a model version: nobody loads it any more."""
-    coordinator.retire(home(), registry_folder(), version, ask_passphrase())
+    coordinator.retire(home(), version, ask_passphrase())
     decide_version(open_database(database_url()), version, "retired", actor=ACTOR)
     print_line(f"{version} is retired.")
 

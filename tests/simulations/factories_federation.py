@@ -4,13 +4,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
+from core.study import FederationSettings, ModelSettings, PreprocessingSettings, Study, TrainingSettings
+from simulations.noise import SMALLEST_GRID, write_noise
 
-from core.imaging.case import PreparedCase, Quality, save_case
-from core.imaging.version import PREPROCESSING_VERSION
-from core.study import FederationSettings, ModelSettings, PreprocessingSettings, Study, TrainingSettings, digest
-
-GRID = 16
+GRID = SMALLEST_GRID
 
 
 def a_study(**federation: float) -> Study:
@@ -43,32 +40,9 @@ def make_sites(folder: Path, cases: Mapping[str, int]) -> list[Path]:
 
 def make_site(folder: Path, name: str, cases: int) -> Path:
     prepared = folder / "prepared"
-    listing = [_make_case(prepared, name, number) for number in range(cases)]
-    cohort = {
-        "preprocessing": digest(PreprocessingSettings(grid=GRID)),
-        "version": PREPROCESSING_VERSION,
-        "cases": listing,
-    }
-    (prepared / "cohort.json").write_text(json.dumps(cohort))
+    write_noise(prepared, name, cases, GRID)
     path = folder / "site.toml"
     path.write_text(
         f'[site]\nname = "{name}"\ndata = "{folder}"\nprepared = "{prepared}"\n[compute]\ndevice = "cpu"\nthreads = 1\n'
     )
     return path
-
-
-def _make_case(prepared: Path, site: str, number: int) -> dict[str, object]:
-    generator = np.random.default_rng([number, *site.encode()])
-    tumor = np.zeros((GRID,) * 3, np.uint8)
-    if number % 3:
-        tumor[4:9, 4:9, 4:9] = 4
-    image = generator.normal(size=(4, GRID, GRID, GRID)).astype(np.float32)
-    case = PreparedCase(image, np.ones(tumor.shape, bool), tumor, Quality())
-    save_case(case, prepared / f"{number:05d}.safetensors")
-    return {
-        "id": f"{number:05d}",
-        "file": f"{number:05d}.safetensors",
-        "mgmt": number % 2,
-        "verdict": "usable",
-        "reasons": [],
-    }

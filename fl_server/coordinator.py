@@ -1,0 +1,169 @@
+"""What a coordinator's commands do, apart from how they are typed and told."""
+
+import sys
+from dataclasses import asdict
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from sqlalchemy import func, select
+
+from core.config import load_config
+from core.errors import ConfigError
+from core.files import private_folder, write_private
+from core.invitation import invitation_text, split_address
+from core.progress import Report
+from core.records import audit, registry
+from core.records.audit import Verified
+from core.records.db import open_database, reading, transaction
+from core.records.tables import Certificate, Site
+from core.signing import load_key, load_public, make_key
+from core.study import Study
+from core.supervision import Process, Supervisor
+from fl_server import fleet, sites
+from fl_server.config import CoordinatorSettings, ServerConfig, database_url, server_config_path
+from fl_server.edge import check_edge, edge_process, write_edge
+from fl_server.enrollment import invite as enrollment_invite
+from fl_server.launch import launch
+from fl_server.provisioning import authority_fingerprint, load_authority, make_authority, renew_own
+from fl_server.superlink import flower_environment, superexec_process, superlink_process, write_flower
+
+
+def initialize(home: Path, address: str, listen: str, passphrase: str) -> str:
+    """Make a federation's home.
+
+    Args:
+        home: empty or missing.
+        address: where hospitals reach the coordinator.
+        listen: where Nginx listens; empty: at the address itself.
+        passphrase: encrypts the keys.
+    Returns: the CA's fingerprint.
+    Raises: ConfigError: there is a federation already, or an address is none.
+    """
+    for text in (address, listen or address):
+        split_address(text)
+    private_folder(home)
+    make_authority(home, address, passphrase)
+    make_key(private_folder(home / "keys") / "signing.key", home / "keys" / "signing.pub", passphrase)
+    settings = ServerConfig(coordinator=CoordinatorSettings(address=address, listen=listen))
+    write_private(home / "server.toml", tomli_w.dumps(_plain(settings)))
+    records = open_database(database_url())
+    with transaction(records) as session:
+        audit.append(session, "coordinator", "federation.initialized", ca_sha256=authority_fingerprint(home))
+    return authority_fingerprint(home)
+
+
+def supervisor(home: Path, passphrase: str) -> Supervisor:
+    """Return what runs a coordinator, ready to start.
+
+    Raises: FLError: the passphrase is wrong, or something that it needs is missing.
+    """
+    settings = settings_of()
+    authority = load_authority(home, passphrase)
+    renew_own(authority, home, settings.coordinator.address)
+    load_key(home / "keys" / "signing.key", passphrase)
+    open_database(settings.database.address())
+    port = settings.coordinator.superlink_port
+    write_flower(home, port)
+    write_edge(home, settings.coordinator.listens_on, port)
+    check_edge(home)
+    return Supervisor(
+        home,
+        [superlink_process(home, port), superexec_process(home, port), _service(home, passphrase), edge_process(home)],
+    )
+
+
+def invite(home: Path, site: str, valid_for: timedelta) -> str:
+    """Invite a site and return the invitation as one line."""
+    records, settings = open_database(database_url()), settings_of()
+    return invitation_text(
+        enrollment_invite(
+            records,
+            site=site,
+            address=settings.coordinator.address,
+            ca_sha256=authority_fingerprint(home),
+            valid_for=valid_for,
+        )
+    )
+
+
+def list_sites() -> list[dict[str, Any]]:
+    """Return every site as a row."""
+    with reading(open_database(database_url())) as session:
+        valid = select(Certificate.site, func.max(Certificate.not_after)).where(Certificate.revoked_at.is_(None))
+        until = dict(session.execute(valid.group_by(Certificate.site)).tuples())
+        return [
+            {
+                "site": site.name,
+                "state": site.state,
+                "enrolled": site.enrolled_at,
+                "seen": site.seen_at,
+                "release": site.release,
+                "not_after": until.get(site.name),
+            }
+            for site in session.scalars(select(Site).order_by(Site.name))
+        ]
+
+
+def revoke(home: Path, site: str) -> None:
+    """Shut a site out for good."""
+    sites.revoke(open_database(database_url()), site, partial(fleet.unregister_node, home))
+
+
+def suspend(site: str) -> None:
+    """Keep a site out until further notice."""
+    sites.suspend(open_database(database_url()), site)
+
+
+def reinstate(site: str) -> None:
+    """Let a suspended site back in."""
+    sites.resume(open_database(database_url()), site)
+
+
+def launch_study(home: Path, study: Study, wanted: tuple[str, ...]) -> dict[str, Any]:
+    """Offer a study to sites and enter its run; see `fl_server.launch.Launched`."""
+    return asdict(launch(open_database(database_url()), home, study, wanted, partial(fleet.build_bundle, home)))
+
+
+def verify_audit(home: Path, report: Report) -> Verified:
+    """Check the coordinator's audit log against itself and against its signed heads."""
+    public = load_public(home / "keys" / "signing.pub")
+    return audit.verify(open_database(database_url()), checkpoints_of(home), public, report)
+
+
+def approve(home: Path, version: str, passphrase: str) -> None:
+    """Sign a model version's approval."""
+    registry.approve_version(home / "registry", version, load_key(home / "keys" / "signing.key", passphrase))
+
+
+def retire(home: Path, version: str, passphrase: str) -> None:
+    """Sign a model version's retirement."""
+    registry.retire_version(home / "registry", version, load_key(home / "keys" / "signing.key", passphrase))
+
+
+def checkpoints_of(home: Path) -> Path:
+    """Return where the signed heads of the audit log lie."""
+    return home / "audit" / "checkpoints.jsonl"
+
+
+def settings_of() -> ServerConfig:
+    """Return the coordinator's settings.
+
+    Raises: ConfigError: this home is no coordinator's, or a setting is wrong.
+    """
+    if not server_config_path().exists():
+        raise ConfigError(
+            f"{server_config_path().parent} is no coordinator's home", fix="run fl-server init, or set FL_HOME"
+        )
+    return load_config(ServerConfig, server_config_path())
+
+
+def _service(home: Path, passphrase: str) -> Process:
+    argv = [sys.executable, "-m", "fl_server.service"]
+    return Process("service", argv, flower_environment(home), secret=passphrase)
+
+
+def _plain(settings: ServerConfig) -> dict[str, Any]:
+    return {"coordinator": settings.coordinator.model_dump(mode="json"), "database": {"url": ""}}

@@ -1,0 +1,253 @@
+"""A whole federation as processes on this machine's loopback: what a coordinator and hospitals would start.
+
+FOLDER/coordinator/   the coordinator's home
+FOLDER/<site>/        each hospital's home, with prepared cases of noise
+FOLDER/study.toml     what it trains
+
+Every step is a command that a person would type, with nothing in its environment but what that person would have there.
+"""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tomli_w
+
+from core.errors import FederationError, FLError
+from core.files import private_folder, write_atomically, write_private
+from core.progress import Report, silent
+from core.records.db import open_database
+from core.records.runs import rounds_of, run_of
+from core.study import FederationSettings, ModelSettings, PreprocessingSettings, Study, TrainingSettings
+from simulations.noise import SMALLEST_GRID, write_noise
+
+CASES = 6
+WAIT_S = 300.0
+POLL_S = 0.2
+STEPS = ("init", "start", "join", "launch", "rounds", "approve", "verify", "stop")
+# What a person's shell has, and nothing of another role's.
+KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "OMP_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class LocalFederation:
+    """What a federation of processes came to.
+
+    Attributes:
+        rounds: number, sites that counted and seconds of each round.
+        model_version: approved and signed.
+        audit: `intact` where every side's log verifies.
+    """
+
+    rounds: list[dict[str, Any]]
+    model_version: str
+    audit: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the federation.
+
+    Attributes:
+        program: `fl_server` or `fl_client`.
+        home: its FL_HOME.
+        settings: its further variables.
+    """
+
+    program: str
+    home: Path
+    settings: dict[str, str]
+
+    def environment(self) -> dict[str, str]:
+        """Return what its commands run with: this process's own FL_ variables are not among them."""
+        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+        return kept | {"FL_HOME": str(self.home)} | self.settings
+
+    def call(self, *arguments: str) -> str:
+        """Run a command to its end and return what it printed.
+
+        Raises: FederationError: it failed; the problem holds its own words.
+        """
+        done = subprocess.run(  # noqa: S603 (our own commands)
+            [sys.executable, "-m", self.program, *arguments],
+            env=self.environment(),
+            cwd=self.home.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise FederationError(
+                f"{self.program} {arguments[0]} failed in {self.home}: {done.stderr.strip()[-500:]}",
+                fix="see the logs in that folder",
+            )
+        return done.stdout
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Run `start` while the block runs."""
+        with (self.home / "start.log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603 (as above)
+                [sys.executable, "-m", self.program, "start"],
+                env=self.environment(),
+                cwd=self.home.parent,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def tiny_study(sites: int, rounds: int) -> Study:
+    """Return a study that trains for moments."""
+    return Study(
+        name="trial",
+        validation_fraction=0.3,
+        model=ModelSettings(preset="tiny"),
+        preprocessing=PreprocessingSettings(grid=SMALLEST_GRID),
+        training=TrainingSettings(epochs_per_round=1),
+        federation=FederationSettings(rounds=rounds, quorum=sites, deadline_s=120, grace_s=60),
+    )
+
+
+def run_local_federation(folder: Path, sites: int, study: Study, report: Report = silent) -> LocalFederation:
+    """Make, run, approve, check and stop a federation.
+
+    Args:
+        folder: empty or missing.
+        sites: how many hospitals.
+        study: what they train.
+        report: told after each step.
+    Raises: FLError: a step failed; the logs are in the folder.
+    """
+    done = iter(range(1, len(STEPS) + 1))
+
+    def tell(_step: str) -> None:
+        report("federation of processes", next(done), len(STEPS))
+
+    with ThreadPoolExecutor(4) as pool:
+        coordinator = make_coordinator(folder / "coordinator")
+        hospitals = [Side("fl_client", folder / f"site-{number}", {}) for number in range(1, sites + 1)]
+        made = pool.map(_make_hospital, hospitals)
+        tell("init")
+        with coordinator.started(), ExitStack() as running:
+            list(made)
+            _await(lambda: _answers(coordinator), "the coordinator to answer")
+            tell("start")
+            for hospital in pool.map(lambda side: _join(coordinator, side), hospitals):
+                running.enter_context(hospital.started())
+            tell("join")
+            run = _launch(coordinator, folder, study)
+            list(pool.map(lambda side: _approve(side, study.name), hospitals))
+            tell("launch")
+            version = _await(lambda: _finished(coordinator, run), "the run to finish")
+            tell("rounds")
+            coordinator.call("approve", version)
+            list(pool.map(lambda side: side.call("models", "pull"), hospitals))
+            tell("approve")
+            list(pool.map(lambda side: side.call("verify"), [coordinator, *hospitals]))
+            tell("verify")
+            rounds = _rounds(coordinator, run)
+        tell("stop")
+    return LocalFederation(rounds, version, "intact")
+
+
+def make_coordinator(home: Path) -> Side:
+    """Make a coordinator's home on free ports of loopback."""
+    private_folder(home.parent)
+    passphrase = home.parent / "passphrase"
+    write_private(passphrase, secrets.token_hex(16))
+    settings = {"FL_PASSPHRASE_FILE": str(passphrase), "FL_COORDINATOR__SUPERLINK_PORT": str(free_port())}
+    side = Side("fl_server", home, settings)
+    side.call("init", f"127.0.0.1:{free_port()}")
+    return side
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _make_hospital(side: Side) -> None:
+    private_folder(side.home)
+    write_noise(side.home / "prepared", side.home.name, CASES)
+
+
+def _answers(coordinator: Side) -> bool:
+    socket_of = coordinator.home / "run" / "site-api.sock"
+    return socket_of.exists() and (coordinator.home / "run" / "nginx.pid").exists()
+
+
+def _join(coordinator: Side, side: Side) -> Side:
+    invitation = coordinator.call("invite", side.home.name).strip()
+    side.call("join", invitation, "--data", str(side.home), "--prepared", str(side.home / "prepared"))
+    return side
+
+
+def _launch(coordinator: Side, folder: Path, study: Study) -> str:
+    write_atomically(folder / "study.toml", tomli_w.dumps(study.model_dump(mode="json")))
+    run: str = json.loads(coordinator.call("launch", str(folder / "study.toml"), "--json"))["run"]
+    return run
+
+
+def _approve(side: Side, study: str) -> None:
+    side.call("approve", study)
+
+
+def _finished(coordinator: Side, run: str) -> str | None:
+    view = _view(coordinator, run)
+    if view["state"] in ("paused", "failed", "stopped"):
+        raise FederationError(f"The run is {view['state']}: {view['cause']}", fix="see the logs in the folder")
+    version: str | None = view["version"]
+    return version
+
+
+def _rounds(coordinator: Side, run: str) -> list[dict[str, Any]]:
+    return [
+        {"round": one["round"], "sites": len(one["sites"]), "seconds": one["seconds"]}
+        for one in _view(coordinator, run)["rounds"]
+        if one["counted"]
+    ]
+
+
+def _view(coordinator: Side, run: str) -> dict[str, Any]:
+    records = open_database(f"sqlite:///{coordinator.home / 'records.db'}")
+    row = run_of(records, run)
+    rounds = [
+        {"round": r.round, "sites": r.sites, "seconds": r.seconds, "counted": r.counted}
+        for r in rounds_of(records, run)
+    ]
+    return {"state": row.state, "cause": row.cause, "version": row.version, "rounds": rounds}
+
+
+FoundT = TypeVar("FoundT")
+
+
+def _await(look: Callable[[], FoundT | None], what: str) -> FoundT:
+    gives_up = time.monotonic() + WAIT_S
+    while time.monotonic() < gives_up:
+        if found := look():
+            return found
+        time.sleep(POLL_S)
+    raise FLError(f"Waited {WAIT_S:.0f} seconds in vain for {what}", fix="see the logs in the folder")
