@@ -12,7 +12,7 @@ from core.config import Section
 class ModelSettings(Section):
     """The shared network."""
 
-    preset: Literal["tiny", "small", "base", "densenet121"] = "small"
+    preset: Literal["tiny", "small", "base", "large", "densenet121"] = "small"
     dropout: float = Field(0.2, ge=0, lt=1)
 
 

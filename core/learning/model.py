@@ -23,7 +23,12 @@ REGIONS = {"necrosis": 1, "edema": 2, "enhancing": 4}
 # Voxels of the input along one edge of a voxel of the tumor map.
 MAP_STRIDE = 4
 # Channels at 1/2, 1/4, 1/8 and 1/16 of the grid.
-RESIDUAL_CHANNELS = {"tiny": (4, 4, 8, 8), "small": (8, 16, 32, 64), "base": (32, 64, 128, 256)}
+RESIDUAL_CHANNELS = {
+    "tiny": (4, 4, 8, 8),
+    "small": (8, 16, 32, 64),
+    "base": (32, 64, 128, 256),
+    "large": (48, 96, 176, 360),
+}
 # A region smaller than this share of the grid counts as absent when its size is put on a log scale.
 SMALLEST_SHARE = 1e-4
 # Logit of about 2 %, how often a voxel is tumor.

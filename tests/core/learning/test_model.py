@@ -8,7 +8,7 @@ from torch import nn
 from core.learning.model import SMALLEST_SHARE, build_model, describe, smooth_maximum
 from core.study import ModelSettings
 
-PRESETS = ("tiny", "small", "base", "densenet121")
+PRESETS = ("tiny", "small", "base", "large", "densenet121")
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -34,7 +34,7 @@ def test_a_batch_becomes_a_map_at_a_quarter_and_two_logits_a_case(preset, size):
 
 def test_the_presets_have_the_sizes_they_are_meant_to_have():
     sizes = [sum(p.numel() for p in build_model(ModelSettings(preset=preset), 0).parameters()) for preset in PRESETS]
-    assert sizes[0] < 15_000 < sizes[1] < 400_000 < sizes[2] < 6_000_000 < sizes[3]
+    assert sizes[0] < 15_000 < sizes[1] < 400_000 < sizes[2] < 6_000_000 < sizes[3] < 9_000_000 < sizes[4]
 
 
 def test_every_parameter_of_every_preset_learns():
