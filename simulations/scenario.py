@@ -23,12 +23,15 @@ from pydantic import Field, model_validator
 from core.config import Section
 from core.files import write_atomically
 from core.imaging.case import PreparedCase, load_case
-from core.predictor import Prediction, load_predictor, predict_prepared
+from core.predictor import Prediction, Predictor, load_predictor, predict_prepared
 from core.progress import Report, silent
-from core.records.home import registry_folder
+from core.records.db import open_database
+from core.records.home import registry_folder, trusted_key
 from core.study import Study
 from fl_client.config import ComputeSettings, SiteConfig, SiteSettings
 from fl_client.prepare import PreparedCohort, prepare_cohort
+from fl_server.config import database_url
+from simulations.approval import approve_here
 from simulations.baselines import Baseline, train_baselines, training_key
 from simulations.comparison import Row, measure
 from simulations.federation import RunResult, run_federation
@@ -129,7 +132,7 @@ def run_scenario(scenario: Scenario, out: Path, report: Report = silent) -> Outc
         baselines = train_baselines({site: configs[site] for site in sites}, scenario.study, out / "baselines", report)
     with clock("predict outside patients"):
         patients = _outside_patients(prepared[OUTSIDE], configs[OUTSIDE])
-        predictor = load_predictor(registry_folder() / run.version)
+        predictor = _approved_predictor(run.version)
         predictions = tuple(predict_prepared(predictor, patient.case) for patient in patients)
     return _outcome(scenario, patients, predictions, baselines, prepared, run, clock.seconds)
 
@@ -181,6 +184,12 @@ def _federate(scenario: Scenario, configs: dict[str, SiteConfig], out: Path, rep
     write_atomically(study, tomli_w.dumps(scenario.study.model_dump(mode="json")))
     run = out / "runs" / training_key(configs, scenario.study)[:12]
     return run_federation([_config_path(out, site) for site in configs], study, run, report)
+
+
+def _approved_predictor(version: str) -> Predictor:
+    """Approve the federation's version with this home's own key and load it as a hospital would."""
+    approve_here(open_database(database_url()), version)
+    return load_predictor(registry_folder() / version, trusted_key())
 
 
 def _outside_patients(cohort: PreparedCohort, config: SiteConfig) -> tuple[OutsidePatient, ...]:

@@ -23,8 +23,10 @@ MAY_IMPORT = {
 FENCES = {
     "flwr": (
         "fl_client.client_app",
-        "fl_server.server_app",
+        "fl_client.fleet_messages",
+        "fl_server.exchange",
         "fl_server.rounds",
+        "fl_server.server_app",
         "fl_server.strategies",
         "simulations.federation",
     ),
@@ -50,7 +52,7 @@ FENCES = {
     ),
     "SimpleITK": ("core.imaging", "core.learning.explain", "core.predictor", "simulations"),
     "nilearn": ("simulations",),
-    "sqlalchemy": ("core.records", "webapp"),
+    "sqlalchemy": ("core.records", "fl_client.site_records", "fl_server", "webapp"),
     "flask": ("webapp",),
 }
 FENCES["monai"] = FENCES["torch"]

@@ -4,19 +4,20 @@ import re
 from pathlib import Path
 
 import fl_client.cli
+import fl_server.cli
 import simulations.cli
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = {"fl-client": fl_client.cli.app, "fl-simulate": simulations.cli.app}
+COMMANDS = {"fl-client": fl_client.cli.app, "fl-server": fl_server.cli.app, "fl-simulate": simulations.cli.app}
 
 
 def test_every_command_in_the_readme_exists() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
-    named = set(re.findall(r"(fl-client|fl-simulate) ([a-z-]+)", text))
+    named = set(re.findall(r"(fl-client|fl-server|fl-simulate) ([a-z-]+)", text))
     known = {
         (program, command.name or (command.callback.__name__ if command.callback else ""))
         for program, app in COMMANDS.items()
-        for command in app.registered_commands
+        for command in [*app.registered_commands, *app.registered_groups]
     }
     assert len(named) >= 5
     assert named <= known

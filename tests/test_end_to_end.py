@@ -15,7 +15,7 @@ import pytest
 
 from core.config import load_config
 from core.predictor import load_predictor, predict_case
-from core.records.home import home, registry_folder
+from core.records.home import home, registry_folder, trusted_key
 from core.records.registry import list_versions, load_version
 from simulations.scenario import Outcome, Scenario, run_scenario
 from simulations.scenario_report import write_report
@@ -102,7 +102,7 @@ def test_a_patient_predicted_from_dicom_gets_the_bits_of_the_prepared_one_whatev
         numbers = random.Random(2).sample(range(1000), len(files))
         for file, number in zip(files, numbers, strict=True):
             file.rename(folder / f"Image-{number}.dcm.renamed")
-    prediction = predict_case(load_predictor(registry_folder() / outcome.run.version), tmp_path / "case")
+    prediction = predict_case(load_predictor(registry_folder() / outcome.run.version, trusted_key()), tmp_path / "case")
     assert prediction.as_json() == expected.as_json()
     assert prediction.verdict == "usable"
 

@@ -16,9 +16,10 @@ from core.learning.weights import flatten, manifest_of, unnamed
 from core.messages import Evaluation, evaluation_records, update_records
 from core.predictor import load_predictor
 from core.records.db import open_database, transaction
-from core.records.registry import list_versions, load_version
+from core.records.registry import approve_version, list_versions, load_version
 from core.records.runs import create_run, move_run, run_of
 from core.records.tables import Run
+from core.signing import make_key
 from core.study import Study
 from fl_client.client_app import records_of
 from fl_server.card import card_of, cohort_of
@@ -80,7 +81,9 @@ def test_the_best_round_is_registered_even_where_a_later_one_exists(tmp_path: Pa
 def test_a_version_can_be_loaded_for_prediction_and_says_which_classes_it_saw(tmp_path: Path) -> None:
     serve(tmp_path, answer)
     (name,) = list_versions(tmp_path / "registry")
-    predictor = load_predictor(tmp_path / "registry" / name)
+    key = make_key(tmp_path / "signing.key", tmp_path / "signing.pub")
+    approve_version(tmp_path / "registry", name, key)
+    predictor = load_predictor(tmp_path / "registry" / name, key.public_key())
     # These sites have no methylated patient, but tumors and controls.
     assert "never shown" in predictor.sees["mgmt"]
     assert not predictor.sees["tumor"]
