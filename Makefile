@@ -12,6 +12,7 @@ demo: $(VENV)/.simulation
 	$(BIN)/fl-simulate run simulations/scenarios/demo.toml --out demo
 
 test: $(VENV)/.dev
+	tests/services.sh
 	$(MAKE) --no-print-directory check
 	$(BIN)/pytest -n 2 --dist loadfile
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from numpy.typing import NDArray
 
 from core.config import validate
@@ -63,14 +64,16 @@ class Prediction:
         return {name: value for name, value in asdict(self).items() if name != "tumor_map"}
 
 
-def load_predictor(version: Path) -> Predictor:
-    """Load a model version.
+def load_predictor(version: Path, trusted: Ed25519PublicKey) -> Predictor:
+    """Load an approved model version.
 
     Args:
-        version: the version's folder.
-    Raises: RegistryError: the version is damaged, or was trained on scans prepared by another release.
+        version: the version's folder, beside which its approval lies.
+        trusted: the key of the coordinator who approved it.
+    Raises: RegistryError: the version is damaged, not approved or retired, or was trained on scans prepared by another
+        release.
     """
-    stored = load_version(version)
+    stored = load_version(version, trusted)
     study = validate(Study, stored.card.get("study", {}), f"the card of {stored.name}")
     if stored.card.get("preprocessing_version") != PREPROCESSING_VERSION:
         raise RegistryError(

@@ -208,6 +208,3 @@ class Version(Base):
     weights_sha256: Mapped[str] = mapped_column(Sha256)
     created_at: Mapped[str] = mapped_column(Moment)
     decided_at: Mapped[str | None] = mapped_column(Moment)
-
-
-Json = dict[str, Any]

@@ -1,14 +1,15 @@
 import json
 import multiprocessing
 import shutil
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from core.errors import RegistryError
-from core.records.registry import add_version, find_version, list_versions, load_version, newest_version
+from core.records.registry import add_version, find_version, list_versions, load_version
+from core.records.version_files import next_number
 
 WEIGHTS = {"head.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "head.bias": np.float32([0.5])}
 
@@ -24,8 +25,7 @@ def test_a_version_reads_back_as_it_was_written(tmp_path: Path) -> None:
 def test_the_newest_version_is_the_one_with_the_highest_number_not_the_last_in_the_alphabet(tmp_path: Path) -> None:
     names = [add_version(tmp_path, "demo", {"w": np.float32([i])}, {}) for i in range(3)]
     (tmp_path / names[0]).rename(tmp_path / f"10000{names[0][4:]}")
-    assert newest_version(tmp_path).name == f"10000{names[0][4:]}"
-    assert list_versions(tmp_path)[:2] == names[1:]
+    assert list_versions(tmp_path) == [*names[1:], f"10000{names[0][4:]}"]
     assert add_version(tmp_path, "demo", WEIGHTS, {}).startswith("10001-")
 
 
@@ -46,10 +46,8 @@ def test_a_damaged_version_is_not_found(tmp_path: Path) -> None:
     assert find_version(tmp_path, "demo", WEIGHTS) is None
 
 
-def test_an_empty_registry_says_so(tmp_path: Path) -> None:
-    for registry in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(RegistryError, match="no model version"):
-            newest_version(registry)
+def test_an_absent_registry_has_no_versions(tmp_path: Path) -> None:
+    assert list_versions(tmp_path / "absent") == []
 
 
 def test_weights_that_are_not_those_of_the_card_are_refused(tmp_path: Path) -> None:
@@ -86,6 +84,13 @@ def test_a_version_is_whole_or_absent(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [".last"]
 
 
+def test_a_version_under_another_name_is_refused(tmp_path: Path) -> None:
+    name = add_version(tmp_path, "demo", WEIGHTS, {})
+    (tmp_path / name).rename(tmp_path / f"0007{name[4:]}")
+    with pytest.raises(RegistryError, match=f"is a copy of {name}"):
+        load_version(tmp_path / f"0007{name[4:]}")
+
+
 def test_a_versions_files_are_read_only(tmp_path: Path) -> None:
     folder = tmp_path / add_version(tmp_path, "demo", WEIGHTS, {})
     assert [oct(file.stat().st_mode & 0o777) for file in folder.iterdir()] == ["0o444", "0o444"]
@@ -95,6 +100,15 @@ def test_a_versions_files_are_read_only(tmp_path: Path) -> None:
 def test_a_deleted_versions_number_is_never_given_again(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / add_version(tmp_path, "demo", WEIGHTS, {}))
     assert add_version(tmp_path, "demo", WEIGHTS, {}).startswith("0002-")
+
+
+def test_who_writes_a_version_waits_for_whoever_writes_one_already(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with next_number(tmp_path) as number:
+            later = pool.submit(add_version, tmp_path, "demo", WEIGHTS, {})
+            assert not wait([later], timeout=0.3).done
+        assert number == 1
+        assert later.result().startswith("0002-")
 
 
 def test_two_processes_never_share_a_number(tmp_path: Path) -> None:

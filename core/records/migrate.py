@@ -1,0 +1,74 @@
+"""Bring a database's tables up to this release, by the migrations in core/records/migrations.
+
+Alembic is loaded only where there is something to do.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from core.errors import RecordsError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+HEAD = "0001"
+_WAIT_S = 120
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables up to this release; processes that do so at once wait for one another.
+
+    Raises: RecordsError: a newer release has made them.
+    """
+    if _is_current(engine):
+        return
+    from alembic import command
+    from alembic.util import CommandError
+
+    try:
+        with locked(engine) as connection:
+            command.upgrade(settings_of(connection), HEAD)
+    except CommandError:
+        raise RecordsError(
+            f"The database {engine.url.database} is not of this release", fix="install the release that last used it"
+        ) from None
+
+
+def settings_of(connection: Connection) -> "Config":
+    """Return Alembic's settings for our migrations over this connection."""
+    from alembic.config import Config
+
+    settings = Config()
+    settings.set_main_option("script_location", "core.records:migrations")
+    settings.attributes["connection"] = connection
+    return settings
+
+
+@contextmanager
+def locked(engine: Engine) -> Iterator[Connection]:
+    """Yield a connection in a transaction which is the only one that changes tables while the block runs."""
+    with engine.connect() as connection, connection.begin():
+        if engine.dialect.name == "sqlite":  # BEGIN IMMEDIATE is the lock
+            yield connection
+            return
+        # A statement that changes tables commits, so the lock must not be the transaction's. Its name is the server's.
+        name = "gliofed-" + hashlib.sha256(str(engine.url.database).encode()).hexdigest()[:32]
+        if not connection.scalar(text("SELECT GET_LOCK(:name, :wait)"), {"name": name, "wait": _WAIT_S}):
+            raise RecordsError(
+                "Another process has been changing the database's tables for two minutes", fix="wait for it, then retry"
+            )
+        try:
+            yield connection
+        finally:
+            connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+
+
+def _is_current(engine: Engine) -> bool:
+    with engine.connect().execution_options(reads_only=True) as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return False
+        return connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [HEAD]

@@ -1,0 +1,110 @@
+"""A real MariaDB server for the tests: its own data, no network but loopback, stopped by its process."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, text
+
+ACCOUNT = pwd.getpwuid(os.getuid()).pw_name
+
+
+@dataclass(frozen=True)
+class MariaDB:
+    """A running server.
+
+    Attributes:
+        folder: of its socket and log.
+        port: on 127.0.0.1.
+        root: connects as the account that may do everything, over the socket.
+        process: the server's own.
+    """
+
+    folder: Path
+    port: int
+    root: Engine
+    process: subprocess.Popen[bytes]
+    numbers: Iterator[int]
+
+    def fresh(self) -> str:
+        """Make an empty database, and an account of the same name that may use it alone, and return its address."""
+        name = f"gliofed_{next(self.numbers)}"
+        with self.root.begin() as connection:
+            connection.execute(text(f"CREATE DATABASE {name} CHARACTER SET latin1"))
+            connection.execute(text(f"CREATE USER {name}@localhost IDENTIFIED BY 'a-secret'"))
+            connection.execute(text(f"GRANT ALL ON {name}.* TO {name}@localhost"))
+        return f"mysql+pymysql://{name}:a-secret@localhost/{name}?unix_socket={self.folder / 'socket'}"
+
+
+@contextmanager
+def mariadb(*options: str) -> Iterator[MariaDB]:
+    """Run a server while the block runs.
+
+    Args:
+        options: more of mariadbd's, as `--name=value`.
+    """
+    with tempfile.TemporaryDirectory(prefix="mariadb-") as name:  # not pytest's: a socket's path is at most 107 bytes
+        folder, port = Path(name), _free_port()
+        # Durability is not what is tested, and a crash of the machine ends the test anyway.
+        shared = ["--no-defaults", f"--datadir={folder / 'data'}", f"--user={ACCOUNT}", "--innodb-log-file-size=8M"]
+        _run("mariadb-install-db", *shared, "--auth-root-authentication-method=normal", "--skip-test-db")
+        process = subprocess.Popen(
+            [
+                _program("mariadbd"),
+                *shared,
+                f"--socket={folder / 'socket'}",
+                f"--log-error={folder / 'log'}",
+                f"--pid-file={folder / 'pid'}",
+                "--bind-address=127.0.0.1",
+                f"--port={port}",
+                "--innodb-flush-log-at-trx-commit=0",
+                "--innodb-flush-method=nosync",
+                "--innodb-buffer-pool-size=32M",
+                *options,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        root = create_engine(f"mysql+pymysql://root@localhost/mysql?unix_socket={folder / 'socket'}")
+        try:
+            _wait_until_it_answers(folder, process)
+            yield MariaDB(folder, port, root, process, count())
+        finally:
+            root.dispose()
+            process.terminate()
+            process.wait(60)
+
+
+def _wait_until_it_answers(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    while True:
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as probe:  # PyMySQL leaves a refused socket open
+            probe.connect(str(folder / "socket"))
+            return
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
+            raise AssertionError((folder / "log").read_text("utf-8", "replace"))
+
+
+def _run(program: str, *arguments: str) -> None:
+    done = subprocess.run([_program(program), *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
+    assert found, f"{name} is missing: run tests/services.sh"
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
