@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 
 from core.config import load_config
 from core.progress import bars
@@ -86,9 +86,10 @@ def sites(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    table = Table("site", "state", "enrolled", "last heard of", "release", "certificate until")
+    table = Table(Column("site", no_wrap=True), "state", "enrolled", "last heard of", "certificate until", "release")
     for row in rows:
-        table.add_row(*(str(row[name] or "") for name in ("site", "state", "enrolled", "seen", "release", "not_after")))
+        moments = (str(row[name] or "")[:16].replace("T", " ") for name in ("enrolled", "seen", "not_after"))
+        table.add_row(row["site"], row["state"], *moments, row["release"] or "")
     Console().print(table)
 
 
@@ -188,9 +189,9 @@ def models(as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    table = Table("version", "study", "run", "state", "created")
+    table = Table(Column("version", no_wrap=True), "state", "created")
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(row["version"], row["state"], row["created"][:16].replace("T", " "))
     Console().print(table)
 
 

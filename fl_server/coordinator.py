@@ -93,7 +93,7 @@ def list_sites() -> list[dict[str, Any]]:
     """Return every site as a row."""
     with reading(open_database(database_url())) as session:
         valid = select(Certificate.site, func.max(Certificate.not_after)).where(Certificate.revoked_at.is_(None))
-        until = dict(session.execute(valid.group_by(Certificate.site)).tuples())
+        until = {site: str(last) for site, last in session.execute(valid.group_by(Certificate.site))}
         return [
             {
                 "site": site.name,

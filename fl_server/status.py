@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy import Engine, select
 
 from core.clock import age_s, moment_of
@@ -150,49 +150,60 @@ def _round_view(one: Round) -> dict[str, Any]:
 
 
 def shown(status: Status) -> RenderableType:
-    """Return a status as tables for the terminal."""
-    sites = Table("site", "now", "run, round", "progress", "last progress", "ends at", "up / down", "training", "cause")
+    """Return a status as tables for the terminal, 80 columns wide or more."""
+    sites = Table("site", "now", "up / down", "training", "what is wrong", title="Sites", title_justify="left")
     for site in status.sites:
-        sites.add_row(
-            site.site,
-            site.doing,
-            f"{site.run} {site.round}" if site.run else "",
-            "{} of {}".format(*site.progress) if site.progress[1] else "",
-            f"{_span(site.progress_age_s)} ago" if site.progress_age_s is not None and site.run else "",
-            f"{moment_of(site.expected_end).astimezone():%H:%M:%S}" if site.expected_end else "",
-            f"{site.sent_bytes / 1e6:.1f} / {site.received_bytes / 1e6:.1f} MB",
-            " ".join(f"{_span(s)} {kind}" for s, kind in ((site.cpu_s, "CPU"), (site.gpu_s, "GPU")) if s),
-            site.cause,
-        )
-    runs = Table("run", "state", "answers", "rounds", "newest round", "loss", "AUC", "model version", "cause")
+        sites.add_row(site.site, *_site_cells(site))
+    # Names are copied from here: they are never cut.
+    runs = Table(
+        Column("run, model version", no_wrap=True),
+        "state",
+        "rounds",
+        "newest round",
+        "loss",
+        "AUC",
+        title="Runs",
+        title_justify="left",
+    )
     for run in status.runs:
-        runs.add_row(run.run, *_run_cells(run))
+        runs.add_row(f"{run.run}\n{run.version or ''}".strip(), *_run_cells(run))
     down = [state["name"] for state in status.processes if state["pid"] is None]
-    head = "Not started: `fl-server start`" if not status.processes else f"Running{', but for: ' if down else ''}"
-    return Group(head + ", ".join(down), sites, runs)
+    if not status.processes:
+        head = "The coordinator is not started: `fl-server start`."
+    else:
+        head = f"Being started again: {', '.join(down)}." if down else "The coordinator runs."
+    return Group(head, sites, runs)
+
+
+def _site_cells(site: SiteView) -> list[str]:
+    now = [site.doing]
+    if site.run and site.doing in ("training", "evaluating", "uploading"):
+        now.append(f"{site.run}, round {site.round}")
+        now.append("{} of {} steps".format(*site.progress))
+        if site.progress_age_s is not None:
+            now.append(f"last step {_span(site.progress_age_s)} ago")
+        if site.expected_end:
+            now.append(f"until {moment_of(site.expected_end).astimezone():%H:%M:%S}")
+    return [
+        "\n".join(now),
+        f"{site.sent_bytes / 1e6:.1f} / {site.received_bytes / 1e6:.1f} MB",
+        " ".join(f"{_span(seconds)} {kind}" for seconds, kind in ((site.cpu_s, "CPU"), (site.gpu_s, "GPU")) if seconds),
+        site.cause,
+    ]
 
 
 def _run_cells(run: RunView) -> list[str]:
-    counted = [one for one in run.rounds if one["counted"]]
+    state = (
+        "finished, but not by all sites in every round" if run.state == "finished" and not run.complete else run.state
+    )
+    about = [state, *(f"{site}: {answer}" for site, answer in run.answers.items() if not answer.startswith("approved"))]
+    about += [run.cause] if run.cause else []
     last = run.rounds[-1] if run.rounds else None
-    newest = ""
-    if last:
-        out = "; ".join(f"{site}: {why}" for site, why in last["left_out"].items())
-        newest = f"round {last['round']}, {len(last['sites'])} sites, {last['seconds']:.1f} s" + (
-            f" ({out})" if out else ""
-        )
-    state = run.state
-    if state == "finished" and not run.complete:
-        state = "finished, not by all sites"
-    return [
-        state,
-        ", ".join(f"{site} {answer}" for site, answer in run.answers.items()),
-        str(len(counted)),
-        newest,
-        *(f"{last[name]:.3f}" if last and last[name] is not None else "" for name in ("loss", "auc")),
-        run.version or "",
-        run.cause,
-    ]
+    newest = [f"round {last['round']}, {len(last['sites'])} sites, {last['seconds']:.1f} s"] if last else []
+    newest += [f"without {site}: {why}" for site, why in last["left_out"].items()] if last else []
+    scores = [f"{last[name]:.3f}" if last and last[name] is not None else "" for name in ("loss", "auc")]
+    counted = sum(one["counted"] for one in run.rounds)
+    return ["\n".join(about), str(counted), "\n".join(newest), *scores]
 
 
 def _span(seconds: float) -> str:
