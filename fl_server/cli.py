@@ -44,6 +44,9 @@ def init(
     listen: Annotated[
         str, typer.Option(help="Where Nginx listens, as 10.0.0.5:443, where that is not the address itself.")
     ] = "",
+    database: Annotated[
+        str, typer.Option(help="URL of a MySQL or MariaDB, mysql+pymysql://...; by default SQLite in $FL_HOME.")
+    ] = "",
 ) -> None:
     """Make a federation: its CA, the coordinator's certificate, its signing key, its database and settings.
 
@@ -52,7 +55,7 @@ def init(
 
     Example: fl-server init fl.example.org:443
     """
-    fingerprint = coordinator.initialize(home(), address, listen, ask_passphrase(new=True))
+    fingerprint = coordinator.initialize(home(), address, listen, database, ask_passphrase(new=True))
     print_line(f"The federation's home is {home()}; its CA has the fingerprint {fingerprint}.")
     print_line("Next: `fl-server start`, and `fl-server invite SITE` for each hospital.")
 

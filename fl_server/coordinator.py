@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
+from pydantic import SecretStr
 from sqlalchemy import func, select
 
 from core.config import load_config
@@ -23,7 +24,7 @@ from core.signing import load_key, load_public, make_key
 from core.study import Study
 from core.supervision import Process, Supervisor
 from fl_server import fleet, sites
-from fl_server.config import CoordinatorSettings, ServerConfig, database_url, server_config_path
+from fl_server.config import CoordinatorSettings, DatabaseSettings, ServerConfig, database_url, server_config_path
 from fl_server.edge import check_edge, edge_process, write_edge
 from fl_server.enrollment import invite as enrollment_invite
 from fl_server.launch import launch
@@ -31,25 +32,32 @@ from fl_server.provisioning import authority_fingerprint, load_authority, make_a
 from fl_server.superlink import flower_environment, superexec_process, superlink_process, write_flower
 
 
-def initialize(home: Path, address: str, listen: str, passphrase: str) -> str:
+def initialize(home: Path, address: str, listen: str, database: str, passphrase: str) -> str:
     """Make a federation's home.
 
     Args:
         home: empty or missing.
         address: where hospitals reach the coordinator.
         listen: where Nginx listens; empty: at the address itself.
+        database: its URL; empty: SQLite in the home.
         passphrase: encrypts the keys.
     Returns: the CA's fingerprint.
-    Raises: ConfigError: there is a federation already, or an address is none.
+    Raises:
+        ConfigError: there is a federation already, or an address is none.
+        RecordsError: the database cannot be used.
     """
-    for text in (address, listen or address):
-        split_address(text)
+    for place in (address, listen or address):
+        split_address(place)
+    settings = ServerConfig(
+        coordinator=CoordinatorSettings(address=address, listen=listen),
+        database=DatabaseSettings(url=SecretStr(database)),
+    )
+    records = open_database(settings.database.address())  # first: what cannot be kept is not begun
     private_folder(home)
     make_authority(home, address, passphrase)
     make_key(private_folder(home / "keys") / "signing.key", home / "keys" / "signing.pub", passphrase)
-    settings = ServerConfig(coordinator=CoordinatorSettings(address=address, listen=listen))
-    write_private(home / "server.toml", tomli_w.dumps(_plain(settings)))
-    records = open_database(database_url())
+    written = {"coordinator": settings.coordinator.model_dump(mode="json"), "database": {"url": database}}
+    write_private(home / "server.toml", tomli_w.dumps(written))
     with transaction(records) as session:
         audit.append(session, "coordinator", "federation.initialized", ca_sha256=authority_fingerprint(home))
     return authority_fingerprint(home)
@@ -163,7 +171,3 @@ def settings_of() -> ServerConfig:
 def _service(home: Path, passphrase: str) -> Process:
     argv = [sys.executable, "-m", "fl_server.service"]
     return Process("service", argv, flower_environment(home), secret=passphrase)
-
-
-def _plain(settings: ServerConfig) -> dict[str, Any]:
-    return {"coordinator": settings.coordinator.model_dump(mode="json"), "database": {"url": ""}}

@@ -8,6 +8,7 @@ import pytest
 from core.config import Section, load_config
 from core.study import Study
 from fl_client.config import SiteConfig
+from fl_server.config import ServerConfig
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
 
@@ -26,7 +27,9 @@ def names_in(table: dict[str, object]) -> dict[str, object]:
     return {name: names_in(value) if isinstance(value, dict) else None for name, value in table.items()}
 
 
-@pytest.mark.parametrize(("file", "model"), [("site.toml", SiteConfig), ("study.toml", Study)])
+@pytest.mark.parametrize(
+    ("file", "model"), [("server.toml", ServerConfig), ("site.toml", SiteConfig), ("study.toml", Study)]
+)
 def test_an_example_holds_every_setting_and_loads(file: str, model: type[Section]) -> None:
     load_config(model, EXAMPLES / file, {})
     assert names_in(tomllib.loads((EXAMPLES / file).read_text())) == settings_of(model)

@@ -11,12 +11,13 @@ import pytest
 import tomli_w
 
 from core.clock import now
-from core.errors import AccessError, AuditError, ConfigError, FederationError
+from core.errors import AccessError, AuditError, ConfigError, FederationError, RecordsError
 from core.invitation import read_invitation
-from core.records.db import open_database, transaction
+from core.records.db import open_database, reading, transaction
 from core.records.runs import create_run, run_of
 from core.records.tables import Site
 from core.study import FederationSettings, Study
+from tests.factories_mariadb import MariaDB
 
 PASSPHRASE = "correct horse battery"
 
@@ -80,6 +81,29 @@ def test_a_second_init_is_refused_and_changes_nothing(home: Path, passphrase: Pa
     before = (home / "pki" / "ca.crt").read_bytes()
     refused(fl_server(home, "init", "127.0.0.1:18443", passphrase=passphrase), ConfigError, "authority already")
     assert (home / "pki" / "ca.crt").read_bytes() == before
+
+
+def test_init_on_a_database_server_keeps_its_records_there_and_its_password_to_itself(
+    tmp_path: Path, passphrase: Path, mariadb_server: MariaDB
+) -> None:
+    mariadb = mariadb_server.fresh()
+    done = fl_server(tmp_path / "home", "init", "127.0.0.1:1", "--database", mariadb, passphrase=passphrase)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "home" / "records.db").exists()
+    assert not (tmp_path / "home" / "server.toml").stat().st_mode & 0o077
+    assert fl_server(tmp_path / "home", "invite", "north").returncode == 0
+    with reading(open_database(mariadb)) as session:
+        assert session.get(Site, "north") is not None
+    verified = fl_server(tmp_path / "home", "verify")
+    assert verified.stdout.startswith("Intact: 2 events")
+
+
+def test_a_database_that_cannot_be_reached_begins_nothing(tmp_path: Path, passphrase: Path) -> None:
+    url = "mysql+pymysql://somebody:hunter2@127.0.0.1:1/records"
+    done = fl_server(tmp_path / "home", "init", "127.0.0.1:1", "--database", url, passphrase=passphrase)
+    refused(done, RecordsError, "cannot be used")
+    assert "hunter2" not in done.stderr
+    assert not (tmp_path / "home" / "pki").exists()
 
 
 def test_without_anybody_to_ask_the_passphrase_is_named_as_missing(tmp_path: Path) -> None:
