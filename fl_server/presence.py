@@ -1,0 +1,111 @@
+"""What sites do right now, as they say it themselves, and what the coordinator wants of them."""
+
+from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session
+
+from core.clock import moment_of, now
+from core.errors import ConfigError
+from core.records import audit
+from core.records.db import reading, transaction
+from core.records.tables import Effort, Offer, Presence, Run, Site
+from core.site_protocol import Orders, Status
+
+UNDER_WAY = ("starting", "running")
+# A site that still works on such a run does so in vain.
+OVER = ("paused", "stopped", "failed", "finished")
+
+
+def report(records: Engine, site: str, status: Status) -> None:
+    """Keep what a site says it does and what its work for a run has come to.
+
+    Only a change of state, run or round is an event of the audit log, with the head of the site's own log; progress is
+    not.
+
+    Args:
+        records: the coordinator's database.
+        site: who says it, by its certificate.
+        status: what it says.
+    Raises: ConfigError: a time in it is none.
+    """
+    _check_times(status)
+    with transaction(records) as session:
+        moment = now()
+        session.execute(update(Site).where(Site.name == site).values(seen_at=moment))
+        row = session.get(Presence, site)
+        said = (status.state, status.run, status.round)
+        if row is None or (row.state, row.run, row.round) != said:
+            audit.append(
+                session,
+                f"site:{site}",
+                f"site.{status.state}",
+                site=site,
+                run=status.run,
+                round=status.round,
+                receipt=status.receipt,
+            )
+        session.merge(
+            Presence(
+                site=site,
+                state=status.state,
+                run=status.run,
+                round=status.round,
+                done=status.done,
+                total=status.total,
+                progressed_at=status.progressed_at,
+                expected_end=status.expected_end,
+                device=printable(status.device),
+                cause=printable(status.cause),
+            )
+        )
+        run = session.get(Run, status.run)
+        if run is not None and site in run.sites:
+            session.merge(_effort(site, status))
+
+
+def orders_for(records: Engine, site: str, status: Status) -> Orders:
+    """Return what the coordinator wants of a site.
+
+    Args:
+        records: the coordinator's database.
+        site: its name.
+        status: what it does: a run is cancelled only where the site works on it.
+    """
+    with reading(records) as session:
+        current = session.get(Run, status.run) if status.run else None
+        pending = select(Offer.study).where(Offer.site == site, Offer.state == "pending").order_by(Offer.offered_at)
+        return Orders(
+            cancel=[current.id] if current is not None and current.state in OVER else [],
+            active=_active(session, site),
+            pending_offers=list(session.scalars(pending)),
+            receipt=audit.head(session),
+        )
+
+
+def printable(text: str) -> str:
+    """Return a site's text without what could steer the terminal that it is shown on."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _check_times(status: Status) -> None:
+    try:
+        for text in (status.progressed_at, status.expected_end):
+            if text is not None:
+                moment_of(text)
+    except ValueError:
+        raise ConfigError("A time in the status is none", fix="install the release that the coordinator runs") from None
+
+
+def _active(session: Session, site: str) -> list[str]:
+    under_way = session.execute(select(Run.id, Run.sites).where(Run.state.in_(UNDER_WAY)).order_by(Run.created_at))
+    return [run for run, sites in under_way if site in sites]
+
+
+def _effort(site: str, status: Status) -> Effort:
+    return Effort(
+        run=status.run,
+        site=site,
+        sent_bytes=status.sent_bytes,
+        received_bytes=status.received_bytes,
+        cpu_s=status.cpu_s,
+        gpu_s=status.gpu_s,
+    )
