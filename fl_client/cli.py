@@ -1,4 +1,4 @@
-"""`fl-client`: what a hospital runs."""
+"""`fl-client`: what a hospital runs; the federation's own commands are in `fl_client.cli_site`."""
 
 import json
 from pathlib import Path
@@ -10,30 +10,36 @@ from rich.table import Table
 
 from core.config import load_config
 from core.progress import bars
-from core.records.home import registry_folder
-from core.records.registry import newest_version
+from core.records.home import registry_folder, trusted_key
+from core.records.registry import newest_approved
 from core.terminal import run
-from fl_client.config import SiteConfig
+from fl_client import cli_site
+from fl_client.cli_models import models
+from fl_client.config import SiteConfig, load_site
+from fl_client.paths import this_home
 
 if TYPE_CHECKING:
     from fl_client.prepare import PreparedCohort
 
 app = typer.Typer(
-    help="The hospital's side of GlioFed: prepare scans, and predict with a shared model. Nothing here sends anything.",
+    help=(
+        "The hospital's side of GlioFed. To take part: join, prepare, check, start. Scans never leave; what does is a "
+        "model's weights and counts, for studies that you have approved. Everything lies under $FL_HOME."
+    ),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-@app.callback()
-def about() -> None:
-    """Keep the commands' names even while there are few of them."""
+for command in cli_site.COMMANDS:
+    app.command()(command)
+app.add_typer(models)
 
 
 @app.command()
 def prepare(
-    config: Annotated[Path, typer.Option("--config", help="The site's settings, site.toml.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", help="The site's settings; else site.toml in $FL_HOME.")
+    ] = None,
 ) -> None:
     """Turn this site's DICOM or NIfTI scans into prepared cases for training.
 
@@ -41,11 +47,11 @@ def prepare(
     site.toml names as `prepared`. Safe to interrupt: what is prepared is kept, and the next call goes on. A patient
     who cannot be used is listed with the reason.
 
-    Example: fl-client prepare --config site.toml
+    Example: fl-client prepare
     """
     from fl_client.prepare import prepare_cohort  # loads torch: not for `--help`
 
-    settings = load_config(SiteConfig, config)
+    settings = load_config(SiteConfig, config) if config else load_site(this_home())
     with bars() as report:
         cohort = prepare_cohort(settings, report)
     _show(cohort, settings)
@@ -55,20 +61,22 @@ def prepare(
 def predict(
     case: Annotated[Path, typer.Argument(help="A patient's folder (DICOM or four NIfTI files) or a zip of it.")],
     model: Annotated[
-        Path | None, typer.Option("--model", help="A model version's folder; else the newest one.")
+        Path | None, typer.Option("--model", help="A model version's folder; else the newest approved one.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Estimate tumor and MGMT methylation probabilities for one patient.
 
     A research estimate that cannot replace the tissue test: on real cohorts no published model tells methylation from
-    MRI much better than chance. A scan of poor quality gets the verdict `unreliable` and no probabilities.
+    MRI much better than chance. A scan of poor quality gets the verdict `unreliable` and no probabilities. Only a model
+    that the coordinator has approved is used, and only while its signature holds.
 
     Example: fl-client predict /scans/00042 --json
     """
     from core.predictor import load_predictor, predict_case  # as above
 
-    predictor = load_predictor(model or newest_version(registry_folder()))
+    trusted = trusted_key()
+    predictor = load_predictor(model or newest_approved(registry_folder(), trusted), trusted)
     prediction = predict_case(predictor, case)
     if as_json:
         typer.echo(json.dumps(prediction.as_json()))

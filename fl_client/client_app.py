@@ -1,54 +1,71 @@
-"""Flower's ClientApp: unpack a task, hand it to the trainer, pack the answer. No error's own text leaves the site."""
+"""Flower's ClientApp: unpack a task, hand it to the trainer, pack the answer. No error's own text leaves the site.
+
+Flower starts a process for every message, so nothing here may import PyTorch, which the resident trainer has loaded.
+"""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
 from core.config import load_config
-from core.errors import ConfigError, FLError
-from core.messages import SITE_ERROR, Records, Task, evaluation_records, read_task, update_records
-from core.study import Study
-from fl_client import trainer
-from fl_client.config import SiteConfig
+from core.errors import ConfigError
+from core.messages import Records, read_task
+from fl_client.config import SiteConfig, study_of
+from fl_client.site_error import SiteError, site_error
+from fl_client.trainer_socket import ask
 
 logger = logging.getLogger(__name__)
 
-app = ClientApp()
+NodeConfig = dict[str, str | int | float | bool]
 
 
-@app.train()
-def train(message: Message, context: Context) -> Message:
-    """Answer a training task with an update."""
-    return _answer(message, context, lambda task, site, study: update_records(trainer.train(task, site, study)))
+def make_client_app(study: Path) -> ClientApp:
+    """Return a study's app, which answers its tasks.
+
+    A node's configuration names the socket of this site's trainer as `trainer`; or, where a federation is simulated on
+    one machine, the site's settings as `site-config`: then this process itself does what the trainer does.
+
+    Args:
+        study: the study.toml that the app was shipped with.
+    """
+    app = ClientApp()
+
+    @app.train()
+    def train(message: Message, context: Context) -> Message:
+        return _answer("train", message, context.node_config, study)
+
+    @app.evaluate()
+    def evaluate(message: Message, context: Context) -> Message:
+        return _answer("evaluate", message, context.node_config, study)
+
+    return app
 
 
-@app.evaluate()
-def evaluate(message: Message, context: Context) -> Message:
-    """Answer an evaluation task with counts."""
-    return _answer(message, context, lambda task, site, study: evaluation_records(trainer.evaluate(task, site, study)))
-
-
-Work = Callable[[Task, SiteConfig, Study], Records]
-
-
-def _answer(message: Message, context: Context, work: Work) -> Message:
+def _answer(kind: str, message: Message, node: NodeConfig, study: Path) -> Message:
     try:
-        site = load_config(SiteConfig, _path(context.node_config, "site-config"))
-        # Without this process's variables: every side must read the same study.
-        study = load_config(Study, _path(context.run_config, "study"), {})
-        return Message(content_of(work(read_task(records_of(message.content)), site, study)), reply_to=message)
+        # Bytes: reading as text would change line ends, and the site has approved the text as it is.
+        text, task = study.read_bytes().decode("utf-8"), records_of(message.content)
+        answer = _work(kind, text, task, node, message.metadata.run_id)
     except Exception as error:  # the edge of the site: whatever it is, only its kind may cross
         logger.exception("This site could not answer round %s", message.metadata.group_id)
-        return Message(site_error(error), reply_to=message)
+        answer = site_error(error)
+    if isinstance(answer, SiteError):
+        return Message(Error(answer.code, answer.kind), reply_to=message)
+    return Message(content_of(answer), reply_to=message)
 
 
-def site_error(error: Exception) -> Error:
-    """Return what the coordinator is told of an error: a code and the type's name; its text stays in the site's log."""
-    code = SITE_ERROR + (error.exit_code if isinstance(error, FLError) else 0)
-    return Error(code, type(error).__name__)
+def _work(kind: str, study: str, task: Records, node: NodeConfig, flower_run: int) -> Records | SiteError:
+    if node.get("trainer"):
+        return ask(Path(str(node["trainer"])), kind, study, task, flower_run)
+    if not node.get("site-config"):
+        raise ConfigError(
+            "Flower's node configuration lacks `trainer`", fix="start the node with `fl-client start`, which sets it"
+        )
+    from fl_client.trainer import answer  # loads PyTorch: only where this process is the trainer
+
+    return answer(kind, read_task(task), load_config(SiteConfig, Path(str(node["site-config"]))), study_of(study))
 
 
 def records_of(content: RecordDict) -> Records:
@@ -69,11 +86,3 @@ def content_of(records: Records) -> RecordDict:
             "metrics": MetricRecord(dict(records.metrics)),
         }
     )
-
-
-def _path(config: dict[str, str | int | float | bool], name: str) -> Path:
-    if not config.get(name):
-        raise ConfigError(
-            f"Flower's configuration lacks {name}", fix=f"start the node with {name}=<path of a TOML file>"
-        )
-    return Path(str(config[name]))

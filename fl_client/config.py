@@ -1,12 +1,15 @@
-"""A site's own settings, read once by the command line from site.toml."""
+"""A site's own settings, read once by the command line from site.toml, and a study as its text says."""
 
+import tomllib
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
 
-from core.config import Section
-from core.study import PreprocessingSettings
+from core.config import Section, load_config, validate
+from core.errors import ConfigError
+from core.study import PreprocessingSettings, Study
+from fl_client.paths import SiteHome
 
 
 class SiteSettings(Section):
@@ -22,6 +25,18 @@ class SiteSettings(Section):
         return path.expanduser().absolute()
 
 
+class CoordinatorSettings(Section):
+    """Where the federation's coordinator is reached."""
+
+    address: str = Field("", max_length=260, description="host, or host:port; empty: this site is in no federation")
+
+
+class ProxySettings(Section):
+    """The way out of the hospital's network, where there is only one."""
+
+    url: str = Field("", max_length=500, pattern=r"^$|^http://", repr=False, description="may hold a password")
+
+
 class ComputeSettings(Section):
     """What of the machine this site lends to the federation."""
 
@@ -34,5 +49,31 @@ class SiteConfig(Section):
     """Everything in site.toml."""
 
     site: SiteSettings
+    coordinator: CoordinatorSettings = CoordinatorSettings()
+    proxy: ProxySettings = ProxySettings()
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     compute: ComputeSettings = ComputeSettings()
+
+
+def load_site(home: SiteHome) -> SiteConfig:
+    """Return a home's settings.
+
+    Raises: ConfigError: there are none, as before `fl-client join`, or they are wrong.
+    """
+    if not home.settings.exists():
+        raise ConfigError(
+            f"There is no {home.settings}", fix="run `fl-client join INVITE`, or name this site's home in FL_HOME"
+        )
+    return load_config(SiteConfig, home.settings)
+
+
+def study_of(text: str) -> Study:
+    """Return the study that the text of a study.toml says; no variable of this process changes it.
+
+    Raises: ConfigError: it is not TOML, or not a study.
+    """
+    try:
+        settings = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"study.toml is not TOML: {error}", fix="tell the coordinator") from None
+    return validate(Study, settings, "study.toml")

@@ -81,6 +81,11 @@ def load_cohort(prepared: Path, study: Study, site: str) -> Cohort:
     return _read_cohort(prepared, _read_listing(prepared / "cohort.json"), study, site)
 
 
+def forget_cohorts() -> None:
+    """Free the cases that `load_cohort` keeps in memory, before others take their place."""
+    _read_cohort.cache_clear()
+
+
 # A round is short beside reading and hashing every case again. The list names each case's file by its content, so what
 # is kept is right as long as the list is the same.
 @lru_cache(maxsize=32)

@@ -1,5 +1,7 @@
 """A task becomes this site's answer: check it, evaluate what came, train, count."""
 
+import time
+
 import numpy as np
 import torch
 
@@ -7,27 +9,54 @@ from core.errors import ConfigError, UpdateRejected
 from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.model import GliomaNet, build_model
 from core.learning.weights import flatten, manifest_of, restore
-from core.messages import Counts, Evaluation, Task, Update, settings_digest
-from core.study import Study
+from core.messages import Counts, Evaluation, Records, Task, Update, evaluation_records, update_records
+from core.progress import Report, silent
+from core.study import Study, TrainingSettings, settings_digest
 from fl_client.config import ComputeSettings, SiteConfig
-from fl_client.dataset import Cohort, load_cohort
+from fl_client.dataset import Cohort, load_cohort, training_case
 from fl_client.training import evaluate as evaluate_model
 from fl_client.training import train_one_round
 
+# Of a site that keeps no audit log, in a simulation on one machine: that of a log without events.
+NO_RECEIPT = "0" * 64
+TRIAL_CASES = 4
 
-def train(task: Task, site: SiteConfig, study: Study) -> Update:
+
+def answer(
+    kind: str, task: Task, site: SiteConfig, study: Study, receipt: str = NO_RECEIPT, report: Report = silent
+) -> Records:
+    """Answer a task, as the resident trainer does and as a simulation does in its own process.
+
+    Args:
+        kind: `train` or `evaluate`, Flower's message types.
+        task: from the coordinator.
+        site: this site's settings.
+        study: every setting that all sites share.
+        receipt: head of this site's audit log once it holds the task.
+        report: told after each batch; an error that it raises ends the work.
+    Raises: as `train`.
+    """
+    if kind == "train":
+        return update_records(train(task, site, study, receipt, report))
+    if kind == "evaluate":
+        return evaluation_records(evaluate(task, site, study, receipt, report))
+    raise UpdateRejected("The task is of a kind that this release does not know", fix="bring both sides to one release")
+
+
+def train(task: Task, site: SiteConfig, study: Study, receipt: str = NO_RECEIPT, report: Report = silent) -> Update:
     """Evaluate the incoming model on this site's validation cases, then train it for one round.
 
     Raises:
         UpdateRejected: the task is of another study, model or release.
         ConfigError: this machine lacks the device that the settings name.
         PreparationError: this site's cohort cannot be used.
+        FederationError: the loss is not a finite number.
     """
     model, device = _model_of(task, study), device_of(site.compute)
     manifest = manifest_of(model)
     name, cohort = site.site.name, load_cohort(site.site.prepared, study, site.site.name)
-    validation = evaluate_model(model, cohort.validation, device)
-    training = train_one_round(model, cohort.training, study, name, task.round, device)
+    validation = evaluate_model(model, cohort.validation, device, report)
+    training = train_one_round(model, cohort.training, study, name, task.round, device, report)
     return Update(
         site=name,
         round=task.round,
@@ -37,17 +66,21 @@ def train(task: Task, site: SiteConfig, study: Study) -> Update:
         training=training,
         validation=validation,
         cohort=cohort_counts(cohort),
+        receipt=receipt,
     )
 
 
-def evaluate(task: Task, site: SiteConfig, study: Study) -> Evaluation:
+def evaluate(
+    task: Task, site: SiteConfig, study: Study, receipt: str = NO_RECEIPT, report: Report = silent
+) -> Evaluation:
     """Evaluate the incoming model on this site's validation cases.
 
     Raises: as `train`.
     """
     model, device = _model_of(task, study), device_of(site.compute)
     cohort = load_cohort(site.site.prepared, study, site.site.name)
-    return Evaluation(site.site.name, task.round, evaluate_model(model, cohort.validation, device))
+    counts = evaluate_model(model, cohort.validation, device, report)
+    return Evaluation(site.site.name, task.round, counts, receipt)
 
 
 def cohort_counts(cohort: Cohort) -> Counts:
@@ -106,3 +139,36 @@ def device_of(compute: ComputeSettings) -> torch.device:
             fix='install the NVIDIA driver and a CUDA build of PyTorch, or set compute.device to "auto" or "cpu"',
         )
     return torch.device(compute.device)
+
+
+def trial_step(site: SiteConfig) -> float:
+    """Train for one step on four cases of noise, as large as this site's, and return the seconds that took.
+
+    Raises: ConfigError: this machine lacks the device that the settings name.
+    """
+    study = Study(name="trial", preprocessing=site.preprocessing, training=TrainingSettings(batch_size=TRIAL_CASES))
+    grid, generator = site.preprocessing.grid, np.random.default_rng(0)
+    cases = [
+        training_case(
+            generator.standard_normal((4, grid, grid, grid), np.float32),
+            generator.integers(0, 2, (grid, grid, grid)).astype(np.uint8),
+            number % 2,
+        )
+        for number in range(TRIAL_CASES)
+    ]
+    device, model = device_of(site.compute), build_model(study.model, study.seed)
+    train_one_round(model, cases, study, site.site.name, 1, device)  # the first step also sets everything up
+    began = time.monotonic()
+    train_one_round(model, cases, study, site.site.name, 2, device)
+    return time.monotonic() - began
+
+
+def release(device: torch.device) -> None:
+    """Give a GPU's memory back to whoever else works on it; the context stays."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def device_name(device: torch.device) -> str:
+    """Return what people call a device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"

@@ -33,6 +33,9 @@ EVALUATION_BATCH = 8
 INSIDE = 0.5
 # A site training alone may stop early only after this share of its schedule: before it lies the plateau.
 PLATEAU = 0.5
+# The steps that a report names.
+TRAINING = "training"
+EVALUATING = "evaluating"
 CPU = torch.device("cpu")
 
 
@@ -72,6 +75,7 @@ def train_one_round(
     site: str,
     round_number: int,
     device: torch.device = CPU,
+    report: Report = silent,
 ) -> Counts:
     """Train a model in place for one round's epochs, with a fresh optimizer.
 
@@ -85,6 +89,7 @@ def train_one_round(
         site: its name, part of the seed.
         round_number: 1, 2, ...
         device: where to train.
+        report: told after each batch; an error that it raises ends the training.
     Returns: sums over all epochs: `cases`, `loss`, and each task's loss.
     Raises: FederationError: the loss is not a finite number.
     """
@@ -95,7 +100,7 @@ def train_one_round(
     for epoch in range(epochs):
         begun = (round_number - 1) * epochs + epoch
         span = (begun / schedule, (begun + 1) / schedule)
-        counts = add(counts, training.epoch(cases, (site, round_number, epoch), span))
+        counts = add(counts, training.epoch(cases, (site, round_number, epoch), span, _within(report, epoch, epochs)))
     return counts
 
 
@@ -157,13 +162,20 @@ class Training:
             [{"params": decayed, "weight_decay": study.training.weight_decay}, {"params": free, "weight_decay": 0.0}]
         )
 
-    def epoch(self, cases: Sequence[TrainingCase], key: tuple[str, int, int], span: tuple[float, float]) -> Counts:
+    def epoch(
+        self,
+        cases: Sequence[TrainingCase],
+        key: tuple[str, int, int],
+        span: tuple[float, float],
+        report: Report = silent,
+    ) -> Counts:
         """Train on each case once.
 
         Args:
             cases: in any order that is the same each time.
             key: site, round and epoch, which with the study's seed decide order, augmentation and dropout.
             span: the study's progress before and after, each 0 to 1.
+            report: told after each batch.
         """
         seed = seed_of(self.study.seed, *key)
         generator = np.random.default_rng(seed)
@@ -177,6 +189,7 @@ class Training:
                 progress = span[0] + (span[1] - span[0]) * number / len(batches)
                 chosen = [cases[place] for place in batch]
                 counts = add(counts, self._step(chosen, generator, learning_rate(self.study, progress)))
+                report(TRAINING, number + 1, len(batches))
         return counts
 
     def _step(self, cases: Sequence[TrainingCase], generator: np.random.Generator, rate: float) -> Counts:
@@ -203,8 +216,17 @@ class Training:
         return loss_counts(losses)
 
 
-def evaluate(model: GliomaNet, cases: Sequence[TrainingCase], device: torch.device = CPU) -> Counts:
-    """Count how good a model is on cases that it is not trained on; the model is moved to `device`."""
+def evaluate(
+    model: GliomaNet, cases: Sequence[TrainingCase], device: torch.device = CPU, report: Report = silent
+) -> Counts:
+    """Count how good a model is on cases that it is not trained on; the model is moved to `device`.
+
+    Args:
+        model: any.
+        cases: this site's validation cases.
+        device: where to look.
+        report: told after each batch, in cases; an error that it raises ends the evaluation.
+    """
     counts: Counts = {}
     for start in range(0, len(cases), EVALUATION_BATCH):
         image, targets = collate(cases[start : start + EVALUATION_BATCH], device)
@@ -220,7 +242,13 @@ def evaluate(model: GliomaNet, cases: Sequence[TrainingCase], device: torch.devi
             losses.total(1.0).cpu().numpy(),
         )
         counts = add(counts, counted)
+        report(EVALUATING, min(start + EVALUATION_BATCH, len(cases)), len(cases))
     return counts
+
+
+def _within(report: Report, epoch: int, epochs: int) -> Report:
+    """Return a report of one epoch's batches as a part of all epochs'."""
+    return lambda step, done, total: report(step, epoch * total + done, epochs * total)
 
 
 def class_weights(cases: Sequence[TrainingCase]) -> ClassWeights:

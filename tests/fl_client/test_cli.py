@@ -12,7 +12,8 @@ from core.errors import ConfigError, NotACaseError, RegistryError
 from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, named
-from core.records.registry import add_version
+from core.records.registry import add_version, approve_version
+from core.signing import make_key
 from core.study import ModelSettings, PreprocessingSettings, Study
 
 
@@ -32,7 +33,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "preprocessing_version": PREPROCESSING_VERSION,
         "classes_seen": {"mgmt": 2, "tumor": 2},
     }
-    add_version(folder / "registry", "tiny", named(manifest_of(model), flatten(model)), card)
+    key = make_key(folder / "signing.key", folder / "keys" / "coordinator.pub")
+    for approved in (True, False):  # the newest is not approved, and must not be taken
+        weights = named(manifest_of(model), flatten(model) + (not approved))
+        name = add_version(folder / "registry", "tiny", weights, card)
+        if approved:
+            approve_version(folder / "registry", name, key)
     return folder
 
 
@@ -61,10 +67,24 @@ def test_what_is_no_case_is_refused_with_problem_and_fix_on_standard_error(
     assert "Traceback" not in done.stderr
 
 
-def test_without_a_model_version_it_says_so(tmp_path: Path) -> None:
+def test_without_a_coordinators_key_no_model_is_trusted(tmp_path: Path) -> None:
+    done = fl_client("predict", tmp_path, home=tmp_path)
+    assert done.returncode == ConfigError.exit_code
+    assert "no key" in done.stderr
+
+
+def test_without_an_approved_model_version_it_says_so(tmp_path: Path) -> None:
+    make_key(tmp_path / "signing.key", tmp_path / "keys" / "coordinator.pub")
     done = fl_client("predict", tmp_path, home=tmp_path)
     assert done.returncode == RegistryError.exit_code
-    assert "no model version" in done.stderr
+    assert "no approved model version" in done.stderr
+
+
+def test_a_model_that_is_named_must_be_approved_too(home: Path, tmp_path: Path) -> None:
+    newest = sorted(path for path in (home / "registry").iterdir() if path.is_dir())[-1]
+    done = fl_client("predict", tmp_path, "--model", newest, home=home)
+    assert done.returncode == RegistryError.exit_code
+    assert f"{newest.name} is not approved" in done.stderr
 
 
 def test_wrong_settings_are_told_by_name(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.config import load_config
-from core.errors import ConfigError, PreparationError, UpdateRejected
+from core.errors import ConfigError, FederationError, PreparationError, UpdateRejected
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, restore
 from core.messages import task_of
@@ -22,7 +22,7 @@ from tests.simulations.factories_federation import a_study, make_site
 
 STUDY = a_study()
 MODEL = build_model(STUDY.model, seed=11)
-TASK = task_of(STUDY, 2, flatten(MODEL), manifest_of(MODEL).digest)
+TASK = task_of(STUDY, 2, flatten(MODEL), manifest_of(MODEL).digest, "tiny-run-1", "c" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,29 @@ def test_an_evaluation_counts_the_incoming_model_on_the_validation_cases(site: S
     cohort = load_cohort(site.site.prepared, STUDY, "site-a")
     assert (evaluation.site, evaluation.round) == ("site-a", 2)
     assert evaluation.validation == evaluate_model(MODEL, cohort.validation)
+
+
+def test_every_batch_is_reported_and_an_error_of_the_report_ends_the_work(site: SiteConfig) -> None:
+    epochs = STUDY.model_copy(update={"training": TrainingSettings(epochs_per_round=3, batch_size=3)})
+    task = task_of(epochs, 2, TASK.weights, TASK.manifest, TASK.run, TASK.receipt)
+    told: list[tuple[str, int, int]] = []
+    silently = trainer.answer("train", task, site, epochs)
+    aloud = trainer.answer("train", task, site, epochs, report=lambda *step: told.append(step))
+    # Four training cases are two batches, in each of three epochs; two validation cases are one batch.
+    assert told == [("evaluating", 2, 2), *(("training", done, 6) for done in range(1, 7))]
+    assert aloud.arrays["weights"].tobytes() == silently.arrays["weights"].tobytes()
+
+    def enough(step: str, done: int, _total: int) -> None:
+        if (step, done) == ("training", 2):
+            raise FederationError("enough", fix="")
+
+    with pytest.raises(FederationError, match="enough"):
+        trainer.answer("train", task, site, epochs, report=enough)
+
+
+def test_a_task_of_an_unknown_kind_is_refused(site: SiteConfig) -> None:
+    with pytest.raises(UpdateRejected, match="kind"):
+        trainer.answer("query", TASK, site, STUDY)
 
 
 def test_the_sites_thread_count_holds_while_it_trains(site: SiteConfig) -> None:

@@ -1,0 +1,226 @@
+"""The one door between a site's SuperNode and the coordinator.
+
+SuperNode can neither show a certificate nor be told why it is refused. It speaks to the gate on loopback; the gate lets
+nothing but Flower's fleet calls through, to nobody but the coordinator, over mutual TLS. Where the coordinator has no
+message it waits with SuperNode's call and asks again, so that a task is here a moment after it was sent instead of
+after SuperNode's own rest of three seconds.
+
+Threads and blocking sockets on purpose: half the CPU of an asynchronous relay for the same bytes, see
+docs/decisions/0008-a-fast-round.md.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from threading import Event, Thread
+
+from core.certificates import Use, certificate_text, issue, new_key, private_text
+from core.errors import ConnectionProblem
+from core.files import write_atomically, write_private
+from fl_client.door import Doorway, Request, refusal
+from fl_client.fleet_messages import (
+    CONFIRM_MESSAGE,
+    HEARTBEAT,
+    MEDIA_TYPE,
+    NO_MESSAGES,
+    PREFIX,
+    PULL_MESSAGES,
+    PULL_OBJECT,
+    brings_messages,
+    is_on_its_way,
+    run_of,
+)
+from fl_client.flower_process import ring
+from fl_client.relay import Answer, Relay
+from fl_client.traffic import Passed, Traffic
+from fl_client.verdicts import OK, UNAUTHORIZED, UNAVAILABLE, verdict_on
+
+logger = logging.getLogger(__name__)
+
+# A wait costs at most this share of the time waited: pauses grow with it, between two bounds.
+SHARE = 1 / 20
+PAUSES_S = (0.2, 3.0)
+# SuperNode signs the time of its call, which the coordinator believes for 300 s; then 3 s of its rest are 3 %.
+HOLD_S = 100.0
+# An object that is announced comes within moments, or SuperNode rests a second before it asks again.
+OBJECT_HOLD_S = 20.0
+OBJECT_PAUSE_S = 0.1
+# A coordinator that refuses this site is asked again after such a rest, twice as long each time.
+REFUSED_RESTS_S = (20.0, 160.0)
+WATCH_S = 5.0
+
+_PATH = re.compile(PREFIX + r"([a-z]+(-[a-z]+)*)")
+_TRY_AGAIN = Answer(UNAVAILABLE, MEDIA_TYPE, b"", (("Retry-After", "1"),))
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """Where the gate stands.
+
+    Attributes:
+        coordinator: host or host:port.
+        proxy: URL of the hospital's proxy, or empty.
+        pki: folder with gate.crt, gate.key, ca.crt, site.crt and site.key.
+        port: on loopback; 0 for a free one.
+        silence: file that tells SuperNode's process to end, see fl_client/flower_process.py.
+        bell: socket that tells SuperExec that a task is here.
+    """
+
+    coordinator: str
+    proxy: str
+    pki: Path
+    port: int
+    silence: Path
+    bell: Path
+
+
+def inspect(_call: str, _body: bytes) -> None:
+    """Look at what is about to leave the site; nothing is refused yet, what passes is counted."""
+
+
+class Gate:
+    """Lets SuperNode's calls through and waits with those that would come back empty."""
+
+    def __init__(self, relay: Relay, traffic: Traffic, bell: Path) -> None:
+        self.relay = relay
+        self.traffic = traffic
+        self.bell = bell
+        self.closing = Event()
+        self._rests_until = 0.0
+        self._rest_s = 0.0
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one call of SuperNode's."""
+        path = _PATH.fullmatch(request.path)
+        if path is None:
+            logger.warning("The gate refused a call that is none of SuperNode's")
+            return refusal()
+        call = path[1]
+        inspect(call, request.body)
+        if call not in (HEARTBEAT, PULL_MESSAGES):
+            self.traffic.act()
+        with self.traffic.call(call):
+            if call == PULL_MESSAGES:
+                return self._await_message(request)
+            if call == PULL_OBJECT:
+                return self._await_object(request)
+            answer = self._ask(call, request)
+        if call == CONFIRM_MESSAGE and answer.status == OK:
+            ring(self.bell)  # all of the message has arrived: a ClientApp that starts now waits for nothing
+        return answer
+
+    def _await_message(self, request: Request) -> Answer:
+        until, signed_long_ago = time.monotonic() + HOLD_S, False
+        while True:
+            answer = self._ask(PULL_MESSAGES, request, signed_long_ago)
+            brought = answer.status == OK and brings_messages(answer.body)
+            if answer.status == OK:
+                self.traffic.polled(brought)
+            if brought or answer.status not in (OK, UNAVAILABLE) or request.is_gone():
+                return answer
+            if self.closing.wait(pause_s(self.traffic.idle_s())) or time.monotonic() > until:
+                return answer
+            signed_long_ago = True
+
+    def _await_object(self, request: Request) -> Answer:
+        until = time.monotonic() + OBJECT_HOLD_S
+        while True:
+            answer = self._ask(PULL_OBJECT, request)
+            if answer.status != OK or not is_on_its_way(answer.body) or time.monotonic() > until or request.is_gone():
+                return answer
+            self.closing.wait(OBJECT_PAUSE_S)
+
+    def _ask(self, call: str, request: Request, signed_long_ago: bool = False) -> Answer:
+        """Pass a call on once; what SuperNode could not bear becomes a failure that it tries again after."""
+        if time.monotonic() < self._rests_until:
+            return _TRY_AGAIN
+        try:
+            answer = self.relay.post(request.path, request.headers, request.body)
+        except ConnectionProblem as error:
+            self.traffic.fail(error.problem, error.fix)
+            return _TRY_AGAIN
+        if signed_long_ago and answer.status == UNAUTHORIZED:
+            return Answer(OK, MEDIA_TYPE, NO_MESSAGES)  # only its signature is too old: SuperNode asks with a new one
+        verdict = verdict_on(call, answer)
+        self._note(verdict.refused)
+        if verdict.problem:
+            self.traffic.fail(verdict.problem, verdict.fix)
+        else:
+            self.traffic.succeed()
+            passed = Passed(len(request.body), len(answer.body))
+            self.traffic.count(run_of(call, request.body, answer.body), passed)
+        return _TRY_AGAIN if verdict.status == UNAVAILABLE else replace(answer, status=verdict.status)
+
+    def _note(self, refused: bool) -> None:
+        shortest, longest = REFUSED_RESTS_S
+        self._rest_s = min(max(2 * self._rest_s, shortest), longest) if refused else 0.0
+        self._rests_until = time.monotonic() + self._rest_s
+
+
+def pause_s(idle_s: float) -> float:
+    """Return how long to wait before asking again, where nothing has gone on for so many seconds."""
+    shortest, longest = PAUSES_S
+    return min(max(idle_s * SHARE, shortest), longest)
+
+
+@contextmanager
+def open_gate(settings: GateSettings, traffic: Traffic) -> Iterator[int]:
+    """Let calls through while the block runs.
+
+    Args:
+        settings: where the gate stands.
+        traffic: what counts.
+    Returns: the port it listens on.
+    Raises: ConfigError: the address, the proxy or a certificate cannot be used.
+    """
+    relay = Relay(settings.coordinator, settings.pki, settings.proxy)
+    gate = Gate(relay, traffic, settings.bell)
+    doorway = Doorway(settings.port, settings.pki, gate.answer)
+    listening = Thread(target=doorway.serve_forever, name="gate", daemon=True)
+    listening.start()
+    try:
+        yield int(doorway.server_address[1])
+    finally:
+        gate.closing.set()
+        doorway.shutdown()
+        doorway.server_close()
+        relay.close()
+
+
+async def serve(settings: GateSettings, traffic: Traffic, opened: Callable[[int], None] = lambda port: None) -> None:
+    """Let calls through, and tell a SuperNode that works no more to end, until this task is cancelled.
+
+    Args:
+        settings: where the gate stands.
+        traffic: what counts, for whoever else runs in this process.
+        opened: is told the port once the gate listens.
+    Raises: ConfigError: as `open_gate`.
+    """
+    with open_gate(settings, traffic) as port:
+        opened(port)
+        while True:
+            await asyncio.sleep(WATCH_S)
+            end_silent(settings.silence, traffic)
+
+
+def end_silent(silence: Path, traffic: Traffic) -> None:
+    """Tell SuperNode's process to end where it lives on without working."""
+    if traffic.is_silent():
+        logger.warning("SuperNode has fallen silent and is started anew")
+        write_atomically(silence, "")
+        traffic.watch_anew()
+
+
+def make_gate_certificate(pki: Path) -> None:
+    """Make the certificate that SuperNode knows the gate by; it is worth nothing outside this machine."""
+    key = new_key()
+    hosts = ("127.0.0.1", "localhost")
+    certificate = issue("gliofed gate", key.public_key(), timedelta(days=3650), Use.SERVER, key, hosts=hosts)
+    write_private(pki / "gate.key", private_text(key))
+    write_atomically(pki / "gate.crt", certificate_text(certificate))

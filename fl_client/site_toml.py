@@ -1,0 +1,43 @@
+"""The site.toml that `fl-client join` writes: every setting with what it means, for people to change."""
+
+import json
+from pathlib import Path
+
+_TEMPLATE = """\
+# Everything that a hospital decides by itself. FL_SECTION__KEY in the environment overrides, as FL_COMPUTE__WORKERS=4.
+
+[site]
+name = {name}                  # as the coordinator knows this site: a-z, 0-9 and hyphens
+data = {data}      # holds train/<BraTS21ID>/<sequence>/, train_labels.csv and, if there are any, masks/
+prepared = {prepared}   # prepared cases; safe to delete, costly to make again
+
+[coordinator]
+address = {address}   # host or host:port, as the invitation has it; empty: in no federation
+
+[proxy]
+url = {proxy}                        # where only a proxy may go out: "http://proxy.example.org:3128" or "http://user:password@..."
+
+[preprocessing]                 # must be the study's, or training refuses and says so
+grid = 48                       # voxels along each axis of the model's grid, a multiple of 16
+margin_mm = 4.0                 # kept around the brain when cropping
+normalization = "zscore"        # or "robust": median and interquartile range
+
+[compute]
+workers = 2                     # processes that prepare cases side by side
+threads = 1                     # CPU threads of one training; fixed, so that results repeat
+device = "auto"                 # "cpu", "cuda", or whichever there is
+"""
+
+
+def site_toml(name: str, data: Path, prepared: Path, address: str, proxy: str = "") -> str:
+    """Return the text of a site.toml.
+
+    Args:
+        name: the site's.
+        data, prepared: folders, see `fl_client.config.SiteSettings`.
+        address: the coordinator's.
+        proxy: URL of the hospital's proxy, or empty.
+    """
+    values = {"name": name, "data": str(data), "prepared": str(prepared), "address": address, "proxy": proxy}
+    # A JSON string is a TOML string.
+    return _TEMPLATE.format(**{key: json.dumps(value, ensure_ascii=False) for key, value in values.items()})

@@ -1,0 +1,195 @@
+"""What hospital IT wants to know: what runs, how far it is, what left the building, what waits for an answer."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from core.certificates import not_after
+from core.clock import age_s
+from core.supervision import ProcessState, states_of
+from fl_client.carried import read_carried
+from fl_client.config import SiteConfig
+from fl_client.contact import Contact, read_contact
+from fl_client.paths import SiteHome
+from fl_client.progress import Progress, read_progress
+from fl_client.site_records import KnownOffer, Sent, SiteRecords
+from fl_client.traffic import Passed
+
+
+@dataclass(frozen=True)
+class OfferTold:
+    """A study and how it was answered.
+
+    Attributes:
+        study, state, reason, answered_at: as in `KnownOffer`.
+        sites: all that were asked.
+        rounds_close: in one sentence.
+        settings: the file to read before it is answered.
+    """
+
+    study: str
+    state: str
+    reason: str
+    answered_at: str | None
+    sites: list[str]
+    rounds_close: str
+    settings: str
+
+
+@dataclass(frozen=True)
+class SiteStatus:
+    """A site at one moment.
+
+    Attributes:
+        site: its name.
+        coordinator: its address.
+        certificate_until: text of core.clock; empty where the site is not enrolled.
+        processes: what `fl-client start` keeps running; none where it does not run.
+        contact: when the coordinator answered last.
+        progress: what the trainer does.
+        sent: by run, what was handed to Flower.
+        carried: by run, bytes over the wire.
+        offers: studies, and how they were answered.
+    """
+
+    site: str
+    coordinator: str
+    certificate_until: str
+    processes: list[ProcessState]
+    contact: Contact
+    progress: Progress
+    sent: list[Sent]
+    carried: dict[str, Passed]
+    offers: list[OfferTold]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it, ready for JSON, with the age of the last progress and contact in seconds."""
+        told = asdict(self)
+        told["progress"]["age_s"] = _age(self.progress.progressed_at)
+        told["contact"]["age_s"] = _age(self.contact.reached_at)
+        return told
+
+
+def site_status(site: SiteConfig, home: SiteHome) -> SiteStatus:
+    """Read what a site's processes have written; nothing is asked over the network.
+
+    Raises: RecordsError: the site's database cannot be used.
+    """
+    records = SiteRecords(site.site.name, home.records)
+    enrolled = home.certificate.exists()
+    return SiteStatus(
+        site=site.site.name,
+        coordinator=site.coordinator.address,
+        certificate_until=not_after(home.certificate.read_text("ascii")) if enrolled else "",
+        processes=states_of(home.root),
+        contact=read_contact(home.contact),
+        progress=_progress(home),
+        sent=records.sent(),
+        carried=read_carried(home.carried),
+        offers=[_told(offer, home) for offer in records.offers()],
+    )
+
+
+def status_lines(status: SiteStatus) -> list[str]:
+    """Return a site's status as lines to read."""
+    return [
+        f"{status.site} at {status.coordinator or 'no coordinator'}, certificate {_until(status.certificate_until)}",
+        *_process_lines(status.processes),
+        _contact_line(status.contact),
+        _progress_line(status.progress),
+        *_sent_lines(status),
+        *(line for offer in status.offers for line in _offer_lines(offer)),
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them."""
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} seconds"
+
+
+def _progress(home: SiteHome) -> Progress:
+    """Return what the trainer wrote last; it does not see an upload's end, which the agent does."""
+    progress = read_progress(home.progress)
+    is_over = progress.state == "uploading" and read_contact(home.contact).state == "idle"
+    return replace(progress, state="idle") if is_over else progress
+
+
+def _until(certificate_until: str) -> str:
+    if not certificate_until:
+        return "none: not enrolled"
+    left = -age_s(certificate_until)
+    return f"valid until {certificate_until[:10]}" + (f" ({duration(left)} left)" if left > 0 else ": EXPIRED")
+
+
+def _process_lines(processes: list[ProcessState]) -> list[str]:
+    if not processes:
+        return ["Not running: `fl-client start`"]
+    return [
+        f"  {process.name:10} "
+        + (f"since {process.since[:19]}" if process.pid else f"ended with exit code {process.last_exit}, restarting")
+        + (f", restarted {process.restarts} times" if process.restarts else "")
+        for process in processes
+    ]
+
+
+def _contact_line(contact: Contact) -> str:
+    reached = f"reached {_ago(contact.reached_at)}" if contact.reached_at else "not reached yet"
+    return f"Coordinator {reached}" + (f". Problem: {contact.problem}. Fix: {contact.fix}" if contact.problem else "")
+
+
+def _progress_line(progress: Progress) -> str:
+    if not progress.run:
+        return "Trainer idle: no task yet"
+    if progress.state == "idle" and not progress.cause:
+        return f"Trainer idle since round {progress.round} of run {progress.run}, {_ago(progress.progressed_at)}"
+    steps = f", {progress.done} of {progress.total} steps" if progress.total else ""
+    end = f", done in about {duration(-age_s(progress.expected_end))}" if progress.expected_end else ""
+    cause = f". Problem: {progress.cause}; see logs/trainer.log" if progress.cause else ""
+    return (
+        f"Trainer {progress.state} on {progress.device}: run {progress.run}, round {progress.round}{steps}{end}; "
+        f"last progress {_ago(progress.progressed_at)}{cause}"
+    )
+
+
+def _sent_lines(status: SiteStatus) -> list[str]:
+    lines = []
+    for sent in status.sent:
+        passed = status.carried.get(sent.run, Passed())
+        lines.append(
+            f"  {sent.run}: {sent.answers} answers up to round {sent.round}; {passed.sent / 1e6:.1f} MB out, "
+            f"{passed.received / 1e6:.1f} MB in"
+        )
+    return ["Left the building, weights and counts only:", *lines] if lines else ["Nothing has left the building"]
+
+
+def _told(offer: KnownOffer, home: SiteHome) -> OfferTold:
+    folder = home.studies / offer.study
+    try:
+        came = json.loads((folder / "offer.json").read_text("utf-8"))
+        sites, rounds_close = list(came["sites"]), str(came["rounds_close"])
+    except (OSError, ValueError, KeyError, TypeError):
+        sites, rounds_close = [], ""
+    settings = str(folder / "study.toml")
+    return OfferTold(offer.study, offer.state, offer.reason, offer.answered_at, sites, rounds_close, settings)
+
+
+def _offer_lines(offer: OfferTold) -> list[str]:
+    if offer.state != "pending":
+        reason = f" ({offer.reason})" if offer.reason else ""
+        return [f"Study {offer.study}: {offer.state} at {(offer.answered_at or '')[:19]}{reason}"]
+    return [
+        f"Study {offer.study} WAITS for an answer: `fl-client approve {offer.study}`, or refuse",
+        f"  asked: {', '.join(offer.sites)}; a round: {offer.rounds_close}",
+        f"  read first: {offer.settings}",
+    ]
+
+
+def _ago(moment: str) -> str:
+    return f"{duration(age_s(moment))} ago"
+
+
+def _age(moment: str) -> float | None:
+    return round(age_s(moment), 1) if moment else None

@@ -1,0 +1,246 @@
+"""The site's resident trainer: `python -m fl_client.trainer_process`, one a site, kept alive by `fl-client start`.
+
+Flower starts a process for every message; here PyTorch, the GPU's context and the prepared cases stay in memory between
+rounds. Tasks are worked on one at a time. A task's answer is kept until the study's next one, so a task that comes
+again, in another of Flower's messages or after this process was killed, is answered with the same bytes.
+"""
+
+import fcntl
+import hashlib
+import logging
+import os
+import signal
+import time
+from dataclasses import asdict, replace
+from threading import Thread
+from typing import NoReturn
+
+from core.clock import now
+from core.errors import FederationError, FLError
+from core.files import private_folder
+from core.messages import Records, Task, read_task
+from core.progress import Report
+from core.study import digest
+from core.terminal import run
+from fl_client import trainer
+from fl_client.config import SiteConfig, load_site, study_of
+from fl_client.dataset import forget_cohorts
+from fl_client.jobs import Job, Jobs, cohort_digest
+from fl_client.paths import SiteHome, this_home
+from fl_client.progress import Effort, Efforts, Progress, ProgressFile, read_progress
+from fl_client.site_error import cause_of, site_error
+from fl_client.site_records import SiteRecords
+from fl_client.spool import Spool
+from fl_client.trainer_socket import STOP, head_of, listen, pack, serve, unpack
+
+logger = logging.getLogger(__name__)
+
+ACTOR = "trainer"
+# The exit code of a process that met an unexpected error and leaves the next task to a fresh one.
+WORN = 70
+# Each holds all of its training cases: 1.8 MB a case on the default grid.
+STUDIES_IN_MEMORY = 2
+
+
+class Trainer:
+    """Takes tasks from many connections and works on one at a time."""
+
+    def __init__(self, site: SiteConfig, home: SiteHome) -> None:
+        self.site = site
+        self.records = SiteRecords(site.site.name, home.records)
+        self.jobs = Jobs(site, Spool(home.spool))
+        self.efforts = Efforts(home.spool / "efforts.json")
+        self.efforts.recover(read_progress(home.progress))
+        self.device = trainer.device_of(site.compute)
+        self._in_memory: set[tuple[str, str]] = set()
+        self.progress = ProgressFile(home.progress)
+        self.progress.show(Progress(progressed_at=now(), device=trainer.device_name(self.device)))
+
+    def respond(self, request: bytes) -> bytes:
+        """Return the answer to a request on the socket, whatever happens; called in the connection's thread."""
+        try:
+            head, records = unpack(request)
+            if head["kind"] == STOP:
+                self.jobs.stop(head["runs"])
+                return pack({})
+            return self._answer(head["kind"], head["study"], records, int(head.get("flower_run", 0)))
+        except Exception as error:  # the edge of the process: whatever it is, only its kind may leave
+            if isinstance(error, FLError):
+                logger.warning("A task has no answer: %s (%s)", error.problem, error.fix)
+            else:
+                logger.exception("A task has no answer")
+            told = site_error(error)
+            return pack({"code": told.code, "kind": told.kind})
+
+    def work(self) -> NoReturn:
+        """Work on jobs as they come, in the main thread, where a signal ends a training at once."""
+        worn = False
+        while True:
+            job = self.jobs.next()
+            if worn:
+                # Nobody knows what an unexpected error has left of a GPU's context; who asked will ask a fresh process.
+                os._exit(WORN)
+            try:
+                self.jobs.done(job, self._answer_to(job))
+                self.progress.show(self._progress(job.task, state="uploading"))
+            except Exception as error:  # noqa: BLE001 (told to whoever asked, who logs it)
+                worn = not isinstance(error, FLError)
+                self._failed(job, error)
+
+    def _answer(self, kind: str, toml: str, records: Records, flower_run: int) -> bytes:
+        task, study = read_task(records), study_of(toml)
+        self.records.check_approved(study.name, toml)
+        self.efforts.came_as(task.run, flower_run)
+        answer = self.jobs.job_of(kind, task, study).answer.result()
+        head = head_of(answer)
+        self.records.append(
+            ACTOR,
+            f"{head['kind']}.sent",
+            study=task.study,
+            run=task.run,
+            round=task.round,
+            weights_sha256=head["weights_sha256"],
+            bytes=len(answer),
+        )
+        return answer
+
+    def _answer_to(self, job: Job) -> bytes:
+        self.jobs.check_wanted(job)
+        receipt = self.records.append(
+            ACTOR,
+            "task.received",
+            kind=job.kind,
+            study=job.task.study,
+            run=job.task.run,
+            round=job.task.round,
+            weights_sha256=job.weights_sha256,
+            receipt=job.task.receipt,
+        )
+        self._make_room(job)
+        logger.info("Round %d of %s: %s", job.task.round, job.task.run, job.kind)
+        meter = Meter(self.efforts.of(job.task.run), on_gpu=self.device.type == "cuda")
+        last_step = "training" if job.kind == "train" else "evaluating"
+        show = self.progress.report(self._progress(job.task), last_step, meter.read)
+        show("evaluating", 0, 0)
+        try:
+            records = trainer.answer(job.kind, job.task, self.site, job.study, receipt, self._watched(job, show))
+        finally:
+            cost = meter.read()
+            logger.info(
+                "Round %d of %s: ended; the run has cost %.1f s so far",
+                job.task.round,
+                job.task.run,
+                cost.cpu_s + cost.gpu_s,
+            )
+            self.efforts.worked(job.task.run, cost.cpu_s, cost.gpu_s)
+            trainer.release(self.device)
+        weights = records.arrays.get("weights")
+        head = {
+            "key": job.key,
+            "kind": "evaluation" if weights is None else "update",
+            "weights_sha256": "" if weights is None else hashlib.sha256(weights.tobytes()).hexdigest(),
+        }
+        return pack(head, records)
+
+    def _make_room(self, job: Job) -> None:
+        """Free the cases of a cohort that is no more, and of studies before the last few."""
+        cases = cohort_digest(self.site), digest(job.study)
+        if cases in self._in_memory:
+            return
+        if len(self._in_memory) >= STUDIES_IN_MEMORY or any(cohort != cases[0] for cohort, _ in self._in_memory):
+            forget_cohorts()
+            self._in_memory.clear()
+        self._in_memory.add(cases)
+
+    def _watched(self, job: Job, show: Report) -> Report:
+        """Return a report that also ends the work once nobody wants it any more."""
+
+        def report(step: str, done: int, total: int) -> None:
+            self.jobs.check_wanted(job)
+            show(step, done, total)
+
+        return report
+
+    def _failed(self, job: Job, error: Exception) -> None:
+        told, task = site_error(error), job.task
+        self.progress.show(self._progress(task, cause=cause_of(error)))
+        try:
+            self.records.append(
+                ACTOR, "task.failed", study=task.study, run=task.run, round=task.round, code=told.code, kind=told.kind
+            )
+        finally:
+            self.jobs.failed(job, error)
+
+    def _progress(self, task: Task, state: str = "idle", cause: str = "") -> Progress:
+        cost = self.efforts.of(task.run)
+        return replace(
+            self.progress.shown,
+            state=state,
+            run=task.run,
+            round=task.round,
+            done=0,
+            total=0,
+            progressed_at=now(),
+            expected_end=None,
+            cause=cause,
+            **asdict(cost),
+        )
+
+
+class Meter:
+    """Counts what a run has cost while a task is worked on."""
+
+    def __init__(self, before: Effort, *, on_gpu: bool) -> None:
+        self.before = before
+        self.on_gpu = on_gpu
+        self._began = self._now()
+
+    def read(self) -> Effort:
+        """Return what the run has cost so far."""
+        spent = self._now() - self._began
+        if self.on_gpu:
+            return replace(self.before, gpu_s=self.before.gpu_s + spent)
+        return replace(self.before, cpu_s=self.before.cpu_s + spent)
+
+    def _now(self) -> float:
+        # Of a CPU every thread's work; of a GPU the time for which nobody else had it.
+        return time.monotonic() if self.on_gpu else time.process_time()
+
+
+def serve_site(home: SiteHome) -> NoReturn:
+    """Be a site's trainer until a signal ends this process.
+
+    Raises:
+        ConfigError: the site's settings are wrong, or ask for a device that is not there.
+        FederationError: the site has a trainer already.
+        RecordsError: the site's database cannot be used.
+    """
+    with (private_folder(home.run) / "trainer.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FederationError(
+                "This site has a trainer already", fix="stop the other `fl-client start` first"
+            ) from None
+        working = Trainer(load_site(home), home)
+        listener = listen(home.trainer)
+        Thread(target=serve, args=(listener, working.respond), daemon=True).start()
+        try:
+            working.work()
+        finally:
+            home.trainer.unlink(missing_ok=True)
+
+
+def main() -> None:
+    """Run the trainer of the home that FL_HOME names."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    signal.signal(signal.SIGTERM, lambda *_: _end())
+    run(lambda: serve_site(this_home()))
+
+
+def _end() -> NoReturn:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    main()

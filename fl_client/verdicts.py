@@ -1,0 +1,86 @@
+"""What SuperNode is told of the coordinator's answers, so that no failure ends it, and what people are told.
+
+SuperNode 1.41 tries a call again after 502, 503, 504 or a broken connection. A 403 means to it that the run is over: it
+drops the message and goes on. After any other status it stays as a process and never works again.
+"""
+
+import json
+from dataclasses import dataclass
+
+from fl_client.fleet_messages import ACTIVATE, HEARTBEAT, NOT_ACTIVATED, flower_code
+from fl_client.relay import Answer
+
+OK, FORBIDDEN, UNAUTHORIZED, UNAVAILABLE = 200, 403, 401, 503
+# The longest that is repeated of what the coordinator says.
+WORDS = 300
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of an answer.
+
+    Attributes:
+        status: what SuperNode gets; the body goes with it unchanged if it is the coordinator's own.
+        problem, fix: what people are told; empty where nothing is wrong.
+        refused: whether the coordinator does not want this site, so that asking again at once is no use.
+    """
+
+    status: int
+    problem: str = ""
+    fix: str = ""
+    refused: bool = False
+
+
+def verdict_on(call: str, answer: Answer) -> Verdict:
+    """Judge an answer of the coordinator.
+
+    Args:
+        call: the last part of the call's path.
+        answer: with any status.
+    """
+    if answer.status < 300:
+        return Verdict(answer.status)
+    code = flower_code(answer.body)
+    if code is not None and answer.status < 500:
+        return _of_flower(call, answer.status, code)
+    refusal = _refusal(answer.body)
+    if refusal is not None:
+        return Verdict(UNAVAILABLE, *refusal, refused=answer.status in (UNAUTHORIZED, FORBIDDEN))
+    if answer.status == UNAUTHORIZED:
+        return Verdict(
+            UNAVAILABLE,
+            "The coordinator does not accept this site's node key, or the two clocks differ",
+            "run `fl-client check`: this machine's clock may be at most 5 seconds fast",
+            refused=True,
+        )
+    return Verdict(
+        UNAVAILABLE,
+        f"The coordinator answered {call} with HTTP status {answer.status}",
+        "it is tried again; tell the coordinator if it stays so",
+    )
+
+
+def _of_flower(call: str, status: int, code: int) -> Verdict:
+    if code == NOT_ACTIVATED:
+        return Verdict(
+            UNAVAILABLE,
+            "The coordinator does not let this site's node in yet",
+            "wait: after a crash it takes a minute; tell the coordinator if it takes longer",
+        )
+    if status == FORBIDDEN or call not in (ACTIVATE, HEARTBEAT):
+        # About one run, which goes on without this message, or is over; the coordinator asks again if it wants to.
+        return Verdict(FORBIDDEN)
+    return Verdict(
+        UNAVAILABLE, f"The coordinator refuses this site's node (Flower's code {code})", "tell the coordinator"
+    )
+
+
+def _refusal(body: bytes) -> tuple[str, str] | None:
+    """Return problem and fix where the coordinator's edge refused and said why."""
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(told, dict) or not isinstance(told.get("problem"), str) or not isinstance(told.get("fix"), str):
+        return None
+    return told["problem"][:WORDS], told["fix"][:WORDS]

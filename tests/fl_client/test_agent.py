@@ -1,0 +1,246 @@
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from core.certificates import serial_of
+from core.clock import now
+from core.errors import ConnectionProblem
+from core.signing import load_public
+from fl_client import agent as agent_module
+from fl_client.agent import Agent, attend
+from fl_client.config import load_site
+from fl_client.contact import read_contact
+from fl_client.paths import SiteHome
+from fl_client.progress import Progress, ProgressFile
+from fl_client.traffic import Passed, Traffic
+from fl_client.trainer_socket import listen, pack, serve, unpack
+from tests.fl_client.factories_coordinator import ScriptedCoordinator, serving
+from tests.fl_client.factories_site import events, join_home
+
+TRAINING = Progress("training", "r-1", 3, 5, 20, now(), None, "CPU", "", 1.5, 0.0, (7, 8))
+
+
+@pytest.fixture
+def coordinator(tmp_path: Path) -> Iterator[ScriptedCoordinator]:
+    with serving(ScriptedCoordinator(tmp_path / "coordinator")) as serving_:
+        yield serving_
+
+
+@pytest.fixture
+def home(tmp_path: Path, coordinator: ScriptedCoordinator) -> SiteHome:
+    return join_home(tmp_path / "home", coordinator)
+
+
+@pytest.fixture
+def traffic() -> Traffic:
+    return Traffic()
+
+
+@pytest.fixture
+def agent(home: SiteHome, traffic: Traffic) -> Iterator[Agent]:
+    home.run.mkdir()
+    attending = Agent(load_site(home), home, traffic)
+    yield attending
+    attending.close()
+
+
+def test_the_coordinator_is_told_what_the_trainer_does_and_what_has_passed(
+    coordinator: ScriptedCoordinator, home: SiteHome, traffic: Traffic, agent: Agent
+) -> None:
+    agent.beat()
+    assert coordinator.statuses[-1]["state"] == "idle"
+    ProgressFile(home.progress).show(TRAINING)
+    traffic.count(7, Passed(100, 10))
+    traffic.count(8, Passed(20, 2))
+    traffic.count(9, Passed(7000, 7000))  # of another run
+    agent.beat()
+    told = coordinator.statuses[-1]
+    assert (told["state"], told["run"], told["round"], told["done"], told["total"]) == ("training", "r-1", 3, 5, 20)
+    assert (told["sent_bytes"], told["received_bytes"], told["cpu_s"], told["device"]) == (120, 12, 1.5, "CPU")
+    assert told["receipt"] == agent.records.head() != "0" * 64
+
+
+def test_bytes_of_a_run_are_counted_on_over_a_restart_of_the_gate(home: SiteHome, agent: Agent) -> None:
+    ProgressFile(home.progress).show(TRAINING)
+    agent.traffic.count(7, Passed(100, 10))
+    assert agent.status().sent_bytes == 100
+    fresh = Traffic()
+    restarted = Agent(load_site(home), home, fresh)
+    assert restarted.status().sent_bytes == 100
+    fresh.count(7, Passed(5, 1))
+    assert (restarted.status().sent_bytes, restarted.status().received_bytes) == (105, 11)
+
+
+def test_a_stopped_run_is_told_to_the_trainer_at_every_beat(
+    coordinator: ScriptedCoordinator, home: SiteHome, agent: Agent
+) -> None:
+    coordinator.orders["cancel"] = ["r-1"]
+    agent.beat()  # without a trainer there is nothing to stop
+    told: list[dict] = []
+    with listen(home.trainer) as listener:
+        Thread(
+            target=serve, args=(listener, lambda asked: told.append(unpack(asked)[0]) or pack({})), daemon=True
+        ).start()
+        agent.beat()
+        agent.beat()
+        coordinator.orders["cancel"] = []
+        agent.beat()
+    assert [request["runs"] for request in told] == [["r-1"], ["r-1"], []]
+
+
+def test_new_offers_are_fetched_when_the_coordinator_says_that_there_are_some(
+    coordinator: ScriptedCoordinator, agent: Agent
+) -> None:
+    agent.beat()
+    assert coordinator.calls.count("GET offers") == 1
+    agent.beat()
+    assert coordinator.calls.count("GET offers") == 1
+    coordinator.offer('name = "tiny"\n')
+    coordinator.orders["pending_offers"] = ["tiny"]
+    agent.beat()
+    assert [offer.study for offer in agent.records.offers()] == ["tiny"]
+    agent.beat()
+    assert coordinator.calls.count("GET offers") == 2
+
+
+def test_a_certificate_is_renewed_in_time_and_shown_from_then_on(
+    coordinator: ScriptedCoordinator, home: SiteHome, agent: Agent
+) -> None:
+    agent.beat()
+    assert "POST renew" not in coordinator.calls
+    before = serial_of(home.certificate.read_text())
+    home.renew_at.write_text(now())
+    agent.beat()
+    agent.beat()
+    assert coordinator.calls.count("POST renew") == 1
+    assert serial_of(home.certificate.read_text()) != before
+    assert events(home, "certificate.renewed") == ["certificate.renewed"]
+
+
+def test_a_renewal_that_is_refused_is_not_asked_for_at_every_beat(
+    coordinator: ScriptedCoordinator, home: SiteHome, agent: Agent
+) -> None:
+    home.renew_at.write_text(now())
+    coordinator.scripted["POST renew"] = (403, {"problem": "too many", "fix": "ask"})
+    for _ in range(3):
+        agent_module._beat(agent)
+    assert coordinator.calls.count("POST renew") == 1
+    assert len(coordinator.statuses) == 3
+
+
+def test_the_head_of_the_audit_log_is_signed_outside_the_database(home: SiteHome, agent: Agent) -> None:
+    agent.beat()
+    assert len(home.checkpoints.read_text().splitlines()) == 1
+    verified = agent.records.verify(home.checkpoints, load_public(home.audit_public))
+    assert (verified.events, verified.checkpoints) == (1, 1)
+
+
+def test_the_site_asks_more_often_while_something_is_under_way(
+    coordinator: ScriptedCoordinator, home: SiteHome, agent: Agent
+) -> None:
+    assert agent.beat() == agent_module.IDLE_S
+    coordinator.orders["active"] = ["r-1"]
+    before = agent.traffic.idle_s()
+    assert agent.beat() == agent_module.BUSY_S
+    assert agent.traffic.idle_s() < before + 60
+    coordinator.orders["active"] = []
+    ProgressFile(home.progress).show(TRAINING)
+    assert agent.beat() == agent_module.BUSY_S
+
+
+def test_an_upload_lasts_as_long_as_something_leaves(
+    home: SiteHome, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(agent_module.time, "monotonic", lambda: clock[0])
+    handed_over = "2026-01-01T00:00:00.000000Z"  # long ago
+    ProgressFile(home.progress).show(Progress("uploading", "r-1", 3, progressed_at=handed_over, flower_runs=(7,)))
+    agent.traffic.count(7, Passed(10, 0))
+    assert agent.status().state == "uploading"
+    clock[0] += 9
+    agent.traffic.count(7, Passed(10, 0))
+    assert agent.status().state == "uploading"
+    clock[0] += 9
+    assert agent.status().state == "uploading"
+    clock[0] += 2
+    assert agent.status().state == "idle"
+    ProgressFile(home.progress).show(Progress("uploading", "r-1", 4, progressed_at=now(), flower_runs=(7,)))
+    assert agent.status().state == "uploading"
+
+
+def test_the_cause_is_the_process_that_ended_else_the_way_out_else_the_last_task(
+    home: SiteHome, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.supervision import ProcessState
+
+    ProgressFile(home.progress).show(Progress(progressed_at=now(), cause="the cohort is not prepared"))
+    assert agent.status().cause == "the cohort is not prepared"
+    agent.traffic.fail("The connection is refused", "ask")
+    assert agent.status().cause == "The connection is refused"
+    ended = ProcessState("trainer", None, now(), 3, -9)
+    monkeypatch.setattr(agent_module, "states_of", lambda _: [ended])
+    assert agent.status().cause == "the process trainer ended with exit code -9 and is started again"
+
+
+def test_a_coordinator_that_is_away_is_logged_once_and_so_is_its_return(
+    coordinator: ScriptedCoordinator, home: SiteHome, agent: Agent, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="fl_client.agent")
+    agent_module._beat(agent)
+    reached_at = read_contact(home.contact).reached_at
+    coordinator.scripted["POST status"] = (502, b"")
+    for _ in range(4):
+        assert agent_module._beat(agent) == agent_module.AWAY_S
+    contact = read_contact(home.contact)
+    assert (contact.reached_at, contact.problem) == (reached_at, "The coordinator's service does not answer (HTTP 502)")
+    coordinator.scripted["POST status"] = (403, {"problem": "The site north is suspended", "fix": "ask"})
+    for _ in range(3):
+        assert agent_module._beat(agent) == agent_module.REFUSED_S
+    coordinator.scripted.clear()
+    for _ in range(3):
+        agent_module._beat(agent)
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "The coordinator's service does not answer (HTTP 502)",
+        "The site north is suspended",
+        "All is well again with the coordinator",
+    ]
+    assert read_contact(home.contact).problem == ""
+
+
+def test_nothing_ends_the_agent(
+    coordinator: ScriptedCoordinator, agent: Agent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An expected failure, a bug, then an answer; each is followed by the next beat."""
+    monkeypatch.setattr(agent_module, "AWAY_S", 0.0)
+    monkeypatch.setattr(agent_module, "REFUSED_S", 0.0)
+    honest, troubles = agent.beat, [ConnectionProblem("away", fix="wait"), ZeroDivisionError("a bug")]
+
+    def troubled() -> float:
+        if troubles:
+            raise troubles.pop(0)
+        return honest()
+
+    monkeypatch.setattr(agent, "beat", troubled)
+
+    async def until_answered() -> None:
+        attending = asyncio.create_task(attend(agent))
+        while not coordinator.statuses:
+            await asyncio.sleep(0.01)
+        attending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attending
+
+    asyncio.run(until_answered())
+    assert "a bug" in caplog.text
+
+
+def test_nothing_that_is_told_can_hold_more_than_the_protocol_lets_it(home: SiteHome, agent: Agent) -> None:
+    agent.traffic.fail("x" * 5000, "y")
+    ProgressFile(home.progress).show(TRAINING)
+    assert len(agent.status().cause) == 500
+    assert json.loads(agent.status().model_dump_json())["cause"] == "x" * 500
