@@ -147,9 +147,10 @@ class PublishedVersion(Section):
 
 
 class Models(Section):
-    """Every approved model version, oldest first."""
+    """Every approved model version, oldest first, and the names of those that were retired since."""
 
     versions: list[PublishedVersion]
+    retired: list[str] = Field(description="of these only approval.json is given: the signed retirement")
 
 
 class Transferred(Section):

@@ -13,7 +13,7 @@ models = typer.Typer(name="models", help="The approved models: bring them here, 
 
 @models.command()
 def pull() -> None:
-    """Bring every approved model version that is not here yet.
+    """Bring every approved model version that is not here yet, and withdraw those that the coordinator has retired.
 
     Each is kept only if its hash and the coordinator's signature hold; `fl-client predict` then uses the newest.
 

@@ -2,7 +2,7 @@
 
 from core.errors import ConnectionProblem
 from core.progress import Report, silent
-from core.records.registry import approved_versions, install_version
+from core.records.registry import approved_versions, install_retirement, install_version
 from core.signing import load_public
 from core.site_protocol import PublishedVersion
 from fl_client.coordinator import Coordinator
@@ -11,7 +11,9 @@ from fl_client.site_records import SiteRecords
 
 
 def pull_models(coordinator: Coordinator, records: SiteRecords, home: SiteHome, report: Report = silent) -> list[str]:
-    """Bring every approved version that is not here yet; hash and signature are checked before it is kept.
+    """Bring every approved version that is not here yet, and retire those that the coordinator has retired.
+
+    Hash and signature are checked before anything is kept.
 
     Args:
         coordinator: as this site reaches it.
@@ -25,7 +27,11 @@ def pull_models(coordinator: Coordinator, records: SiteRecords, home: SiteHome, 
     """
     trusted = load_public(home.coordinator_key)
     here = set(approved_versions(home.registry, trusted))
-    missing = [version for version in coordinator.models().versions if version.name not in here]
+    models = coordinator.models()
+    for name in sorted(here & set(models.retired)):
+        install_retirement(home.registry, name, coordinator.model_file(name, "approval.json"), trusted)
+        records.append("it", "version.retired", version=name)
+    missing = [version for version in models.versions if version.name not in here]
     for done, version in enumerate(missing, start=1):
         install_version(home.registry, version.name, _files_of(coordinator, version), trusted)
         records.append("it", "version.pulled", version=version.name)

@@ -75,6 +75,10 @@ def environment(home: SiteHome) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
+        # Pieces of a model, some 5 MB each, come and go: freed memory is used again instead of asked for anew.
+        "MALLOC_MMAP_THRESHOLD_": str(2**25),
+        "MALLOC_TRIM_THRESHOLD_": str(2**28),
+        "MALLOC_ARENA_MAX": "2",
     }
 
 

@@ -81,7 +81,12 @@ def look_after(records: Engine, here: Path, authority: Authority, key: Ed25519Pr
 
 def _routes(here: Path, key: Ed25519PrivateKey) -> list[Route]:
     folder = here / "registry"
-    return site_routes(folder, lambda: registry.approved_versions(folder, key.public_key()))
+    trusted = key.public_key()
+    return site_routes(
+        folder,
+        partial(registry.approved_versions, folder, trusted),
+        partial(registry.retired_versions, folder, trusted),
+    )
 
 
 def main() -> None:

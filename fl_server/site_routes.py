@@ -41,23 +41,25 @@ _BLOCK = os.urandom(64 * 1024)  # not zeros, which something on the way might co
 BodyT = TypeVar("BodyT", bound=Section)
 
 
-def site_routes(registry: Path, approved: Callable[[], list[str]]) -> list[Route]:
+def site_routes(registry: Path, approved: Callable[[], list[str]], retired: Callable[[], list[str]]) -> list[Route]:
     """Return the calls of `/v1/site/`.
 
     Args:
         registry: the folder of model versions.
         approved: returns the names of the versions that a site may have, oldest first.
+        retired: returns the names of those that it should use no more.
     """
 
     async def models(request: Request) -> Response:
         await site_of(request)
-        names = await run_in_threadpool(approved)
-        return _json(Models(versions=await run_in_threadpool(published, registry, names)))
+        versions = await run_in_threadpool(lambda: published(registry, approved()))
+        return _json(Models(versions=versions, retired=await run_in_threadpool(retired)))
 
     async def model_file(request: Request) -> Response:
         await site_of(request)
         name, file = request.path_params["version"], request.path_params["file"]
-        if name not in await run_in_threadpool(approved):
+        may_have = await run_in_threadpool(lambda: approved() + (retired() if file == "approval.json" else []))
+        if name not in may_have:
             raise RegistryError("There is no approved model version of this name", fix="see `fl-client models`")
         return FileResponse(file_of(registry, name, file), media_type="application/octet-stream")
 

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from typer.main import get_command
+
 import fl_client.cli
 import fl_server.cli
 import simulations.cli
@@ -14,11 +16,7 @@ COMMANDS = {"fl-client": fl_client.cli.app, "fl-server": fl_server.cli.app, "fl-
 def test_every_command_in_the_readme_exists() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     named = set(re.findall(r"(fl-client|fl-server|fl-simulate) ([a-z-]+)", text))
-    known = {
-        (program, command.name or (command.callback.__name__ if command.callback else ""))
-        for program, app in COMMANDS.items()
-        for command in [*app.registered_commands, *app.registered_groups]
-    }
+    known = {(program, command) for program, app in COMMANDS.items() for command in get_command(app).commands}
     assert len(named) >= 5
     assert named <= known
 

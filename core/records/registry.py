@@ -144,6 +144,34 @@ def approved_versions(registry: Path, trusted: Ed25519PublicKey) -> list[str]:
     return names
 
 
+def retired_versions(registry: Path, trusted: Ed25519PublicKey) -> list[str]:
+    """Return the names of the versions whose signed retirement holds, oldest first."""
+    names = []
+    for name in list_versions(registry):
+        with suppress(RegistryError):
+            if "retired_at" in read_approval(registry, name, trusted):
+                names.append(name)
+    return names
+
+
+def install_retirement(registry: Path, name: str, approval: bytes, trusted: Ed25519PublicKey) -> None:
+    """Take over the coordinator's signed retirement of a version that is here, so that nobody loads it any more.
+
+    Args:
+        registry: this site's registry.
+        name: the version's.
+        approval: contents of the coordinator's approval.json.
+        trusted: the coordinator's key.
+    Raises: RegistryError: it is not this version's retirement, or does not hold.
+    """
+    statement = signed_statement(approval, name, trusted)
+    if "retired_at" not in statement:
+        raise RegistryError(f"The coordinator has not signed that {name} is retired", fix="pull again")
+    with locked(registry):
+        demand_same(statement, *contents(registry, name))
+        write_atomically(approval_file(registry, name), approval)
+
+
 def newest_approved(registry: Path, trusted: Ed25519PublicKey) -> Path:
     """Return the newest approved version's folder.
 

@@ -40,7 +40,7 @@ class ScriptedCoordinator:
     Attributes:
         calls: every call, as `GET protocol`.
         scripted: by call, what to answer instead; it may be a function of the body.
-        offers, orders, versions: what it has for the site.
+        offers, orders, versions, retired: what it has for the site.
         statuses, answers: what it was told.
     """
 
@@ -64,6 +64,7 @@ class ScriptedCoordinator:
         self.bundles: dict[str, bytes] = {}
         self.orders: dict = {"cancel": [], "active": [], "pending_offers": [], "receipt": "0" * 64}
         self.versions: dict[str, dict[str, bytes]] = {}
+        self.retired: list[str] = []
         self.statuses: list[dict] = []
         self.answers: dict[str, dict] = {}
         self.enrollments: list[dict] = []
@@ -141,8 +142,9 @@ class ScriptedCoordinator:
             versions = [
                 {"name": name, "study": "tiny", "files": {file: len(content) for file, content in files.items()}}
                 for name, files in self.versions.items()
+                if name not in self.retired
             ]
-            return 200, {"versions": versions}
+            return 200, {"versions": versions, "retired": self.retired}
         if parts[0] == "models":
             return 200, self.versions[parts[1]][parts[2]]
         if call == "POST transfer":

@@ -14,7 +14,7 @@ import pytest
 from core.errors import AccessError, ConfigError, ConnectionProblem, FederationError, FLError
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, named
-from core.records.registry import add_version, approve_version
+from core.records.registry import add_version, approve_version, retire_version
 from core.study import ModelSettings, Study
 from fl_client.cli import main
 from fl_client.config import load_site
@@ -208,6 +208,21 @@ def test_approved_models_are_pulled_once(
     assert "here already" in fl_client("models", "pull", home=home.root).stdout
     assert coordinator.calls == ["GET models"]
     assert events(home, "version.pulled") == ["version.pulled"]
+
+
+def test_a_version_that_the_coordinator_has_retired_is_used_no_more(
+    fl_client: Command, coordinator: ScriptedCoordinator, home: SiteHome, published: str, tmp_path: Path
+) -> None:
+    fl_client("models", "pull", home=home.root)
+    registry = tmp_path / "registry"
+    retire_version(registry, published, coordinator.signing)
+    coordinator.versions[published]["approval.json"] = (registry / f"{published}.approval.json").read_bytes()
+    coordinator.retired = [published]
+    assert fl_client("models", "pull", home=home.root).returncode == 0
+    assert fl_client("models", "list", home=home.root).stdout == ""
+    assert events(home, "version.retired") == ["version.retired"]
+    fl_client("models", "pull", home=home.root)
+    assert events(home, "version.retired") == ["version.retired"]
 
 
 @pytest.mark.parametrize("file", ["weights.safetensors", "card.json", "approval.json"])

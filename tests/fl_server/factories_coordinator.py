@@ -28,7 +28,7 @@ from core.clock import now
 from core.files import private_folder
 from core.records.audit import events
 from core.records.db import open_database, reading, transaction
-from core.records.registry import approved_versions
+from core.records.registry import approved_versions, retired_versions
 from core.records.tables import AuditEvent, Certificate
 from core.signing import load_public, make_key, public_text
 from core.site_protocol import SITE_PROTOCOL, Enrollment
@@ -245,7 +245,9 @@ def main(home: Path) -> None:
     authority = load_authority(home, PASSPHRASE)
     federation = federation_of(home, authority, open_database(f"sqlite:///{home / 'records.db'}"))
     registry, trusted = home / "registry", load_public(home / "keys" / "signing.pub")
-    routes = site_routes(registry, partial(approved_versions, registry, trusted))
+    routes = site_routes(
+        registry, partial(approved_versions, registry, trusted), partial(retired_versions, registry, trusted)
+    )
     serve(make_app(federation, routes), home / "run" / "site-api.sock")
 
 

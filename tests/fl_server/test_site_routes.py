@@ -239,7 +239,11 @@ def test_only_approved_versions_are_served_byte_for_byte(of: Coordinator) -> Non
     approve_version(registry, names[1], key)
     retire_version(registry, names[0], key)
     with site(of, "puller") as north:
-        (version,) = Models.model_validate(north.get("/v1/site/models").json()).versions
+        models = Models.model_validate(north.get("/v1/site/models").json())
+        (version,) = models.versions
+        assert models.retired == [names[0]]
+        retirement = north.get(f"/v1/site/models/{names[0]}/approval.json")
+        assert retirement.content == (registry / f"{names[0]}.approval.json").read_bytes()
         assert (version.name, version.study) == (names[1], "my-study")
         for file, size in version.files.items():
             got = north.get(f"/v1/site/models/{names[1]}/{file}")

@@ -19,11 +19,13 @@ from core.records.registry import (
     add_version,
     approve_version,
     approved_versions,
+    install_retirement,
     install_version,
     list_versions,
     load_version,
     newest_approved,
     retire_version,
+    retired_versions,
 )
 from core.signing import make_key, sign
 
@@ -214,6 +216,32 @@ def test_a_retirement_cannot_be_forged_or_taken_back_without_the_key(registry: P
     retire_version(registry, name, KEY)
     edit(registry, name, lambda s: s.pop("retired_at"))
     assert "not what this federation's coordinator signed" in refused(registry, name)
+
+
+def test_a_retirement_is_taken_over_by_a_site_that_has_the_version(registry: Path, tmp_path: Path) -> None:
+    name, site = a_version(registry), tmp_path / "hospital"
+    install_version(site, name, files_of(registry, name), TRUSTED)
+    approval = file_of(registry, name, "approval.json")
+    with pytest.raises(RegistryError, match="has not signed that"):
+        install_retirement(site, name, approval.read_bytes(), TRUSTED)
+    retire_version(registry, name, KEY)
+    assert retired_versions(registry, TRUSTED) == [name]
+    with pytest.raises(RegistryError, match="not what this federation's coordinator signed"):
+        install_retirement(site, name, approval.read_bytes(), Ed25519PrivateKey.generate().public_key())
+    assert approved_versions(site, TRUSTED) == [name]
+    install_retirement(site, name, approval.read_bytes(), TRUSTED)
+    assert (approved_versions(site, TRUSTED), retired_versions(site, TRUSTED)) == ([], [name])
+    assert "was retired on 20" in refused(site, name)
+
+
+def test_a_retirement_of_another_version_retires_nothing(registry: Path, tmp_path: Path) -> None:
+    first, second, site = a_version(registry), a_version(registry, value=0.7), tmp_path / "hospital"
+    for name in (first, second):
+        install_version(site, name, files_of(registry, name), TRUSTED)
+    retire_version(registry, first, KEY)
+    with pytest.raises(RegistryError, match=f"The approval of {second} is that of {first}"):
+        install_retirement(site, second, file_of(registry, first, "approval.json").read_bytes(), TRUSTED)
+    assert approved_versions(site, TRUSTED) == [first, second]
 
 
 def test_a_version_is_approved_once(registry: Path) -> None:
