@@ -97,7 +97,9 @@ class Door(BaseHTTPRequestHandler):
             return
         headers = {name: value for name, value in self.headers.items() if _is_forwarded(name)}
         body = self.rfile.read(int(length))
-        self._send(self._await_answer(Request(self.path, headers, body, lambda: is_readable(self.connection))))
+        # As it was sent: the standard library's `path` is mended, and two readers could mend it in two ways.
+        path = self.requestline.split()[1]
+        self._send(self._await_answer(Request(path, headers, body, lambda: is_readable(self.connection))))
 
     def refuse(self) -> None:
         """Refuse what no SuperNode asks for."""

@@ -54,9 +54,11 @@ OBJECT_PAUSE_S = 0.1
 # A coordinator that refuses this site is asked again after such a rest, twice as long each time.
 REFUSED_RESTS_S = (20.0, 160.0)
 WATCH_S = 5.0
+CLOSING_S = 0.1
 
 _PATH = re.compile(PREFIX + r"([a-z]+(-[a-z]+)*)")
 _TRY_AGAIN = Answer(UNAVAILABLE, MEDIA_TYPE, b"", (("Retry-After", "1"),))
+_SIGN_ANEW = Answer(OK, MEDIA_TYPE, NO_MESSAGES)
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ class Gate:
         until, signed_long_ago = time.monotonic() + HOLD_S, False
         while True:
             answer = self._ask(PULL_MESSAGES, request, signed_long_ago)
+            if answer is _SIGN_ANEW:
+                return answer
             brought = answer.status == OK and brings_messages(answer.body)
             if answer.status == OK:
                 self.traffic.polled(brought)
@@ -146,7 +150,7 @@ class Gate:
             self.traffic.fail(error.problem, error.fix)
             return _TRY_AGAIN
         if signed_long_ago and answer.status == UNAUTHORIZED:
-            return Answer(OK, MEDIA_TYPE, NO_MESSAGES)  # only its signature is too old: SuperNode asks with a new one
+            return _SIGN_ANEW  # nothing else is wrong: SuperNode asks once more
         verdict = verdict_on(call, answer)
         self._note(verdict.refused)
         if verdict.problem:
@@ -182,7 +186,7 @@ def open_gate(settings: GateSettings, traffic: Traffic) -> Iterator[int]:
     relay = Relay(settings.coordinator, settings.pki, settings.proxy)
     gate = Gate(relay, traffic, settings.bell)
     doorway = Doorway(settings.port, settings.pki, gate.answer)
-    listening = Thread(target=doorway.serve_forever, name="gate", daemon=True)
+    listening = Thread(target=doorway.serve_forever, args=(CLOSING_S,), name="gate", daemon=True)
     listening.start()
     try:
         yield int(doorway.server_address[1])

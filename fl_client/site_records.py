@@ -111,8 +111,14 @@ class SiteRecords:
             ]
 
     def learn(self, offer: StudyOffer, bundle: bytes) -> None:
-        """Keep a study that this site is offered; where it was known with other settings, its answer is void."""
+        """Keep a study that this site is offered; where it was known with other settings, its answer is void.
+
+        One that is known already stays as it is, with its answer: the agent and a person's command may both bring it.
+        """
         with transaction(self._engine) as session:
+            known = session.get(StudyBundle, offer.study)
+            if known is not None and known.bundle_sha256 == offer.bundle_sha256:
+                return
             session.merge(
                 StudyBundle(
                     name=offer.study,

@@ -42,7 +42,7 @@ def verdict_on(call: str, answer: Answer) -> Verdict:
         return Verdict(answer.status)
     code = flower_code(answer.body)
     if code is not None and answer.status < 500:
-        return _of_flower(call, answer.status, code)
+        return _of_flower(call, code)
     refusal = _refusal(answer.body)
     if refusal is not None:
         return Verdict(UNAVAILABLE, *refusal, refused=answer.status in (UNAUTHORIZED, FORBIDDEN))
@@ -60,19 +60,19 @@ def verdict_on(call: str, answer: Answer) -> Verdict:
     )
 
 
-def _of_flower(call: str, status: int, code: int) -> Verdict:
+def _of_flower(call: str, code: int) -> Verdict:
     if code == NOT_ACTIVATED:
         return Verdict(
             UNAVAILABLE,
             "The coordinator does not let this site's node in yet",
             "wait: after a crash it takes a minute; tell the coordinator if it takes longer",
         )
-    if status == FORBIDDEN or call not in (ACTIVATE, HEARTBEAT):
-        # About one run, which goes on without this message, or is over; the coordinator asks again if it wants to.
-        return Verdict(FORBIDDEN)
-    return Verdict(
-        UNAVAILABLE, f"The coordinator refuses this site's node (Flower's code {code})", "tell the coordinator"
-    )
+    if call in (ACTIVATE, HEARTBEAT):
+        return Verdict(
+            UNAVAILABLE, f"The coordinator refuses this site's node (Flower's code {code})", "tell the coordinator"
+        )
+    # About one run, which is over or goes on without this message; the coordinator asks again if it wants to.
+    return Verdict(FORBIDDEN)
 
 
 def _refusal(body: bytes) -> tuple[str, str] | None:

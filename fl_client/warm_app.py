@@ -83,8 +83,18 @@ def command(home: SiteHome) -> tuple[list[str], dict[str, str]]:
 
 def make_shims(home: SiteHome) -> None:
     """Write the program that SuperExec finds first on its PATH."""
-    words = [sys.executable, "-I", "-S", warm_shim.__file__, str(socket_of(home)), str(program(CLIENT_APP))]
-    path = private_folder(shims(home)) / CLIENT_APP
+    write_shim(private_folder(shims(home)) / CLIENT_APP, socket_of(home), program(CLIENT_APP))
+
+
+def write_shim(path: Path, server: Path, instead: Path) -> None:
+    """Write a program that has a server run what it stands for.
+
+    Args:
+        path: of the program.
+        server: the server's socket.
+        instead: the program that it stands for, which runs where the server does not.
+    """
+    words = [sys.executable, "-I", "-S", warm_shim.__file__, str(server), str(instead)]
     # By way of a shell: a path in a first line may neither be long nor hold a space.
     write_atomically(path, f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
     path.chmod(0o700)
@@ -93,14 +103,24 @@ def make_shims(home: SiteHome) -> None:
 def main() -> None:
     """Serve until killed: `python -m fl_client.warm_app SOCKET`."""
     (entry,) = entry_points(group="console_scripts", name=CLIENT_APP)
-    entry.load()
     for name in PRELOADED:
         import_module(name)
-    server = Server(listen(Path(sys.argv[1])), entry.name)
+    serve(Path(sys.argv[1]), entry)
+
+
+def serve(path: Path, entry: EntryPoint) -> None:
+    """Run a console script for every shim that asks for it; a child of this process does not return either.
+
+    Args:
+        path: of the socket.
+        entry: the only script that is run.
+    """
+    entry.load()
+    server = Server(listen(path), entry.name)
     # What is there now is never collected, so that a fork shares its pages for good.
     gc.collect()
     gc.freeze()
-    _run(server.serve(), entry)
+    _run(server.request(), entry)
 
 
 class Server:
@@ -118,7 +138,7 @@ class Server:
         self._selector.register(listener, selectors.EVENT_READ)
         self._children: list[Child] = []
 
-    def serve(self) -> Request:
+    def request(self) -> Request:
         """Serve for ever; only a child returns, with what it is to do."""
         while True:
             for key, _ in self._selector.select():

@@ -94,6 +94,19 @@ def test_an_answer_that_did_not_arrive_is_told_later(
     assert not coordinator.answers
 
 
+def test_an_offer_that_two_bring_at_once_keeps_the_answer_that_was_given_between(
+    coordinator: ScriptedCoordinator, reached: Coordinator, records: SiteRecords, home: SiteHome
+) -> None:
+    """The agent has fetched it and not kept it yet, when a person's command fetches, keeps and answers it."""
+    bundle = coordinator.offer(TOML)
+    (fetched,) = reached.offers().offers
+    fetch_offers(reached, records, home)
+    answer_offer(records, reached, "tiny", "approved", "")
+    records.learn(fetched, bundle)
+    records.check_approved("tiny", TOML)
+    assert events(home, "study.offered") == ["study.offered"]
+
+
 def test_a_study_that_nobody_offered_cannot_be_answered(
     coordinator: ScriptedCoordinator, reached: Coordinator, records: SiteRecords
 ) -> None:

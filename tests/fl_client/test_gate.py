@@ -1,0 +1,388 @@
+"""The gate over real TLS sockets: SuperNode's side by httpx, as SuperNode does, the coordinator's by the tests' own."""
+
+import asyncio
+import hashlib
+import json
+import random
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+
+import httpx
+import pytest
+from flwr.proto.fleet_pb2 import PullMessagesResponse
+from flwr.proto.message_pb2 import Message, Metadata, PullObjectRequest, PullObjectResponse
+
+from fl_client import door
+from fl_client import gate as gates
+from fl_client.fleet_messages import MEDIA_TYPE, NO_MESSAGES
+from fl_client.flower_process import hang_bell
+from fl_client.gate import GateSettings, end_silent, pause_s, serve
+from fl_client.relay import Answer
+from fl_client.traffic import SILENCE_S, Passed, Traffic
+from tests.fl_client.factories_coordinator import Call, coordinator, gate, make_pki, ok
+
+RUN = 2**63 + 11
+MESSAGE = PullMessagesResponse(messages_list=[Message(metadata=Metadata(run_id=RUN))]).SerializeToString()
+REFUSED = Answer(403, "application/json", b'{"problem": "Site north is suspended", "fix": "ask the coordinator"}')
+
+
+@pytest.fixture
+def pki(tmp_path: Path) -> Path:
+    return make_pki(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "PAUSES_S", (0.001, 0.01))
+    monkeypatch.setattr(gates, "OBJECT_PAUSE_S", 0.001)
+
+
+class SuperNode:
+    """Calls the gate as SuperNode does."""
+
+    def __init__(self, pki: Path, port: int) -> None:
+        trust = ssl.create_default_context(cafile=str(pki / "gate.crt"))
+        self.http = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trust, timeout=30, trust_env=False)
+
+    def __enter__(self) -> "SuperNode":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def call(self, name: str, body: bytes = b"", **headers: str) -> httpx.Response:
+        return self.http.post(
+            f"/v1/fleet/{name}", content=body, headers={"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE} | headers
+        )
+
+
+def one_after_another(*answers: Answer | type[Exception]) -> Callable[[Call], Answer]:
+    """Answer the first call with the first answer, and so on; the last one stays."""
+    waiting = list(answers)
+
+    def answer(_call: Call) -> Answer:
+        this = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        if isinstance(this, type):
+            raise this
+        return this
+
+    return answer
+
+
+def test_five_megabytes_pass_unchanged_both_ways(pki: Path) -> None:
+    sent, brought = (random.Random(seed).randbytes(5_242_909) for seed in (1, 2))
+    with (
+        coordinator(pki, lambda call: ok(brought)) as there,
+        gate(pki, there.address) as port,
+        SuperNode(pki, port) as node,
+    ):
+        answer = node.call("push-object", sent)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, MEDIA_TYPE)
+        assert hashlib.sha256(answer.content).digest() == hashlib.sha256(brought).digest()
+        assert hashlib.sha256(there.calls[0].body).digest() == hashlib.sha256(sent).digest()
+        assert (there.calls[0].path, there.calls[0].site) == ("/v1/fleet/push-object", "north")
+
+
+def test_only_flowers_own_headers_leave_the_site(pki: Path) -> None:
+    with coordinator(pki) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
+        node.call("get-run", **{"flwr-signature": "s", "cookie": "c", "x-client-verify": "SUCCESS", "x-real-ip": "1"})
+        headers = {name.lower(): value for name, value in there.calls[0].headers.items()}
+        assert headers.pop("host") == there.address
+        assert headers == {
+            "flwr-signature": "s",
+            "content-type": MEDIA_TYPE,
+            "accept": MEDIA_TYPE,
+            "content-length": "0",
+            "accept-encoding": "identity",
+        }
+
+
+def test_flowers_word_on_versions_comes_back(pki: Path) -> None:
+    told = Answer(200, MEDIA_TYPE, b"", (("flwr-version-incompatibility-message", "old"), ("server", "x")))
+    with coordinator(pki, lambda call: told) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
+        headers = node.call("get-run").headers
+        assert headers["flwr-version-incompatibility-message"] == "old"
+        assert "server" not in headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/control/start-run"),
+        ("POST", "/v1/runtime/acquire-task"),
+        ("POST", "/v1/site/status"),
+        ("POST", "/v1/fleet/"),
+        ("POST", "/v1/fleet/../control/start-run"),
+        ("POST", "/v1/fleet/%2e%2e/control/start-run"),
+        ("POST", "/v1/fleet/pull-messages/"),
+        ("POST", "/v1/fleet/pull-messages?x=1"),
+        ("POST", "//v1/fleet/pull-messages"),
+        ("POST", "https://elsewhere.example/v1/fleet/pull-messages"),
+        ("GET", "/v1/fleet/pull-messages"),
+        ("PUT", "/v1/fleet/pull-messages"),
+        ("DELETE", "/v1/fleet/pull-messages"),
+        ("OPTIONS", "*"),
+        ("CONNECT", "elsewhere.example:443"),
+        ("GET", "/health"),
+        ("GET", "/docs"),
+    ],
+)
+def test_whatever_else_is_refused_and_nobody_is_asked(pki: Path, method: str, path: str) -> None:
+    with coordinator(pki) as there, gate(pki, there.address) as port:
+        answer = raw(
+            pki, port, f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        assert answer.startswith(b"HTTP/1.1 403 ")
+        assert set(json.loads(answer.partition(b"\r\n\r\n")[2])) == {"problem", "fix"}
+        assert there.connections == 0
+
+
+@pytest.mark.parametrize(
+    "header", ["Transfer-Encoding: chunked", "Content-Length: -1", "Content-Length: 99999999999", "A: b"]
+)
+def test_a_body_of_unknown_or_immense_length_is_refused(pki: Path, header: str) -> None:
+    with coordinator(pki) as there, gate(pki, there.address) as port:
+        head = f"POST /v1/fleet/push-object HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n"
+        assert raw(pki, port, head).startswith(b"HTTP/1.1 403 ")
+        assert there.connections == 0
+
+
+def raw(pki: Path, port: int, head: str) -> bytes:
+    """Send exactly this and return all that comes."""
+    with connected(pki, port) as wrapped:
+        wrapped.sendall(head.encode())
+        return b"".join(iter(lambda: wrapped.recv(2**16), b""))
+
+
+def connected(pki: Path, port: int) -> ssl.SSLSocket:
+    context = ssl.create_default_context(cafile=str(pki / "gate.crt"))
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
+
+
+def test_a_wait_for_messages_ends_with_the_message_and_not_before(pki: Path) -> None:
+    answering = one_after_another(ok(NO_MESSAGES), ok(NO_MESSAGES), ok(NO_MESSAGES), ok(MESSAGE), ok(NO_MESSAGES))
+    with coordinator(pki, answering) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
+        assert node.call("pull-messages", b"who").content == MESSAGE
+        assert [call.body for call in there.calls] == [b"who"] * 4
+
+
+def test_a_wait_goes_on_while_the_coordinator_restarts(pki: Path) -> None:
+    answering = one_after_another(ConnectionResetError, Answer(502, "", b""), Answer(500, "", b""), ok(MESSAGE))
+    traffic = Traffic()
+    with (
+        coordinator(pki, answering) as there,
+        gate(pki, there.address, traffic=traffic) as port,
+        SuperNode(pki, port) as node,
+    ):
+        assert node.call("pull-messages").content == MESSAGE
+        assert traffic.cause is None
+
+
+def test_a_wait_ends_empty_at_last(pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "HOLD_S", 0.0)
+    traffic = Traffic()
+    with coordinator(pki, lambda call: ok(NO_MESSAGES)) as there, gate(pki, there.address, traffic=traffic) as port:
+        with SuperNode(pki, port) as node:
+            answer = node.call("pull-messages")
+        assert (answer.status_code, answer.content) == (200, NO_MESSAGES)
+        assert traffic.polled_at
+
+
+def test_a_signature_that_grew_old_in_a_wait_is_made_anew(pki: Path) -> None:
+    """Flower believes it for 300 seconds; SuperNode would end itself on a 401."""
+    answering = one_after_another(ok(NO_MESSAGES), Answer(401, "", b""))
+    traffic = Traffic()
+    with (
+        coordinator(pki, answering) as there,
+        gate(pki, there.address, traffic=traffic) as port,
+        SuperNode(pki, port) as node,
+    ):
+        answer = node.call("pull-messages")
+        assert (answer.status_code, answer.content) == (200, NO_MESSAGES)
+        assert traffic.cause is None
+
+
+def test_no_message_is_fetched_for_a_supernode_that_has_gone(pki: Path) -> None:
+    asked, gone = Event(), Event()
+
+    def answering(_call: Call) -> Answer:
+        if len(there.calls) == 2:
+            asked.set()
+            gone.wait(30)
+        return ok(MESSAGE if len(there.calls) == 3 else NO_MESSAGES)
+
+    with coordinator(pki, answering) as there, gate(pki, there.address) as port:
+        with connected(pki, port) as dying:
+            dying.sendall(b"POST /v1/fleet/pull-messages HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            asked.wait(30)
+        gone.set()
+        with SuperNode(pki, port) as node:
+            assert node.call("pull-messages").content == MESSAGE
+
+
+def test_an_object_that_is_on_its_way_is_waited_for(pki: Path) -> None:
+    coming = PullObjectResponse(object_found=True, object_available=False).SerializeToString()
+    here = PullObjectResponse(object_found=True, object_available=True, object_content=b"x").SerializeToString()
+    answering = one_after_another(ok(coming), ok(coming), ok(here))
+    with coordinator(pki, answering) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
+        assert node.call("pull-object").content == here
+        assert len(there.calls) == 3
+
+
+def test_a_long_answer_keeps_supernode_waiting(pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its HTTP client gives up when nothing comes for 30 seconds; an interim response is something."""
+    monkeypatch.setattr(door, "INTERIM_S", 0.01)
+    enough = Event()
+
+    def answering(_call: Call) -> Answer:
+        enough.wait(30)
+        return ok(b"at last")
+
+    with coordinator(pki, answering) as there, gate(pki, there.address) as port, connected(pki, port) as node:
+        node.sendall(b"POST /v1/fleet/push-object HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        got = b""
+        while got.count(b"HTTP/1.1 102 Processing\r\n\r\n") < 3:
+            got += node.recv(2**16)
+        enough.set()
+        while b"at last" not in got:
+            got += node.recv(2**16)
+        assert b"HTTP/1.1 200 " in got
+
+
+def test_httpx_waits_through_interim_responses(pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "INTERIM_S", 0.01)
+    answers = iter([NO_MESSAGES] * 30 + [MESSAGE])
+    with (
+        coordinator(pki, lambda call: ok(next(answers))) as there,
+        gate(pki, there.address) as port,
+        SuperNode(pki, port) as node,
+    ):
+        assert node.call("pull-messages").content == MESSAGE
+
+
+@pytest.mark.parametrize(
+    "failure", [Answer(500, "", b""), Answer(413, "", b"<html>"), Answer(404, "", b""), ConnectionResetError]
+)
+def test_what_would_end_supernode_becomes_a_failure_that_it_tries_again_after(
+    pki: Path, failure: Answer | type[Exception]
+) -> None:
+    traffic = Traffic()
+    answering = one_after_another(failure, ok(b"later"))
+    with (
+        coordinator(pki, answering) as there,
+        gate(pki, there.address, traffic=traffic) as port,
+        SuperNode(pki, port) as node,
+    ):
+        answer = node.call("push-object", b"x")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert traffic.cause is not None
+        assert node.call("push-object", b"x").content == b"later"
+        assert traffic.cause is None
+
+
+def test_a_coordinator_that_is_away_is_named(pki: Path) -> None:
+    traffic = Traffic()
+    with coordinator(pki) as there:
+        address = there.address
+    with gate(pki, address, traffic=traffic) as port, SuperNode(pki, port) as node:
+        assert node.call("send-node-heartbeat").status_code == 503
+        assert traffic.cause is not None
+        assert address in traffic.cause.problem
+
+
+def test_a_refused_site_is_told_why_and_does_not_ask_on_and_on(pki: Path) -> None:
+    traffic = Traffic()
+    with (
+        coordinator(pki, lambda call: REFUSED) as there,
+        gate(pki, there.address, traffic=traffic) as port,
+        SuperNode(pki, port) as node,
+    ):
+        assert [node.call("send-node-heartbeat").status_code for _ in range(5)] == [503] * 5
+        assert len(there.calls) == 1
+        assert traffic.cause is not None
+        assert (traffic.cause.problem, traffic.cause.fix) == ("Site north is suspended", "ask the coordinator")
+
+
+def test_a_site_that_is_taken_back_goes_on(pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "REFUSED_RESTS_S", (0.0, 0.0))
+    with (
+        coordinator(pki, one_after_another(REFUSED, ok(MESSAGE))) as there,
+        gate(pki, there.address) as port,
+        SuperNode(pki, port) as node,
+    ):
+        assert node.call("pull-messages").content == MESSAGE
+
+
+def test_bytes_are_counted_by_run(pki: Path) -> None:
+    traffic = Traffic()
+    request = PullObjectRequest(run_id=RUN, object_id="o").SerializeToString()
+    with (
+        coordinator(pki, lambda call: ok(b"y" * 1000)) as there,
+        gate(pki, there.address, traffic=traffic) as port,
+        SuperNode(pki, port) as node,
+    ):
+        node.call("pull-object", request)
+        node.call("send-node-heartbeat", b"beat")
+    assert traffic.of_run(RUN) == Passed(len(request), 1000)
+    assert traffic.passed == Passed(len(request) + 4, 2000)
+
+
+def test_what_was_refused_is_not_counted(pki: Path) -> None:
+    traffic = Traffic()
+    with (
+        coordinator(pki, lambda call: REFUSED) as there,
+        gate(pki, there.address, traffic=traffic) as port,
+        SuperNode(pki, port) as node,
+    ):
+        node.call("push-object", b"x" * 1000)
+    assert traffic.passed == Passed()
+
+
+def test_the_bell_rings_once_all_of_a_message_is_here(pki: Path) -> None:
+    with coordinator(pki) as there, hang_bell(pki / "superexec.bell") as bell, gate(pki, there.address) as port:
+        bell.setblocking(False)
+        with SuperNode(pki, port) as node:
+            node.call("pull-object")
+            with pytest.raises(BlockingIOError):
+                bell.recv(1)
+            node.call("confirm-message-received")
+        assert bell.recv(1)
+
+
+def test_pauses_grow_with_the_wait_between_two_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "PAUSES_S", (0.2, 3.0))
+    assert [pause_s(idle) for idle in (0, 4, 20, 60, 3600)] == [0.2, 0.2, 1.0, 3.0, 3.0]
+
+
+def test_serving_ends_when_it_is_cancelled(pki: Path) -> None:
+    async def run() -> int:
+        ports: list[int] = []
+        with coordinator(pki, lambda call: ok(b"here")) as there:
+            settings = GateSettings(there.address, "", pki, 0, pki / "silent", pki / "bell")
+            serving = asyncio.create_task(serve(settings, Traffic(), ports.append))
+            await asyncio.sleep(0)
+            with SuperNode(pki, ports[0]) as node:
+                answer = await asyncio.to_thread(node.call, "get-run")
+            assert answer.content == b"here"
+            serving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await serving
+        return ports[0]
+
+    port = asyncio.run(run())
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port)).close()
+
+
+def test_a_silent_supernode_is_told_to_end_once(tmp_path: Path) -> None:
+    ticking: Iterator[float] = iter([0.0, *[SILENCE_S + 1] * 100])
+    traffic = Traffic(lambda: next(ticking))
+    told = tmp_path / "supernode.silent"
+    end_silent(told, traffic)
+    assert told.exists()
+    told.unlink()
+    end_silent(told, traffic)
+    assert not told.exists()
