@@ -115,8 +115,12 @@ class Door(BaseHTTPRequestHandler):
             try:
                 return answer.result(INTERIM_S)
             except StillWaiting:
-                self.wfile.write(b"HTTP/1.1 102 Processing\r\n\r\n")
-                self.wfile.flush()
+                self.still_here()
+
+    def still_here(self) -> None:
+        """Let SuperNode's patience begin anew."""
+        self.wfile.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+        self.wfile.flush()
 
     def _send(self, answer: Answer) -> None:
         self.send_response_only(answer.status)

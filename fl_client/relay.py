@@ -87,7 +87,7 @@ class Relay:
             connection.request("POST", path, _slices(body), {**headers, "Content-Length": str(len(body))})
             response = connection.getresponse()
             content = response.read()
-        except BaseException:
+        except (OSError, HTTPException):
             connection.close()
             raise
         if response.will_close or context is not self._context:

@@ -25,7 +25,7 @@ def silence(home: SiteHome) -> Path:
 
 def bell(home: SiteHome) -> Path:
     """Return the socket with which the gate tells SuperExec that a task is here."""
-    return home.run / "superexec.bell"
+    return home.run / "task.bell"
 
 
 def shims(home: SiteHome) -> Path:

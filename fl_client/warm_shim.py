@@ -22,11 +22,12 @@ def main() -> None:
     if sys.argv[1] == _WAIT:
         _wait(int(sys.argv[2]))
     path, program, *arguments = sys.argv[1:]
-    connection = _handed_over(path, [os.path.basename(program), *arguments])  # noqa: PTH119 (pathlib takes 10 ms)
-    if connection is None:
-        os.execv(program, [program, *arguments])  # noqa: S606 (the program itself)
     # What comes until the waiting begins is kept, not lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    connection = _handed_over(path, [os.path.basename(program), *arguments])  # noqa: PTH119 (pathlib takes 10 ms)
+    if connection is None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        os.execv(program, [program, *arguments])  # noqa: S606 (the program itself)
     connection.set_inheritable(True)
     here = os.path.abspath(__file__)  # noqa: PTH100 (as above)
     os.execv(sys.executable, [sys.executable, "-I", "-S", here, _WAIT, str(connection.detach())])  # noqa: S606
@@ -60,9 +61,10 @@ def _wait(descriptor: int) -> None:
         os._exit(1)  # the server has ended, and its children with it
     code = int.from_bytes(told, "big", signed=True)
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        if -code in _SIGNALS:
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
-    os._exit(code)
+    os._exit(code % 256)
 
 
 if __name__ == "__main__":

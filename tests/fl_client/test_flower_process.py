@@ -13,7 +13,7 @@ from fl_client.flower_process import ENDED, SILENT, hang_bell, ring, shortened, 
 from fl_client.paths import SiteHome
 from fl_client.relay import Answer
 from fl_client.supernode import command, make_node_key, prepare, silence
-from tests.fl_client.factories_coordinator import Call, as_superlink, coordinator, make_pki
+from tests.fl_client.factories_fleet import Call, as_superlink, coordinator, make_pki
 from tests.fl_client.factories_processes import free_port, started
 
 

@@ -1,28 +1,23 @@
 """The gate over real TLS sockets: SuperNode's side by httpx, as SuperNode does, the coordinator's by the tests' own."""
 
 import asyncio
-import hashlib
-import json
-import random
 import socket
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 
-import httpx
 import pytest
 from flwr.proto.fleet_pb2 import PullMessagesResponse
 from flwr.proto.message_pb2 import Message, Metadata, PullObjectRequest, PullObjectResponse
 
-from fl_client import door
 from fl_client import gate as gates
-from fl_client.fleet_messages import MEDIA_TYPE, NO_MESSAGES
+from fl_client.fleet_messages import NO_MESSAGES
 from fl_client.flower_process import hang_bell
 from fl_client.gate import GateSettings, end_silent, pause_s, serve
 from fl_client.relay import Answer
 from fl_client.traffic import SILENCE_S, Passed, Traffic
-from tests.fl_client.factories_coordinator import Call, coordinator, gate, make_pki, ok
+from tests.fl_client.factories_fleet import Call, coordinator, make_pki, ok
+from tests.fl_client.factories_gate import SuperNode, connected, gate, one_after_another
 
 RUN = 2**63 + 11
 MESSAGE = PullMessagesResponse(messages_list=[Message(metadata=Metadata(run_id=RUN))]).SerializeToString()
@@ -38,128 +33,6 @@ def pki(tmp_path: Path) -> Path:
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gates, "PAUSES_S", (0.001, 0.01))
     monkeypatch.setattr(gates, "OBJECT_PAUSE_S", 0.001)
-
-
-class SuperNode:
-    """Calls the gate as SuperNode does."""
-
-    def __init__(self, pki: Path, port: int) -> None:
-        trust = ssl.create_default_context(cafile=str(pki / "gate.crt"))
-        self.http = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trust, timeout=30, trust_env=False)
-
-    def __enter__(self) -> "SuperNode":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.http.close()
-
-    def call(self, name: str, body: bytes = b"", **headers: str) -> httpx.Response:
-        return self.http.post(
-            f"/v1/fleet/{name}", content=body, headers={"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE} | headers
-        )
-
-
-def one_after_another(*answers: Answer | type[Exception]) -> Callable[[Call], Answer]:
-    """Answer the first call with the first answer, and so on; the last one stays."""
-    waiting = list(answers)
-
-    def answer(_call: Call) -> Answer:
-        this = waiting.pop(0) if len(waiting) > 1 else waiting[0]
-        if isinstance(this, type):
-            raise this
-        return this
-
-    return answer
-
-
-def test_five_megabytes_pass_unchanged_both_ways(pki: Path) -> None:
-    sent, brought = (random.Random(seed).randbytes(5_242_909) for seed in (1, 2))
-    with (
-        coordinator(pki, lambda call: ok(brought)) as there,
-        gate(pki, there.address) as port,
-        SuperNode(pki, port) as node,
-    ):
-        answer = node.call("push-object", sent)
-        assert (answer.status_code, answer.headers["content-type"]) == (200, MEDIA_TYPE)
-        assert hashlib.sha256(answer.content).digest() == hashlib.sha256(brought).digest()
-        assert hashlib.sha256(there.calls[0].body).digest() == hashlib.sha256(sent).digest()
-        assert (there.calls[0].path, there.calls[0].site) == ("/v1/fleet/push-object", "north")
-
-
-def test_only_flowers_own_headers_leave_the_site(pki: Path) -> None:
-    with coordinator(pki) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
-        node.call("get-run", **{"flwr-signature": "s", "cookie": "c", "x-client-verify": "SUCCESS", "x-real-ip": "1"})
-        headers = {name.lower(): value for name, value in there.calls[0].headers.items()}
-        assert headers.pop("host") == there.address
-        assert headers == {
-            "flwr-signature": "s",
-            "content-type": MEDIA_TYPE,
-            "accept": MEDIA_TYPE,
-            "content-length": "0",
-            "accept-encoding": "identity",
-        }
-
-
-def test_flowers_word_on_versions_comes_back(pki: Path) -> None:
-    told = Answer(200, MEDIA_TYPE, b"", (("flwr-version-incompatibility-message", "old"), ("server", "x")))
-    with coordinator(pki, lambda call: told) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
-        headers = node.call("get-run").headers
-        assert headers["flwr-version-incompatibility-message"] == "old"
-        assert "server" not in headers
-
-
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/v1/control/start-run"),
-        ("POST", "/v1/runtime/acquire-task"),
-        ("POST", "/v1/site/status"),
-        ("POST", "/v1/fleet/"),
-        ("POST", "/v1/fleet/../control/start-run"),
-        ("POST", "/v1/fleet/%2e%2e/control/start-run"),
-        ("POST", "/v1/fleet/pull-messages/"),
-        ("POST", "/v1/fleet/pull-messages?x=1"),
-        ("POST", "//v1/fleet/pull-messages"),
-        ("POST", "https://elsewhere.example/v1/fleet/pull-messages"),
-        ("GET", "/v1/fleet/pull-messages"),
-        ("PUT", "/v1/fleet/pull-messages"),
-        ("DELETE", "/v1/fleet/pull-messages"),
-        ("OPTIONS", "*"),
-        ("CONNECT", "elsewhere.example:443"),
-        ("GET", "/health"),
-        ("GET", "/docs"),
-    ],
-)
-def test_whatever_else_is_refused_and_nobody_is_asked(pki: Path, method: str, path: str) -> None:
-    with coordinator(pki) as there, gate(pki, there.address) as port:
-        answer = raw(
-            pki, port, f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        )
-        assert answer.startswith(b"HTTP/1.1 403 ")
-        assert set(json.loads(answer.partition(b"\r\n\r\n")[2])) == {"problem", "fix"}
-        assert there.connections == 0
-
-
-@pytest.mark.parametrize(
-    "header", ["Transfer-Encoding: chunked", "Content-Length: -1", "Content-Length: 99999999999", "A: b"]
-)
-def test_a_body_of_unknown_or_immense_length_is_refused(pki: Path, header: str) -> None:
-    with coordinator(pki) as there, gate(pki, there.address) as port:
-        head = f"POST /v1/fleet/push-object HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n"
-        assert raw(pki, port, head).startswith(b"HTTP/1.1 403 ")
-        assert there.connections == 0
-
-
-def raw(pki: Path, port: int, head: str) -> bytes:
-    """Send exactly this and return all that comes."""
-    with connected(pki, port) as wrapped:
-        wrapped.sendall(head.encode())
-        return b"".join(iter(lambda: wrapped.recv(2**16), b""))
-
-
-def connected(pki: Path, port: int) -> ssl.SSLSocket:
-    context = ssl.create_default_context(cafile=str(pki / "gate.crt"))
-    return context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
 
 
 def test_a_wait_for_messages_ends_with_the_message_and_not_before(pki: Path) -> None:
@@ -230,37 +103,6 @@ def test_an_object_that_is_on_its_way_is_waited_for(pki: Path) -> None:
     with coordinator(pki, answering) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
         assert node.call("pull-object").content == here
         assert len(there.calls) == 3
-
-
-def test_a_long_answer_keeps_supernode_waiting(pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its HTTP client gives up when nothing comes for 30 seconds; an interim response is something."""
-    monkeypatch.setattr(door, "INTERIM_S", 0.01)
-    enough = Event()
-
-    def answering(_call: Call) -> Answer:
-        enough.wait(30)
-        return ok(b"at last")
-
-    with coordinator(pki, answering) as there, gate(pki, there.address) as port, connected(pki, port) as node:
-        node.sendall(b"POST /v1/fleet/push-object HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-        got = b""
-        while got.count(b"HTTP/1.1 102 Processing\r\n\r\n") < 3:
-            got += node.recv(2**16)
-        enough.set()
-        while b"at last" not in got:
-            got += node.recv(2**16)
-        assert b"HTTP/1.1 200 " in got
-
-
-def test_httpx_waits_through_interim_responses(pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "INTERIM_S", 0.01)
-    answers = iter([NO_MESSAGES] * 30 + [MESSAGE])
-    with (
-        coordinator(pki, lambda call: ok(next(answers))) as there,
-        gate(pki, there.address) as port,
-        SuperNode(pki, port) as node,
-    ):
-        assert node.call("pull-messages").content == MESSAGE
 
 
 @pytest.mark.parametrize(

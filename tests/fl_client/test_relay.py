@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import ConfigError, ConnectionProblem
 from fl_client.relay import Relay
-from tests.fl_client.factories_coordinator import Call, coordinator, make_pki, ok, renew
+from tests.fl_client.factories_fleet import Call, coordinator, make_pki, ok, renew
 
 
 @pytest.fixture

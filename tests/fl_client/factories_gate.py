@@ -1,0 +1,59 @@
+"""A gate on loopback, and SuperNode's side of it."""
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from fl_client.fleet_messages import MEDIA_TYPE
+from fl_client.gate import GateSettings, open_gate
+from fl_client.relay import Answer
+from fl_client.traffic import Traffic
+from tests.fl_client.factories_fleet import Call
+
+
+@contextmanager
+def gate(pki: Path, address: str, proxy: str = "", traffic: Traffic | None = None) -> Iterator[int]:
+    settings = GateSettings(address, proxy, pki, 0, pki / "supernode.silent", pki / "superexec.bell")
+    with open_gate(settings, traffic or Traffic()) as port:
+        yield port
+
+
+class SuperNode:
+    """Calls the gate as SuperNode does."""
+
+    def __init__(self, pki: Path, port: int) -> None:
+        trust = ssl.create_default_context(cafile=str(pki / "gate.crt"))
+        self.http = httpx.Client(base_url=f"https://127.0.0.1:{port}", verify=trust, timeout=30, trust_env=False)
+
+    def __enter__(self) -> "SuperNode":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    def call(self, name: str, body: bytes = b"", **headers: str) -> httpx.Response:
+        return self.http.post(
+            f"/v1/fleet/{name}", content=body, headers={"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE} | headers
+        )
+
+
+def one_after_another(*answers: Answer | type[Exception]) -> Callable[[Call], Answer]:
+    """Answer the first call with the first answer, and so on; the last one stays."""
+    waiting = list(answers)
+
+    def answer(_call: Call) -> Answer:
+        this = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+        if isinstance(this, type):
+            raise this
+        return this
+
+    return answer
+
+
+def connected(pki: Path, port: int) -> ssl.SSLSocket:
+    context = ssl.create_default_context(cafile=str(pki / "gate.crt"))
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
