@@ -3,12 +3,12 @@
     python -m bench.round_time [--sites 4] [--rounds 5] [--models tiny large] [--turns 1]
 
 Ours is a whole deployment on loopback: Nginx with mutual TLS, SuperNode authentication, each site's gate and resident
-trainer, audit logs, records. Stock is bench/stock_flower: SuperLink and SuperNodes with TLS and authentication and nothing
-between, no training. Both move one flat array of the same size, once down and once up a site and round. The first round of
-each is left out: there Flower installs the app. Targets: a ratio of at most 0.6 for a tiny model and for 33 MB.
+trainer, audit logs, records. Stock is bench/stock_flower: SuperLink and SuperNodes with TLS and authentication and
+nothing between, no training. Both move one flat array of the same size, once down and once up a site and round. The
+first round of each is left out: there Flower installs the app. Targets: at most 0.6 for a tiny model and for 33 MB.
 
-Where the time goes is read from both sides' audit logs: from the opening of the round until the slowest site has its task,
-its training, and from then until the round is closed.
+Where the time goes is read from both sides' audit logs: from the opening of the round until the slowest site has its
+task, its training, and from then until the round is closed.
 """
 
 import argparse

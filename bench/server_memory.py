@@ -2,8 +2,8 @@
 
     python -m bench.server_memory [--megabytes 33] [--sites 4 16 64]
 
-Each number of sites runs in a process of its own: the round loop of a deployment on a Grid whose answers lie on disk and
-are read only when they are pulled, all of them there at once, which is the worst case. The peak is the process's own.
+Each number of sites runs in a process of its own: the round loop of a deployment on a Grid whose answers lie on disk
+and are read only when they are pulled, all of them there at once, which is the worst case. The peak is the process's.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 import logging
 import select
 import socket
+import time
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 # Of one step of a call, so that a slow line is no failure as long as something moves.
 STEP_S = 25.0
 SLICE_BYTES = 2**18
+# A firewall may forget a connection that rests, without a word to either side.
+REST_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Relay:
         self._pki = pki
         self._proxy = _proxy_of(proxy)
         self._lock = Lock()
-        self._idle: list[HTTPConnection] = []
+        self._idle: list[tuple[HTTPConnection, float]] = []
         self._files = self._stamp()
         try:
             self._context = _context(pki)
@@ -78,7 +81,7 @@ class Relay:
         """Close what rests."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for connection in idle:
+        for connection, _ in idle:
             connection.close()
 
     def _exchange(self, connection: HTTPConnection, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -94,20 +97,19 @@ class Relay:
             connection.close()
         else:
             with self._lock:
-                self._idle.append(connection)
+                self._idle.append((connection, time.monotonic()))
         flower = tuple((name, value) for name, value in response.getheaders() if name.lower().startswith("flwr-"))
         return Answer(response.status, response.headers.get("Content-Type", ""), content, flower)
 
     def _idle_connection(self) -> HTTPConnection | None:
         self._renew()
-        while True:
-            with self._lock:
-                if not self._idle:
-                    return None
-                connection = self._idle.pop()
-            if not is_readable(connection.sock):
-                return connection
-            connection.close()  # the other side said goodbye: nothing else can be there to read
+        with self._lock:
+            while self._idle:
+                connection, since = self._idle.pop()
+                if time.monotonic() - since < REST_S:
+                    return connection
+                connection.close()
+        return None
 
     def _connect(self) -> HTTPConnection:
         if self._proxy is None:

@@ -13,6 +13,8 @@ import sys
 from array import array
 
 STARTED = b"S"
+# The server forks within milliseconds; whoever gives up closes the connection, and what was started is ended.
+PATIENCE_S = 30.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 _WAIT = "--wait"
 
@@ -39,6 +41,7 @@ def _handed_over(path: str, arguments: list[str]) -> socket.socket | None:
     variables = [f"{name}={value}" for name, value in os.environ.items()]
     parts = [str(len(arguments)), os.getcwd(), *arguments, *variables]  # noqa: PTH109 (as above)
     request = b"\0".join(os.fsencode(part) for part in parts)
+    connection.settimeout(PATIENCE_S)
     try:
         connection.connect(path)
         descriptors = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [0, 1, 2]))]
@@ -47,6 +50,7 @@ def _handed_over(path: str, arguments: list[str]) -> socket.socket | None:
         started = connection.recv(1)
     except OSError:
         return None
+    connection.settimeout(None)
     return connection if started == STARTED else None
 
 

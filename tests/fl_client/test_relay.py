@@ -10,6 +10,7 @@ from threading import Thread
 import pytest
 
 from core.errors import ConfigError, ConnectionProblem
+from fl_client import relay as relays
 from fl_client.relay import Relay
 from tests.fl_client.factories_fleet import Call, coordinator, make_pki, ok, renew
 
@@ -77,10 +78,20 @@ def test_a_connection_that_was_closed_while_it_rested_is_replaced(pki: Path) -> 
     with coordinator(pki) as there:
         relay = Relay(there.address, pki)
         relay.post("/v1/fleet/x", {}, b"")
-        (resting,) = relay._idle
+        ((resting, _),) = relay._idle
         resting.sock.shutdown(socket.SHUT_RDWR)
         assert relay.post("/v1/fleet/x", {}, b"").status == 200
         assert there.connections == 2
+        relay.close()
+
+
+def test_a_connection_that_rested_long_is_not_trusted(pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relays, "REST_S", 0.0)
+    with coordinator(pki) as there:
+        relay = Relay(there.address, pki)
+        for _ in range(3):
+            relay.post("/v1/fleet/x", {}, b"")
+        assert there.connections == 3
         relay.close()
 
 

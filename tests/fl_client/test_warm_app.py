@@ -16,7 +16,7 @@ from core.files import private_folder
 from fl_client import warm_app
 from fl_client.paths import SiteHome
 from fl_client.supernode import environment, program
-from fl_client.warm_server import received
+from fl_client.warm_server import Request, received
 from tests.fl_client.factories_processes import started
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,10 +182,21 @@ def test_no_other_program_is_run(warm: Warm) -> None:
 
 
 def test_another_account_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    here, there = socket.socketpair()
-    with here, there:
-        monkeypatch.setattr(os, "getuid", lambda: 12345)
-        assert received(here, "probe") is None
+    def asked() -> Request | None:
+        here, there = socket.socketpair()
+        with here, there:
+            request = b"\0".join([b"2", b"/", b"probe", b"a", b"PROBE=1"])
+            socket.send_fds(there, [len(request).to_bytes(4, "big")], [0, 1, 2])
+            there.sendall(request)
+            return received(here, "probe")
+
+    request = asked()
+    assert request is not None
+    assert (request.arguments, request.folder, request.variables) == (["probe", "a"], "/", {"PROBE": "1"})
+    for stream in request.streams:
+        os.close(stream)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert asked() is None
 
 
 @pytest.fixture
