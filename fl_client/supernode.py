@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from core.files import private_folder, write_atomically, write_private
+from core.supervision import KEEPS_MEMORY
 from fl_client.flower_process import UNCALLED_POLL_S
 from fl_client.paths import SiteHome
 
@@ -75,10 +76,7 @@ def environment(home: SiteHome) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
-        # Pieces of a model, some 5 MB each, come and go: freed memory is used again instead of asked for anew.
-        "MALLOC_MMAP_THRESHOLD_": str(2**25),
-        "MALLOC_TRIM_THRESHOLD_": str(2**28),
-        "MALLOC_ARENA_MAX": "2",
+        **KEEPS_MEMORY,
     }
 
 

@@ -54,7 +54,8 @@ class Traffic:
         self._lock = Lock()
         self._watched_since = self._heart_at = self._loop_at = self._active_at = clock()
         self._open = 0
-        self._working = False
+        # Unknown yet: a gate that was restarted finds SuperNode at work, perhaps for hours.
+        self._working = True
         self._runs: dict[int, Passed] = {}
         self.passed = Passed()
         self.polled_at = ""

@@ -5,20 +5,24 @@ that follows; a site that is away, fails or sends what may not count is asked ag
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flwr.app import Error, Message
 from flwr.serverapp import Grid
 
+from core.clock import age_s
 from core.messages import SITE_ERROR
 from core.study import FederationSettings
 from fl_server.strategies import FederatedAveraging
+from fl_server.uploads import Upload
 
-# How often to ask for answers: the wait for one is at most this share of the time that has passed, within bounds. Each
-# question costs SuperLink and this process some 15 ms of a core.
-POLL_SHARE = 0.05
-POLL_S, LONGEST_POLL_S = 0.2, 2.0
+# How often to look for answers. Each question costs SuperLink and this process some 15 ms of a core; where the edge
+# tells of uploads, that is looked up often and SuperLink asked in passing only, for errors that are Flower's own.
+POLL_S = 0.2
+LOOK_UP_S, IN_PASSING_S = 0.05, 5.0
+# An upload that takes longer is none any more: Flower gives it up after 180 s, and then has an error in its place.
+LONGEST_UPLOAD_S = 200.0
 # How often to look which sites have come back, and how long to leave one alone that has just failed.
 LOOK_S = 2.0
 ASK_AGAIN_S = 2.0
@@ -79,24 +83,37 @@ class _Site:
     cause: str = NOT_CONNECTED
     tries: int = 0
     rests_until: float = 0.0
+    # When its last upload was over that has been looked into, as the edge saw it.
+    looked_into: str = ""
 
 
-def exchange(grid: Grid, strategy: FederatedAveraging, tasks: Iterable[Message]) -> Answers:
+Told = Callable[[tuple[str, ...]], Mapping[str, Upload]]
+
+
+def exchange(grid: Grid, strategy: FederatedAveraging, tasks: Iterable[Message], told: Told | None = None) -> Answers:
     """Send tasks and collect answers until the round closes.
 
     Args:
         grid: reaches the sites.
         strategy: has configured the exchange; says whether an answer may count, and makes a site's task anew.
         tasks: the first task of each site that is connected.
+        told: returns what the edge knows of sites' uploads; None where there is no edge.
     Returns: at most one answer a site. An answer twice, or to an earlier round's task, is left aside.
     """
     federation = strategy.study.federation
     opened = time.monotonic()
-    sites = {site: _Site() for site in strategy.sites}
+    known = told(strategy.sites) if told else {}
+    sites = {site: _Site(looked_into=known[site].done if site in known else "") for site in strategy.sites}
     _send(grid, strategy, sites, list(tasks), 0.0)
-    looks_at = LOOK_S
+    looks_at, asks_at = LOOK_S, 0.0
     while True:
-        _collect(grid, strategy, sites, time.monotonic() - opened)
+        elapsed = time.monotonic() - opened
+        if told is None or elapsed >= asks_at:
+            asks_at = elapsed + IN_PASSING_S
+            ready = _not_uploading(sites, told)
+        else:
+            ready = _just_uploaded(sites, told)
+        _collect(grid, strategy, ready, elapsed)
         elapsed = time.monotonic() - opened
         counted = sum(site.counts for site in sites.values())
         enough = counted >= federation.quorum and elapsed >= federation.deadline_s
@@ -105,7 +122,7 @@ def exchange(grid: Grid, strategy: FederatedAveraging, tasks: Iterable[Message])
         if elapsed >= looks_at:
             looks_at = elapsed + LOOK_S
             _ask_again(grid, strategy, sites, elapsed)
-        time.sleep(_rest_s(elapsed, federation))
+        time.sleep(_rest_s(elapsed, federation, POLL_S if told is None else LOOK_UP_S))
     return Answers(
         [site.reply for site in sites.values() if site.reply is not None],
         {name: site.cause for name, site in sites.items() if site.reply is None},
@@ -113,9 +130,29 @@ def exchange(grid: Grid, strategy: FederatedAveraging, tasks: Iterable[Message])
     )
 
 
-def _rest_s(elapsed: float, federation: FederationSettings) -> float:
-    """Return how long to wait before asking again, but not beyond the moment at which the round may close."""
-    rest = min(max(POLL_S, elapsed * POLL_SHARE), LONGEST_POLL_S)
+def _just_uploaded(sites: dict[str, _Site], told: Told) -> list[_Site]:
+    """Return the sites whose upload has ended since they were looked into."""
+    ready = []
+    for name, upload in told(tuple(name for name, site in sites.items() if site.pending)).items():
+        if upload.done > sites[name].looked_into:
+            sites[name].looked_into = upload.done
+            ready.append(sites[name])
+    return ready
+
+
+def _not_uploading(sites: dict[str, _Site], told: Told | None) -> list[_Site]:
+    """Return the sites that have something to answer and are not in the middle of it."""
+    uploads = told(tuple(sites)) if told else {}
+    return [
+        site
+        for name, site in sites.items()
+        if site.pending
+        and not (name in uploads and uploads[name].is_under_way and age_s(uploads[name].began) < LONGEST_UPLOAD_S)
+    ]
+
+
+def _rest_s(elapsed: float, federation: FederationSettings, rest: float) -> float:
+    """Return how long to wait before looking again, but not beyond the moment at which the round may close."""
     closes = federation.deadline_s if elapsed < federation.deadline_s else federation.deadline_s + federation.grace_s
     return min(rest, max(closes - elapsed, POLL_S / 10))
 
@@ -144,9 +181,9 @@ def _send(
             _rest(site, UNDELIVERED, elapsed)
 
 
-def _collect(grid: Grid, strategy: FederatedAveraging, sites: dict[str, _Site], elapsed: float) -> None:
-    """Take what has arrived, a few answers at a time."""
-    waiting = {sent: site for site in sites.values() for sent in site.pending}
+def _collect(grid: Grid, strategy: FederatedAveraging, sites: list[_Site], elapsed: float) -> None:
+    """Take what has arrived from these sites, a few answers at a time."""
+    waiting = {sent: site for site in sites for sent in site.pending}
     ids = list(waiting)
     for start in range(0, len(ids), AT_ONCE):
         for reply in grid.pull_messages(ids[start : start + AT_ONCE]):

@@ -15,7 +15,7 @@ from core.errors import FederationError
 from core.messages import Flat, Manifest, task_of
 from core.study import Study
 from fl_server.checkpoints import RoundRecord, RunState, SiteRound, load_state, save_state
-from fl_server.exchange import Answers, exchange
+from fl_server.exchange import Answers, Told, exchange
 from fl_server.spool import Spool
 from fl_server.strategies import FederatedAveraging, Outcome, pooled_counts, task_content
 
@@ -37,6 +37,7 @@ class Plan:
         closed: told what each try of a round brought, and its place among all tries, once it is on disk.
         waits: whether a round waits for its deadline; in one process nobody is late, so whoever has not answered when
             all were asked never will.
+        told: see `fl_server.exchange.exchange`.
     """
 
     run: str
@@ -45,6 +46,7 @@ class Plan:
     opened: Opened
     closed: Closed
     waits: bool = True
+    told: Told | None = None
 
 
 def run_rounds(grid: Grid, study: Study, manifest: Manifest, initial: Flat, plan: Plan) -> RunState:
@@ -126,7 +128,7 @@ def _ask(
     strategy.sites = plan.sites()
     receipt = plan.opened(number)
     task = task_of(strategy.study, number, weights, strategy.manifest.digest, plan.run, receipt)
-    return exchange(grid, strategy, configure(number, *task_content(task), grid))
+    return exchange(grid, strategy, configure(number, *task_content(task), grid), plan.told)
 
 
 def _record(number: int, outcome: Outcome, answers: Answers, pooled: MetricRecord | None) -> RoundRecord:

@@ -1,6 +1,7 @@
 """Flower's ServerApp: run the rounds, then register the best round's model as a candidate version."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from flwr.app import Context
@@ -25,6 +26,7 @@ from fl_server.card import card_of
 from fl_server.checkpoints import RoundRecord, RunState, best_round, locked, round_weights
 from fl_server.config import RunConfig, database_url
 from fl_server.rounds import Plan, run_rounds
+from fl_server.uploads import uploads_of
 
 ACTOR = "server-app"
 
@@ -89,6 +91,8 @@ def _plan(records: Engine, row: Run, study: Study, waits: bool) -> Plan:
         opened=lambda number: open_round(records, row.id, number),
         closed=_closer(records, row.id),
         waits=waits,
+        # Where nobody waits there is no edge either.
+        told=partial(uploads_of, records) if waits else None,
     )
 
 

@@ -27,6 +27,7 @@ from core.files import private_folder
 from core.site_protocol import Refusal, json_of
 from fl_server.access import Caller, Refusals, check_access
 from fl_server.enrollment import Federation
+from fl_server.uploads import BEGINS, ENDS, Uploads
 
 LONGEST_PATH = 200
 UNKNOWN_CALL = AccessError("There is no such call", fix="call what core/site_protocol.py names, with its method")
@@ -92,6 +93,7 @@ def make_app(federation: Federation, routes: list[Route]) -> Starlette:
     app.router.redirect_slashes = False
     app.state.federation = federation
     app.state.refusals = Refusals(federation.records)
+    app.state.uploads = Uploads(federation.records)
     return app
 
 
@@ -121,8 +123,12 @@ def serve(app: Starlette, path: Path) -> None:
 
 
 async def _check(request: Request) -> Response:
-    """Say whether a caller is an enrolled site."""
+    """Say whether a caller is an enrolled site, and note what its call tells of an upload."""
     site = await site_of(request)
+    uploads: Uploads = request.app.state.uploads
+    path = caller_of(request).path
+    if path.endswith((BEGINS, ENDS)):
+        await run_in_threadpool(uploads.saw, site.name, path)
     return Response(status_code=204, headers={"X-Site": site.name})
 
 

@@ -59,7 +59,10 @@ def superlink_process(home: Path, port: int) -> Process:
     """Return SuperLink: TLS on loopback, known nodes only, its state on disk, nothing installed while it runs."""
     pki, flower = home / "pki", home / "flower"
     argv = [
-        str(script("flower-superlink")),
+        sys.executable,
+        "-m",
+        "fl_server.flower_process",
+        "flower-superlink",
         "--host=127.0.0.1",
         f"--port={port}",
         f"--ssl-certfile={pki / 'superlink.crt'}",

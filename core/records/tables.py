@@ -75,6 +75,8 @@ class Site(Base):
     invited_at: Mapped[str] = mapped_column(Moment)
     enrolled_at: Mapped[str | None] = mapped_column(Moment)
     seen_at: Mapped[str | None] = mapped_column(Moment)
+    upload_began_at: Mapped[str | None] = mapped_column(Moment)
+    uploaded_at: Mapped[str | None] = mapped_column(Moment)
     protocol: Mapped[int | None] = mapped_column(Integer)
     release: Mapped[str | None] = mapped_column(String(30))
 

@@ -71,6 +71,12 @@ def test_a_task_may_take_for_ever_while_the_heart_beats() -> None:
     assert traffic.is_silent()
 
 
+def test_a_gate_that_comes_back_while_a_task_is_worked_on_waits_for_its_end() -> None:
+    traffic = Traffic(clock := Clock())
+    beaten(clock, traffic, 100_000)
+    assert not traffic.is_silent()
+
+
 def test_a_call_that_the_gate_holds_is_no_silence() -> None:
     traffic = Traffic(clock := Clock())
     with traffic.call(PULL_MESSAGES):

@@ -8,6 +8,7 @@ from fl_server import exchange as module
 from fl_server.exchange import ASK_AGAIN_S, NO_ANSWER, NOT_CONNECTED, UNDELIVERED, Answers, exchange
 from fl_server.spool import Spool
 from fl_server.strategies import FederatedAveraging, task_content
+from fl_server.uploads import Upload
 from simulations.federation import InProcessGrid
 from tests.fl_server.factories_answers import MANIFEST, SITES, Answer, a_grid, a_study, a_task, honest
 
@@ -180,6 +181,79 @@ def test_answers_are_taken_a_few_at_a_time(tmp_path: Path, clock: Clock) -> None
     answers, _ = run(tmp_path, grid)
     assert len(answers.replies) == 3
     assert max(pulled) <= module.AT_ONCE
+
+
+class Edge:
+    """What the edge tells of uploads; times are any texts that sort."""
+
+    def __init__(self) -> None:
+        self.uploads = {site: Upload("0", "0") for site in SITES}
+
+    def __call__(self, sites: tuple[str, ...]) -> dict[str, Upload]:
+        return {site: self.uploads[site] for site in sites}
+
+
+class Watched(InProcessGrid):
+    """Brings an answer only when it is asked for by name, and writes down who was asked for when."""
+
+    def pull_messages(self, message_ids):
+        wanted = set(message_ids)
+        self.asked_for.append((self.clock.now, len(wanted)))
+        arrived = [reply for reply in self.waiting if reply.metadata.reply_to_message_id in wanted]
+        self.waiting = [reply for reply in self.waiting if reply not in arrived]
+        return arrived
+
+
+def watched(clock: Clock, answer: Answer = honest) -> InProcessGrid:
+    grid = a_grid(answer)
+    grid.__class__ = Watched
+    grid.clock, grid.asked_for = clock, []
+    return grid
+
+
+def run_watched(folder: Path, grid: InProcessGrid, edge: Edge) -> tuple[Answers, FederatedAveraging]:
+    study = a_study(deadline_s=1000, grace_s=0)
+    strategy = FederatedAveraging(study, MANIFEST, SITES, Spool(folder))
+    tasks = strategy.configure_train(3, *task_content(a_task(study)), grid)
+    return exchange(grid, strategy, tasks, edge), strategy
+
+
+def test_where_the_edge_tells_of_uploads_an_answer_is_fetched_when_it_is_there_and_not_before(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "age_s", lambda _: 1.0)
+    edge, grid = Edge(), watched(clock)
+    edge.uploads = {site: Upload("1", "0") for site in SITES}
+    for number, site in enumerate(SITES, 1):
+        clock.events.append((10.0 * number, lambda site=site: edge.uploads.update({site: Upload("1", "2")})))
+    answers, strategy = run_watched(tmp_path, grid, edge)
+    assert counting(strategy, answers) == [*SITES]
+    assert 30 <= clock.now < 30.2
+    # One question a site, once its upload was over; those in the middle of one were not asked in passing.
+    assert [count for _, count in grid.asked_for] == [1, 1, 1]
+
+
+def test_an_upload_of_an_earlier_round_is_not_looked_into_again(tmp_path: Path, clock: Clock) -> None:
+    edge, grid = Edge(), watched(clock, lambda *_: [])
+    edge.uploads = {site: Upload("5", "6") for site in SITES}
+    answers, _ = run_watched(tmp_path, grid, edge)
+    assert not answers.replies
+    assert {count for _, count in grid.asked_for} == {3}, "in passing only, for all at once"
+    assert len(grid.asked_for) <= 1000 / module.IN_PASSING_S + 1
+
+
+def test_an_upload_that_never_ends_is_looked_into_after_a_while(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flower has then put an error in its place, for which the site is asked again."""
+    monkeypatch.setattr(module, "age_s", lambda _: clock.now)
+    answer, asked = failing("site-a", 1)
+    edge, grid = Edge(), watched(clock, answer)
+    edge.uploads["site-a"] = Upload("1", "0")
+    answers, strategy = run_watched(tmp_path, grid, edge)
+    assert counting(strategy, answers) == [*SITES]
+    assert asked.count("site-a") == 2
+    assert clock.now >= module.LONGEST_UPLOAD_S
 
 
 def test_a_site_that_has_a_task_is_not_asked_again_while_it_works(tmp_path: Path, clock: Clock) -> None:

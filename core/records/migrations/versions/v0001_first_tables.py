@@ -80,6 +80,8 @@ def _make_sites() -> None:
         _text("invited_at", 27),
         _text("enrolled_at", 27, nullable=True),
         _text("seen_at", 27, nullable=True),
+        _text("upload_began_at", 27, nullable=True),
+        _text("uploaded_at", 27, nullable=True),
         sa.Column("protocol", sa.Integer()),
         _text("release", 30, nullable=True),
     )

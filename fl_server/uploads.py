@@ -1,0 +1,69 @@
+"""When each site began and finished handing an answer over, as the edge sees it.
+
+Flower shows an answer to whoever asks for it once its upload has begun, and who then fetches it waits: a second, two,
+four ... for pieces on their way, three minutes for those of a site that has died. SuperNode's calls tell when it is
+there: `push-messages` begins an answer, and the next `pull-messages` comes when all of it has left.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock
+
+from sqlalchemy import Engine, select, update
+
+from core.clock import now
+from core.records.db import reading, transaction
+from core.records.tables import Site
+
+BEGINS, ENDS = "push-messages", "pull-messages"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A site's last upload; times are text of core.clock, or empty.
+
+    Attributes:
+        began: when its first call came.
+        done: when it, or an earlier one, was over.
+    """
+
+    began: str
+    done: str
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it has begun and not ended yet."""
+        return self.began > self.done
+
+
+class Uploads:
+    """Notes uploads from the calls that the edge asks about; one at the service, whatever thread it is told in."""
+
+    def __init__(self, records: Engine) -> None:
+        self._records = records
+        self._lock = Lock()
+        with reading(records) as session:
+            rows = session.execute(select(Site.name, Site.upload_began_at, Site.uploaded_at))
+            self._open = {name for name, began, done in rows if (began or "") > (done or "")}
+
+    def saw(self, site: str, path: str) -> None:
+        """Take note of a call of Flower's that a site makes."""
+        call = path.rpartition("/")[2]
+        with self._lock:
+            if call == BEGINS:
+                self._open.add(site)
+                self._note(site, upload_began_at=now())
+            elif call == ENDS and site in self._open:
+                self._open.discard(site)
+                self._note(site, uploaded_at=now())
+
+    def _note(self, site: str, **times: str) -> None:
+        with transaction(self._records) as session:
+            session.execute(update(Site).where(Site.name == site).values(**times))
+
+
+def uploads_of(records: Engine, sites: tuple[str, ...]) -> Mapping[str, Upload]:
+    """Return each enrolled site's last upload."""
+    with reading(records) as session:
+        rows = session.execute(select(Site.name, Site.upload_began_at, Site.uploaded_at).where(Site.name.in_(sites)))
+        return {name: Upload(began or "", done or "") for name, began, done in rows}

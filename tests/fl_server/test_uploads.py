@@ -1,0 +1,61 @@
+import threading
+
+import pytest
+from sqlalchemy import Engine
+
+from core.clock import now
+from core.records.db import transaction
+from core.records.tables import Site
+from fl_server.uploads import Upload, Uploads, uploads_of
+
+SITES = ("north", "south")
+
+
+@pytest.fixture
+def records(engine: Engine) -> Engine:
+    with transaction(engine) as session:
+        for name in SITES:
+            session.add(Site(name=name, state="enrolled", invited_at=now()))
+    return engine
+
+
+def test_an_upload_begins_with_its_message_and_ends_with_the_next_question(records: Engine) -> None:
+    uploads = Uploads(records)
+    assert uploads_of(records, SITES)["north"] == Upload("", "")
+    uploads.saw("north", "/v1/fleet/push-messages")
+    for _ in range(3):
+        uploads.saw("north", "/v1/fleet/push-object")
+    began = uploads_of(records, SITES)["north"]
+    assert began.is_under_way
+    uploads.saw("north", "/v1/fleet/pull-messages")
+    done = uploads_of(records, SITES)["north"]
+    assert not done.is_under_way
+    assert done.began == began.began < done.done
+    assert uploads_of(records, SITES)["south"] == Upload("", "")
+
+
+def test_a_question_without_an_upload_before_it_changes_nothing(records: Engine) -> None:
+    uploads = Uploads(records)
+    uploads.saw("north", "/v1/fleet/pull-messages")
+    assert uploads_of(records, SITES)["north"] == Upload("", "")
+
+
+def test_an_upload_that_began_before_the_service_was_started_anew_ends_all_the_same(records: Engine) -> None:
+    Uploads(records).saw("north", "/v1/fleet/push-messages")
+    Uploads(records).saw("north", "/v1/fleet/pull-messages")
+    assert not uploads_of(records, SITES)["north"].is_under_way
+
+
+def test_uploads_of_many_threads_are_each_noted(records: Engine) -> None:
+    uploads = Uploads(records)
+
+    def upload(site: str) -> None:
+        for call in ("push-messages", "pull-messages"):
+            uploads.saw(site, f"/v1/fleet/{call}")
+
+    threads = [threading.Thread(target=upload, args=(site,)) for site in SITES]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(upload.done and not upload.is_under_way for upload in uploads_of(records, SITES).values())
