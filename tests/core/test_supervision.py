@@ -42,23 +42,32 @@ def supervise(tmp_path: Path) -> Iterator[object]:
         supervisor.communicate(timeout=60)
 
 
-def line_of(fifo: Path) -> str:
+class Pipe:
+    """What processes say, line by line; it stays open, so that none is lost between two of them."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self.path = path
+        self.lines = os.fdopen(os.open(path, os.O_RDWR), "r")
+
+
+def line_of(fifo: Pipe) -> str:
     """Wait for a process to say something."""
-    with fifo.open() as pipe:
-        return pipe.readline().strip()
+    return fifo.lines.readline().strip()
 
 
 @pytest.fixture
-def fifo(tmp_path: Path) -> Path:
-    os.mkfifo(tmp_path / "fifo")
-    return tmp_path / "fifo"
+def fifo(tmp_path: Path) -> Iterator[Pipe]:
+    pipe = Pipe(tmp_path / "fifo")
+    yield pipe
+    pipe.lines.close()
 
 
-def says(fifo: Path, what: str, then: str = "import time; time.sleep(600)") -> str:
-    return f"import os, sys\nwith open({str(fifo)!r}, 'w') as pipe: print({what}, file=pipe)\n{then}"
+def says(fifo: Pipe, what: str, then: str = "import time; time.sleep(600)") -> str:
+    return f"import os, sys\nwith open({str(fifo.path)!r}, 'w') as pipe: print({what}, file=pipe)\n{then}"
 
 
-def test_a_process_that_was_killed_is_started_again_and_its_end_is_told(supervise, fifo: Path, tmp_path: Path) -> None:
+def test_a_process_that_was_killed_is_started_again_and_its_end_is_told(supervise, fifo: Pipe, tmp_path: Path) -> None:
     supervise(a_process("worker", says(fifo, "os.getpid()")))
     first = int(line_of(fifo))
     os.kill(first, signal.SIGKILL)
@@ -69,7 +78,7 @@ def test_a_process_that_was_killed_is_started_again_and_its_end_is_told(supervis
 
 
 def test_a_secret_is_read_from_standard_input_and_stands_neither_in_the_command_nor_the_environment(
-    supervise, fifo: Path
+    supervise, fifo: Pipe
 ) -> None:
     supervise(a_process("keeper", says(fifo, "sys.stdin.read(), os.getpid()"), "open sesame"))
     answer = line_of(fifo)
@@ -78,11 +87,11 @@ def test_a_secret_is_read_from_standard_input_and_stands_neither_in_the_command_
     assert b"sesame" not in (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
 
 
-def test_all_end_when_the_supervisor_is_told_to_stop_the_last_started_first(supervise, fifo: Path) -> None:
+def test_all_end_when_the_supervisor_is_told_to_stop_the_last_started_first(supervise, fifo: Pipe) -> None:
     leave = (
         "import signal\n"
         "def end(*_):\n"
-        f"    with open({str(fifo)!r}, 'w') as pipe: print('end', os.environ['HOME_OF'], file=pipe)\n"
+        f"    with open({str(fifo.path)!r}, 'w') as pipe: print('end', os.environ['HOME_OF'], file=pipe)\n"
         "    sys.exit()\n"
         "signal.signal(signal.SIGTERM, end)\n"
     )
@@ -94,7 +103,7 @@ def test_all_end_when_the_supervisor_is_told_to_stop_the_last_started_first(supe
     assert supervisor.wait(60) == 0
 
 
-def test_a_killed_supervisor_takes_its_processes_with_it(supervise, fifo: Path) -> None:
+def test_a_killed_supervisor_takes_its_processes_with_it(supervise, fifo: Pipe) -> None:
     supervisor = supervise(a_process("orphan", says(fifo, "os.getpid()")))
     number = int(line_of(fifo))
     watch = os.pidfd_open(number)
@@ -106,7 +115,7 @@ def test_a_killed_supervisor_takes_its_processes_with_it(supervise, fifo: Path) 
     os.close(watch)
 
 
-def test_a_home_has_one_supervisor(supervise, fifo: Path) -> None:
+def test_a_home_has_one_supervisor(supervise, fifo: Pipe) -> None:
     supervise(a_process("first", says(fifo, "1")))
     line_of(fifo)
     second = supervise(a_process("second", "pass"))
@@ -114,7 +123,7 @@ def test_a_home_has_one_supervisor(supervise, fifo: Path) -> None:
     assert "is started already" in second.communicate()[1]
 
 
-def test_without_a_supervisor_nothing_is_said_to_run(supervise, fifo: Path, tmp_path: Path) -> None:
+def test_without_a_supervisor_nothing_is_said_to_run(supervise, fifo: Pipe, tmp_path: Path) -> None:
     assert states_of(tmp_path) == []
     supervisor = supervise(a_process("first", says(fifo, "1")))
     line_of(fifo)

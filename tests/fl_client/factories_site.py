@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 from core.clock import now
@@ -47,7 +48,8 @@ def an_offer(text: str, study: str = "tiny", bundle_sha256: str = "b" * 64) -> S
 
 def approved(home: SiteHome, text: str, site: str = "site-a") -> SiteRecords:
     records = SiteRecords(site, home.records)
-    records.learn(an_offer(text), b"an app bundle")
+    # Another text is another bundle, as it is with a coordinator.
+    records.learn(an_offer(text, bundle_sha256=sha256(text.encode()).hexdigest()), b"an app bundle")
     records.answer("tiny", "approved", "")
     return records
 

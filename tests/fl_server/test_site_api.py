@@ -81,9 +81,10 @@ def test_only_this_account_can_reach_the_socket(of: Coordinator) -> None:
 
 
 def test_a_mistake_of_ours_is_told_without_its_traceback(of: Coordinator) -> None:
-    broken = replace(of.federation, records=None)  # type: ignore[arg-type]
+    app = make_app(of.federation, [])
+    app.state.federation = replace(of.federation, records=None)  # type: ignore[arg-type]
     headers = {"X-Client-Verify": "SUCCESS", "X-Client-Serial": "1"}
-    transport = httpx.ASGITransport(make_app(broken, []), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
 
     async def calls() -> list[httpx.Response]:
         async with httpx.AsyncClient(transport=transport, base_url="http://edge", headers=headers) as direct:
