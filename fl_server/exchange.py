@@ -7,11 +7,12 @@ that follows; a site that is away, fails or sends what may not count is asked ag
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from flwr.app import Error, Message
 from flwr.serverapp import Grid
 
-from core.clock import age_s
+from core.clock import age_s, moment_of, now
 from core.messages import SITE_ERROR
 from core.study import FederationSettings
 from fl_server.strategies import FederatedAveraging
@@ -21,6 +22,8 @@ from fl_server.uploads import Upload
 # tells of uploads, that is looked up often and SuperLink asked in passing only, for errors that are Flower's own.
 POLL_S = 0.2
 LOOK_UP_S, IN_PASSING_S = 0.05, 5.0
+# A site that tells its status, but of no work for so long, is asked again; too early costs a transfer, no more.
+LOST_S = 60.0
 # An upload that takes longer is none any more: Flower gives it up after 180 s, and then has an error in its place.
 LONGEST_UPLOAD_S = 200.0
 # How often to look which sites have come back, and how long to leave one alone that has just failed.
@@ -83,6 +86,7 @@ class _Site:
     cause: str = NOT_CONNECTED
     tries: int = 0
     rests_until: float = 0.0
+    asked_at: str = ""
     # When its last upload was over that has been looked into, as the edge saw it.
     looked_into: str = ""
 
@@ -121,7 +125,7 @@ def exchange(grid: Grid, strategy: FederatedAveraging, tasks: Iterable[Message],
             break
         if elapsed >= looks_at:
             looks_at = elapsed + LOOK_S
-            _ask_again(grid, strategy, sites, elapsed)
+            _ask_again(grid, strategy, sites, elapsed, told)
         time.sleep(_rest_s(elapsed, federation, POLL_S if told is None else LOOK_UP_S))
     return Answers(
         [site.reply for site in sites.values() if site.reply is not None],
@@ -138,6 +142,13 @@ def _just_uploaded(sites: dict[str, _Site], told: Told) -> list[_Site]:
             sites[name].looked_into = upload.done
             ready.append(sites[name])
     return ready
+
+
+def _has_lost_its_task(site: _Site, heard: Upload) -> bool:
+    """Say whether a site is there but has done nothing since it was asked: its node ended with the task in its hands."""
+    works = heard.is_under_way or max(heard.progressed, heard.done) > site.asked_at
+    waited = moment_of(heard.seen) - moment_of(site.asked_at) if heard.seen else timedelta()
+    return not works and waited.total_seconds() > LOST_S
 
 
 def _not_uploading(sites: dict[str, _Site], told: Told | None) -> list[_Site]:
@@ -175,7 +186,7 @@ def _send(
         site = sites[strategy.asked.sites[node]]
         site.tries += 1
         if sent:
-            site.pending[sent] = node
+            site.pending[sent], site.asked_at = node, now()
             site.cause = NO_ANSWER if site.cause == NOT_CONNECTED else site.cause
         else:
             _rest(site, UNDELIVERED, elapsed)
@@ -208,12 +219,18 @@ def _rest(site: _Site, cause: str, elapsed: float) -> None:
     site.rests_until = elapsed + min(LONGEST_REST_S, ASK_AGAIN_S * 2 ** max(site.tries - 1, 0))
 
 
-def _ask_again(grid: Grid, strategy: FederatedAveraging, sites: dict[str, _Site], elapsed: float) -> None:
+def _ask_again(
+    grid: Grid, strategy: FederatedAveraging, sites: dict[str, _Site], elapsed: float, told: Told | None
+) -> None:
     """Ask every site that has nothing to do, is connected and has rested since it last failed."""
+    heard = told(tuple(sites)) if told else {}
     online = {name: node for node, name in strategy.online(grid).items()}
     due = [
         (online[name], name)
         for name, site in sites.items()
-        if not site.counts and not site.pending and name in online and elapsed >= site.rests_until
+        if not site.counts
+        and name in online
+        and elapsed >= site.rests_until
+        and (not site.pending or (name in heard and _has_lost_its_task(site, heard[name])))
     ]
     _send(grid, strategy, sites, [strategy.task_for(*one, elapsed) for one in due], elapsed)

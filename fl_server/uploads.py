@@ -13,22 +13,26 @@ from sqlalchemy import Engine, select, update
 
 from core.clock import now
 from core.records.db import reading, transaction
-from core.records.tables import Site
+from core.records.tables import Presence, Site
 
 BEGINS, ENDS = "push-messages", "pull-messages"
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A site's last upload; times are text of core.clock, or empty.
+    """A site's last upload, and when it was heard of; times are text of core.clock, or empty.
 
     Attributes:
         began: when its first call came.
         done: when it, or an earlier one, was over.
+        seen: when the site last told its status.
+        progressed: when its work last got on, as that status says.
     """
 
     began: str
     done: str
+    seen: str = ""
+    progressed: str = ""
 
     @property
     def is_under_way(self) -> bool:
@@ -63,7 +67,8 @@ class Uploads:
 
 
 def uploads_of(records: Engine, sites: tuple[str, ...]) -> Mapping[str, Upload]:
-    """Return each enrolled site's last upload."""
+    """Return each enrolled site's last upload, and when it was heard of."""
+    columns = select(Site.name, Site.upload_began_at, Site.uploaded_at, Site.seen_at, Presence.progressed_at)
     with reading(records) as session:
-        rows = session.execute(select(Site.name, Site.upload_began_at, Site.uploaded_at).where(Site.name.in_(sites)))
-        return {name: Upload(began or "", done or "") for name, began, done in rows}
+        rows = session.execute(columns.outerjoin(Presence, Presence.site == Site.name).where(Site.name.in_(sites)))
+        return {name: Upload(*(time or "" for time in times)) for name, *times in rows}

@@ -256,6 +256,42 @@ def test_an_upload_that_never_ends_is_looked_into_after_a_while(
     assert clock.now >= module.LONGEST_UPLOAD_S
 
 
+def test_a_site_that_is_there_but_works_on_nothing_has_lost_its_task_and_is_asked_again(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its node took the task and was killed; the next one knows nothing of it, and Flower does not say so."""
+
+    def text() -> str:
+        return f"2026-11-24T21:{int(clock.now) // 60:02d}:{clock.now % 60:09.6f}Z"
+
+    monkeypatch.setattr(module, "now", text)
+    answer, asked = failing("site-a", 1, lambda *_: [])
+    edge, grid = Edge(), watched(clock, answer)
+
+    def heard() -> None:
+        # Site a tells its status all the time; b and c have answered.
+        edge.uploads["site-a"] = Upload("", "", text(), "2026-11-24T20:00:00.000000Z")
+        clock.events.append((clock.now + 1, heard))
+
+    heard()
+    answers, strategy = run_watched(tmp_path, grid, edge)
+    assert counting(strategy, answers) == [*SITES]
+    assert asked.count("site-a") == 2
+    assert clock.now >= module.LOST_S
+
+
+def test_a_site_that_gets_on_with_its_task_is_left_alone(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "now", lambda: "2026-11-24T21:00:00.000000Z")
+    answer, asked = failing("site-a", 1, lambda *_: [])
+    edge = Edge()
+    edge.uploads["site-a"] = Upload("", "", "2026-11-24T22:00:00.000000Z", "2026-11-24T21:00:01.000000Z")
+    answers, _ = run_watched(tmp_path, watched(clock, answer), edge)
+    assert asked.count("site-a") == 1
+    assert answers.failed == {"site-a": NO_ANSWER}
+
+
 def test_a_site_that_has_a_task_is_not_asked_again_while_it_works(tmp_path: Path, clock: Clock) -> None:
     asked: list[str] = []
 

@@ -5,7 +5,7 @@ from sqlalchemy import Engine
 
 from core.clock import now
 from core.records.db import transaction
-from core.records.tables import Site
+from core.records.tables import Presence, Site
 from fl_server.uploads import Upload, Uploads, uploads_of
 
 SITES = ("north", "south")
@@ -32,6 +32,21 @@ def test_an_upload_begins_with_its_message_and_ends_with_the_next_question(recor
     assert not done.is_under_way
     assert done.began == began.began < done.done
     assert uploads_of(records, SITES)["south"] == Upload("", "")
+
+
+def test_what_a_site_told_last_is_told_beside_its_upload(records: Engine) -> None:
+    with transaction(records) as session:
+        session.get_one(Site, "south").seen_at = "2026-11-24T21:55:20.000000Z"
+        session.add(
+            Presence(
+                site="south", state="idle", run="", round=0, done=0, total=0, device="", cause="",
+                progressed_at="2026-11-24T21:55:19.000000Z", expected_end=None,
+            )
+        )  # fmt: skip
+    assert uploads_of(records, SITES) == {
+        "north": Upload("", ""),
+        "south": Upload("", "", "2026-11-24T21:55:20.000000Z", "2026-11-24T21:55:19.000000Z"),
+    }
 
 
 def test_a_question_without_an_upload_before_it_changes_nothing(records: Engine) -> None:
