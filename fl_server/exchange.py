@@ -145,10 +145,10 @@ def _just_uploaded(sites: dict[str, _Site], told: Told) -> list[_Site]:
 
 
 def _has_lost_its_task(site: _Site, heard: Upload) -> bool:
-    """Say whether a site is there but has done nothing since it was asked: its node ended with the task in its hands."""
-    works = heard.is_under_way or max(heard.progressed, heard.done) > site.asked_at
-    waited = moment_of(heard.seen) - moment_of(site.asked_at) if heard.seen else timedelta()
-    return not works and waited.total_seconds() > LOST_S
+    """Say whether a site is there but gets on with nothing: its node has ended with the task in its hands."""
+    last = max(site.asked_at, heard.progressed, heard.done)
+    waited = moment_of(heard.seen) - moment_of(last) if heard.seen else timedelta()
+    return not heard.is_under_way and waited.total_seconds() > LOST_S
 
 
 def _not_uploading(sites: dict[str, _Site], told: Told | None) -> list[_Site]:

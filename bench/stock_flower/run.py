@@ -10,6 +10,7 @@ exchange a round, no training. Tuned: SuperExec asks every 0.05 s, the round loo
 import argparse
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -19,7 +20,7 @@ import time
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -131,16 +132,17 @@ def environment_of(folder: Path, port: int) -> dict[str, str]:
 def started(name: str, command: list[str], environment: dict[str, str], folder: Path) -> Iterator[int]:
     """Run a process while the block runs, and give its number; its output goes to a log beside the others."""
     with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder, start_new_session=True)
         try:
             yield process.pid
         finally:
             process.terminate()
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            # What it has started may live on: a SuperExec that asks for tasks does not always hear that it should end.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def flwr(*arguments: str, environment: dict[str, str]) -> None:

@@ -270,7 +270,8 @@ def test_a_site_that_is_there_but_works_on_nothing_has_lost_its_task_and_is_aske
 
     def heard() -> None:
         # Site a tells its status all the time; b and c have answered.
-        edge.uploads["site-a"] = Upload("", "", text(), "2026-11-24T20:00:00.000000Z")
+        # It had got on for two seconds before its node was killed.
+        edge.uploads["site-a"] = Upload("", "", text(), "2026-11-24T21:00:02.000000Z")
         clock.events.append((clock.now + 1, heard))
 
     heard()
@@ -286,7 +287,7 @@ def test_a_site_that_gets_on_with_its_task_is_left_alone(
     monkeypatch.setattr(module, "now", lambda: "2026-11-24T21:00:00.000000Z")
     answer, asked = failing("site-a", 1, lambda *_: [])
     edge = Edge()
-    edge.uploads["site-a"] = Upload("", "", "2026-11-24T22:00:00.000000Z", "2026-11-24T21:00:01.000000Z")
+    edge.uploads["site-a"] = Upload("", "", "2026-11-24T22:00:00.000000Z", "2026-11-24T21:59:59.000000Z")
     answers, _ = run_watched(tmp_path, watched(clock, answer), edge)
     assert asked.count("site-a") == 1
     assert answers.failed == {"site-a": NO_ANSWER}
