@@ -6,11 +6,13 @@ logs/<name>.log      what each process prints; moved to <name>.log.1 when it has
 
 import fcntl
 import json
+import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -141,6 +143,7 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.home,
+                start_new_session=True,
             )
         if process.secret and child.running.stdin:
             child.running.stdin.write(process.secret.encode())
@@ -182,6 +185,7 @@ def _is_locked(path: Path) -> bool:
 
 
 def _note_end(child: _Child, ended: "subprocess.Popen[bytes]") -> None:
+    _end_group(ended)
     lasted = time.monotonic() - child.started
     child.last_exit, child.running = ended.returncode, None
     child.restarts += 1
@@ -198,7 +202,14 @@ def _end(child: _Child) -> None:
     except subprocess.TimeoutExpired:
         child.running.kill()
         child.running.wait()
+    _end_group(child.running)
     child.last_exit, child.running = child.running.returncode, None
+
+
+def _end_group(ended: "subprocess.Popen[bytes]") -> None:
+    """End what a process has left behind: a killed Nginx's workers would hold its port and serve on."""
+    with suppress(ProcessLookupError):
+        os.killpg(ended.pid, signal.SIGKILL)
 
 
 def _log(path: Path) -> IO[bytes]:

@@ -1,5 +1,6 @@
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -77,6 +78,21 @@ def test_a_process_that_was_killed_is_started_again_and_its_end_is_told(supervis
     assert (state.name, state.restarts, state.last_exit) == ("worker", 1, -signal.SIGKILL)
 
 
+def test_what_a_killed_process_leaves_behind_ends_before_it_is_started_again(supervise, fifo: Pipe) -> None:
+    """As the workers of a killed Nginx, which hold its port."""
+    script = (
+        f"import os, sys, subprocess\nleft = subprocess.Popen(['sleep', '600'])\n{says(fifo, 'os.getpid(), left.pid')}"
+    )
+    supervise(a_process("nginx", script))
+    first, left = map(int, line_of(fifo).split())
+    watch = os.pidfd_open(left)
+    os.kill(first, signal.SIGKILL)
+    second, _ = map(int, line_of(fifo).split())
+    assert second != first
+    assert select.select([watch], [], [], 0)[0], "it lives on"
+    os.close(watch)
+
+
 def test_a_secret_is_read_from_standard_input_and_stands_neither_in_the_command_nor_the_environment(
     supervise, fifo: Pipe
 ) -> None:
@@ -109,8 +125,6 @@ def test_a_killed_supervisor_takes_its_processes_with_it(supervise, fifo: Pipe) 
     watch = os.pidfd_open(number)
     supervisor.kill()
     supervisor.wait()
-    import select
-
     assert select.select([watch], [], [], 60)[0], "it lives on"
     os.close(watch)
 
