@@ -1,10 +1,13 @@
 """Files that are either whole or absent, whatever ends the process."""
 
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from core.errors import FLError
 
 
 @contextmanager
@@ -39,6 +42,30 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def only_process(lock: Path, taken: FLError) -> Iterator[None]:
+    """Keep what a lock file stands for to one process while the block runs; the file stays.
+
+    Raises: FLError: `taken`, where another process has it.
+    """
+    with lock.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise taken from None
+        yield
+
+
+def write_fleeting(path: Path, text: str) -> None:
+    """Write a file whole or not at all, but without forcing it to disk.
+
+    For what is written every second and is worth nothing after a power cut.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
+    temporary.write_text(text, "utf-8")
+    temporary.replace(path)
 
 
 def private_folder(folder: Path) -> Path:

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import tomllib
 from typing import Literal
 
 from pydantic import Field
 
-from core.config import Section
+from core.config import Section, validate
+from core.errors import ConfigError
 
 
 class ModelSettings(Section):
@@ -67,6 +69,18 @@ class Study(Section):
     augmentation: AugmentationSettings = AugmentationSettings()
     training: TrainingSettings = TrainingSettings()
     federation: FederationSettings = FederationSettings()
+
+
+def study_of(text: str) -> Study:
+    """Return the study that the text of a study.toml says; no variable of this process changes it.
+
+    Raises: ConfigError: it is not TOML, or not a study.
+    """
+    try:
+        settings = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"study.toml is not TOML: {error}", fix="tell the coordinator") from None
+    return validate(Study, settings, "study.toml")
 
 
 def digest(settings: Section) -> str:

@@ -20,7 +20,7 @@ from typing import IO
 
 from core.clock import now
 from core.errors import FederationError
-from core.files import private_folder, write_atomically
+from core.files import only_process, private_folder, write_atomically
 
 POLL_S = 0.1
 # Rests between restarts; a process that has run this long has started well and begins anew.
@@ -95,13 +95,8 @@ class Supervisor:
         """
         run = private_folder(self.home / "run")
         private_folder(self.home / "logs")
-        with (run / "supervisor.lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise FederationError(
-                    f"{self.home} is started already", fix="stop it first, or name another home in FL_HOME"
-                ) from None
+        taken = FederationError(f"{self.home} is started already", fix="stop it first, or name another home in FL_HOME")
+        with only_process(run / "supervisor.lock", taken):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._stop)
             self._supervise()

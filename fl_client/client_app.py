@@ -12,7 +12,8 @@ from flwr.clientapp import ClientApp
 from core.config import load_config
 from core.errors import ConfigError
 from core.messages import Records, read_task
-from fl_client.config import SiteConfig, study_of
+from core.study import study_of
+from fl_client.config import SiteConfig
 from fl_client.site_error import SiteError, site_error
 from fl_client.trainer_socket import ask
 

@@ -1,14 +1,13 @@
 """A site's own settings, read once by the command line from site.toml, and a study as its text says."""
 
-import tomllib
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
 
-from core.config import Section, load_config, validate
+from core.config import Section, load_config
 from core.errors import ConfigError
-from core.study import PreprocessingSettings, Study
+from core.study import PreprocessingSettings
 from fl_client.paths import SiteHome
 
 
@@ -65,15 +64,3 @@ def load_site(home: SiteHome) -> SiteConfig:
             f"There is no {home.settings}", fix="run `fl-client join INVITE`, or name this site's home in FL_HOME"
         )
     return load_config(SiteConfig, home.settings)
-
-
-def study_of(text: str) -> Study:
-    """Return the study that the text of a study.toml says; no variable of this process changes it.
-
-    Raises: ConfigError: it is not TOML, or not a study.
-    """
-    try:
-        settings = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"study.toml is not TOML: {error}", fix="tell the coordinator") from None
-    return validate(Study, settings, "study.toml")

@@ -1,9 +1,10 @@
 """When the agent last reached the coordinator, and what was wrong since: for `fl-client status`."""
 
 import json
-import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from core.files import write_fleeting
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,3 @@ def read_contact(path: Path) -> Contact:
 def write_contact(path: Path, contact: Contact) -> None:
     """Write how it stands."""
     write_fleeting(path, json.dumps(asdict(contact)))
-
-
-def write_fleeting(path: Path, text: str) -> None:
-    """Write a file whole or not at all, as core.files does, but without forcing it to disk.
-
-    For what is written every second and is worth nothing after a power cut.
-    """
-    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from core.errors import ConnectionProblem, FederationError
 from core.files import write_atomically
 from core.site_protocol import Answer, StudyOffer, json_of
-from fl_client.config import study_of
+from core.study import study_of
 from fl_client.coordinator import Coordinator
 from fl_client.paths import SiteHome
 from fl_client.site_records import KnownOffer, SiteRecords

@@ -9,9 +9,8 @@ from threading import Lock
 from typing import Any
 
 from core.clock import after, now
-from core.files import private_folder, write_atomically
+from core.files import private_folder, write_atomically, write_fleeting
 from core.progress import Report
-from fl_client.contact import write_fleeting
 
 # A reader looks once in a second or two; more often would only cost.
 INTERVAL_S = 0.25

@@ -5,7 +5,6 @@ rounds. Tasks are worked on one at a time. A task's answer is kept until the stu
 again, in another of Flower's messages or after this process was killed, is answered with the same bytes.
 """
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -17,13 +16,13 @@ from typing import NoReturn
 
 from core.clock import now
 from core.errors import FederationError, FLError
-from core.files import private_folder
+from core.files import only_process, private_folder
 from core.messages import Records, Task, read_task
 from core.progress import Report
-from core.study import digest
+from core.study import digest, study_of
 from core.terminal import run
 from fl_client import trainer
-from fl_client.config import SiteConfig, load_site, study_of
+from fl_client.config import SiteConfig, load_site
 from fl_client.dataset import forget_cohorts
 from fl_client.jobs import Job, Jobs, cohort_digest
 from fl_client.paths import SiteHome, this_home
@@ -215,13 +214,8 @@ def serve_site(home: SiteHome) -> NoReturn:
         FederationError: the site has a trainer already.
         RecordsError: the site's database cannot be used.
     """
-    with (private_folder(home.run) / "trainer.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FederationError(
-                "This site has a trainer already", fix="stop the other `fl-client start` first"
-            ) from None
+    taken = FederationError("This site has a trainer already", fix="stop the other `fl-client start` first")
+    with only_process(private_folder(home.run) / "trainer.lock", taken):
         working = Trainer(load_site(home), home)
         listener = listen(home.trainer)
         Thread(target=serve, args=(listener, working.respond), daemon=True).start()

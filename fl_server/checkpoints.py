@@ -7,7 +7,6 @@ RUN/state.json               where the run stands; names the newest aggregate an
 A crash in between leaves the older state and its aggregate: the round is then run again, to the same bits.
 """
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from core.errors import FederationError
-from core.files import atomic, write_atomically
+from core.files import atomic, only_process, write_atomically
 from core.learning.metrics import scores_of
 from core.messages import Counts, Flat, Manifest
 from core.study import Study, settings_digest
@@ -100,13 +99,10 @@ def locked(run: Path) -> Iterator[None]:
     Raises: FederationError: another process is at it.
     """
     run.mkdir(parents=True, exist_ok=True)
-    with (run / ".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FederationError(
-                f"Another process is at the run in {run}", fix="let it finish, or stop it and start the run again"
-            ) from None
+    taken = FederationError(
+        f"Another process is at the run in {run}", fix="let it finish, or stop it and start the run again"
+    )
+    with only_process(run / ".lock", taken):
         yield
 
 

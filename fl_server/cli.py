@@ -15,7 +15,7 @@ from core.config import load_config
 from core.progress import bars
 from core.records.db import open_database
 from core.records.home import home
-from core.records.runs import decide_version, versions, wish
+from core.records.runs import versions, wish
 from core.study import Study
 from core.terminal import run as run_command_line
 from fl_server import coordinator
@@ -202,7 +202,6 @@ def models(as_json: AsJson = False) -> None:
 def approve(version: VersionName) -> None:
     """Approve and sign a model version: hospitals may pull it and predict with it."""
     coordinator.approve(home(), version, ask_passphrase())
-    decide_version(open_database(database_url()), version, "approved", actor=ACTOR)
     print_line(f"{version} is approved and signed. Hospitals get it by `fl-client models pull`.")
 
 
@@ -210,7 +209,6 @@ def approve(version: VersionName) -> None:
 def retire(version: VersionName) -> None:
     """Withdraw a model version: nobody loads it any more."""
     coordinator.retire(home(), version, ask_passphrase())
-    decide_version(open_database(database_url()), version, "retired", actor=ACTOR)
     print_line(f"{version} is retired.")
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from core.clock import age_s
 from core.errors import FederationError
 from core.processes import is_running
-from core.records.runs import answers_of, move_run, note_flower_run, runs_in, study_of
+from core.records.runs import answers_of, move_run, note_flower_run, offered_study, runs_in
 from core.records.tables import Run
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Conductor:
     def _has_quorum(self, run: Run) -> bool:
         answers = answers_of(self.records, run.study).values()
         approved = [answer.site for answer in answers if answer.state == "approved" and answer.site in run.sites]
-        return len(approved) >= study_of(self.records, run.study).federation.quorum
+        return len(approved) >= offered_study(self.records, run.study).federation.quorum
 
     def _start(self, run: Run, why: str) -> None:
         if run.flower_run:

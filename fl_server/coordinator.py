@@ -19,6 +19,7 @@ from core.progress import Report
 from core.records import audit, registry
 from core.records.audit import Verified
 from core.records.db import open_database, reading, transaction
+from core.records.runs import decide_version
 from core.records.tables import Certificate, Site
 from core.signing import load_key, load_public, make_key
 from core.study import Study
@@ -27,7 +28,7 @@ from fl_server import fleet, sites
 from fl_server.config import CoordinatorSettings, DatabaseSettings, ServerConfig, database_url, server_config_path
 from fl_server.edge import check_edge, edge_process, write_edge
 from fl_server.enrollment import invite as enrollment_invite
-from fl_server.launch import launch
+from fl_server.launch import ACTOR, launch
 from fl_server.provisioning import authority_fingerprint, load_authority, make_authority, renew_own
 from fl_server.superlink import flower_environment, superexec_process, superlink_process, write_flower
 
@@ -59,7 +60,7 @@ def initialize(home: Path, address: str, listen: str, database: str, passphrase:
     written = {"coordinator": settings.coordinator.model_dump(mode="json"), "database": {"url": database}}
     write_private(home / "server.toml", tomli_w.dumps(written))
     with transaction(records) as session:
-        audit.append(session, "coordinator", "federation.initialized", ca_sha256=authority_fingerprint(home))
+        audit.append(session, ACTOR, "federation.initialized", ca_sha256=authority_fingerprint(home))
     return authority_fingerprint(home)
 
 
@@ -142,13 +143,15 @@ def verify_audit(home: Path, report: Report) -> Verified:
 
 
 def approve(home: Path, version: str, passphrase: str) -> None:
-    """Sign a model version's approval."""
+    """Sign a model version's approval, and note it in the records."""
     registry.approve_version(home / "registry", version, load_key(home / "keys" / "signing.key", passphrase))
+    decide_version(open_database(database_url()), version, "approved", actor=ACTOR)
 
 
 def retire(home: Path, version: str, passphrase: str) -> None:
-    """Sign a model version's retirement."""
+    """Sign a model version's retirement, and note it in the records."""
     registry.retire_version(home / "registry", version, load_key(home / "keys" / "signing.key", passphrase))
+    decide_version(open_database(database_url()), version, "retired", actor=ACTOR)
 
 
 def checkpoints_of(home: Path) -> Path:

@@ -9,7 +9,7 @@ from core.errors import AccessError, RegistryError
 from core.records import audit
 from core.records.approvals import approval_file
 from core.records.db import reading, transaction
-from core.records.runs import study_of
+from core.records.runs import offered_study
 from core.records.tables import Offer, StudyBundle
 from core.site_protocol import Answer, Offers, PublishedVersion, StudyOffer
 from core.study import closing_sentence
@@ -34,7 +34,7 @@ def offers_of(records: Engine, site: str) -> Offers:
                 study=offer.study,
                 toml=toml,
                 bundle_sha256=bundle_sha256,
-                rounds_close=closing_sentence(study_of(records, offer.study), len(asked[offer.study])),
+                rounds_close=closing_sentence(offered_study(records, offer.study), len(asked[offer.study])),
                 sites=asked[offer.study],
                 state=offer.state,
                 reason=offer.reason,

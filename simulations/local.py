@@ -10,7 +10,6 @@ Every step is a command that a person would type, with nothing in its environmen
 import json
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import tomli_w
+from sqlalchemy import Engine
 
 from core.errors import FederationError, FLError
 from core.files import private_folder, write_atomically, write_private
@@ -29,6 +29,7 @@ from core.progress import Report, silent
 from core.records.db import open_database
 from core.records.runs import rounds_of, run_of
 from core.study import FederationSettings, ModelSettings, PreprocessingSettings, Study, TrainingSettings
+from fl_client.start import free_ports
 from simulations.noise import SMALLEST_GRID, write_noise
 
 CASES = 6
@@ -138,10 +139,9 @@ def run_local_federation(folder: Path, sites: int, study: Study, report: Report 
         report: told after each step.
     Raises: FLError: a step failed; the logs are in the folder.
     """
-    done = iter(range(1, len(STEPS) + 1))
 
-    def tell(_step: str) -> None:
-        report("federation of processes", next(done), len(STEPS))
+    def tell(step: str) -> None:
+        report("federation of processes", STEPS.index(step) + 1, len(STEPS))
 
     with ThreadPoolExecutor(4) as pool:
         coordinator = make_coordinator(folder / "coordinator")
@@ -158,14 +158,16 @@ def run_local_federation(folder: Path, sites: int, study: Study, report: Report 
             run = _launch(coordinator, folder, study)
             list(pool.map(lambda side: _approve(side, study.name), hospitals))
             tell("launch")
-            version = _await(lambda: _finished(coordinator, run), "the run to finish")
+            records = open_database(f"sqlite:///{coordinator.home / 'records.db'}")
+            version = _await(lambda: _finished(records, run), "the run to finish")
             tell("rounds")
             coordinator.call("approve", version)
             list(pool.map(lambda side: side.call("models", "pull"), hospitals))
             tell("approve")
             list(pool.map(lambda side: side.call("verify"), [coordinator, *hospitals]))
             tell("verify")
-            rounds = _rounds(coordinator, run)
+            rounds = _rounds(records, run)
+            records.dispose()
         tell("stop")
     return LocalFederation(rounds, version, "intact")
 
@@ -175,18 +177,11 @@ def make_coordinator(home: Path) -> Side:
     private_folder(home.parent)
     passphrase = home.parent / "passphrase"
     write_private(passphrase, secrets.token_hex(16))
-    settings = {"FL_PASSPHRASE_FILE": str(passphrase), "FL_COORDINATOR__SUPERLINK_PORT": str(free_port())}
+    edge_port, superlink_port = free_ports(2)
+    settings = {"FL_PASSPHRASE_FILE": str(passphrase), "FL_COORDINATOR__SUPERLINK_PORT": str(superlink_port)}
     side = Side("fl_server", home, settings)
-    side.call("init", f"127.0.0.1:{free_port()}")
+    side.call("init", f"127.0.0.1:{edge_port}")
     return side
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _make_hospital(side: Side) -> None:
@@ -215,30 +210,19 @@ def _approve(side: Side, study: str) -> None:
     side.call("approve", study)
 
 
-def _finished(coordinator: Side, run: str) -> str | None:
-    view = _view(coordinator, run)
-    if view["state"] in ("paused", "failed", "stopped"):
-        raise FederationError(f"The run is {view['state']}: {view['cause']}", fix="see the logs in the folder")
-    version: str | None = view["version"]
-    return version
-
-
-def _rounds(coordinator: Side, run: str) -> list[dict[str, Any]]:
-    return [
-        {"round": one["round"], "sites": len(one["sites"]), "seconds": one["seconds"]}
-        for one in _view(coordinator, run)["rounds"]
-        if one["counted"]
-    ]
-
-
-def _view(coordinator: Side, run: str) -> dict[str, Any]:
-    records = open_database(f"sqlite:///{coordinator.home / 'records.db'}")
+def _finished(records: Engine, run: str) -> str | None:
     row = run_of(records, run)
-    rounds = [
-        {"round": r.round, "sites": r.sites, "seconds": r.seconds, "counted": r.counted}
-        for r in rounds_of(records, run)
+    if row.state in ("paused", "failed", "stopped"):
+        raise FederationError(f"The run is {row.state}: {row.cause}", fix="see the logs in the folder")
+    return row.version
+
+
+def _rounds(records: Engine, run: str) -> list[dict[str, Any]]:
+    return [
+        {"round": one.round, "sites": len(one.sites), "seconds": one.seconds}
+        for one in rounds_of(records, run)
+        if one.counted
     ]
-    return {"state": row.state, "cause": row.cause, "version": row.version, "rounds": rounds}
 
 
 FoundT = TypeVar("FoundT")

@@ -52,7 +52,14 @@ FENCES = {
     ),
     "SimpleITK": ("core.imaging", "core.learning.explain", "core.predictor", "simulations"),
     "nilearn": ("simulations",),
-    "sqlalchemy": ("core.records", "fl_client.site_records", "fl_server", "simulations.approval", "webapp"),
+    "sqlalchemy": (
+        "core.records",
+        "fl_client.site_records",
+        "fl_server",
+        "simulations.approval",
+        "simulations.local",
+        "webapp",
+    ),
     "flask": ("webapp",),
 }
 FENCES["monai"] = FENCES["torch"]

@@ -3,18 +3,15 @@
 offered -> starting -> running -> finished; or paused, stopped or failed, from where it may be resumed
 """
 
-import tomllib
-
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from core.clock import now
-from core.config import validate
 from core.errors import FederationError
 from core.records import audit
 from core.records.db import reading, transaction
 from core.records.tables import Offer, Round, Run, Site, StudyBundle, Version
-from core.study import Study
+from core.study import Study, study_of
 
 # Which state may follow which.
 MAY_BECOME = {
@@ -59,7 +56,7 @@ def answers_of(engine: Engine, study: str) -> dict[str, Offer]:
         return {offer.site: offer for offer in session.scalars(select(Offer).where(Offer.study == study))}
 
 
-def study_of(engine: Engine, study: str) -> Study:
+def offered_study(engine: Engine, study: str) -> Study:
     """Return a study that was offered.
 
     Raises: FederationError: there is none of this name.
@@ -68,7 +65,7 @@ def study_of(engine: Engine, study: str) -> Study:
         row = session.get(StudyBundle, study)
     if row is None:
         raise FederationError(f"There is no study {study}", fix="launch it first")
-    return validate(Study, tomllib.loads(row.toml), f"the study {study}")
+    return study_of(row.toml)
 
 
 def taking_part(engine: Engine, run: Run) -> tuple[str, ...]:

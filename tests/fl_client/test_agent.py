@@ -2,7 +2,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -19,21 +18,10 @@ from fl_client.paths import SiteHome
 from fl_client.progress import Progress, ProgressFile
 from fl_client.traffic import Passed, Traffic
 from fl_client.trainer_socket import listen, pack, serve, unpack
-from tests.fl_client.factories_coordinator import ScriptedCoordinator, serving
-from tests.fl_client.factories_site import events, join_home
+from tests.fl_client.factories_coordinator import ScriptedCoordinator
+from tests.fl_client.factories_site import events
 
 TRAINING = Progress("training", "r-1", 3, 5, 20, now(), None, "CPU", "", 1.5, 0.0, (7, 8))
-
-
-@pytest.fixture
-def coordinator(tmp_path: Path) -> Iterator[ScriptedCoordinator]:
-    with serving(ScriptedCoordinator(tmp_path / "coordinator")) as serving_:
-        yield serving_
-
-
-@pytest.fixture
-def home(tmp_path: Path, coordinator: ScriptedCoordinator) -> SiteHome:
-    return join_home(tmp_path / "home", coordinator)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 import json
 import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,14 +12,8 @@ from fl_client import check as check_module
 from fl_client.check import Finding, certificate_told, check_site, clock_told, prepared_told
 from fl_client.config import load_site
 from fl_client.paths import SiteHome
-from tests.fl_client.factories_coordinator import ScriptedCoordinator, serving
+from tests.fl_client.factories_coordinator import ScriptedCoordinator
 from tests.fl_client.factories_site import join_home, make_home
-
-
-@pytest.fixture
-def coordinator(tmp_path: Path) -> Iterator[ScriptedCoordinator]:
-    with serving(ScriptedCoordinator(tmp_path / "coordinator")) as serving_:
-        yield serving_
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,8 +23,8 @@ from fl_client.paths import SiteHome
 from fl_client.progress import Progress, ProgressFile
 from fl_client.site_records import SiteRecords
 from fl_client.spool import Spool
-from tests.fl_client.factories_coordinator import ScriptedCoordinator, serving
-from tests.fl_client.factories_site import events, join_home
+from tests.fl_client.factories_coordinator import ScriptedCoordinator
+from tests.fl_client.factories_site import events
 
 TOML = 'name = "tiny"\n'
 
@@ -61,17 +60,6 @@ def fl_client(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         return Done(int(ended.value.code or 0), told.out, told.err)
 
     return run
-
-
-@pytest.fixture
-def coordinator(tmp_path: Path) -> Iterator[ScriptedCoordinator]:
-    with serving(ScriptedCoordinator(tmp_path / "coordinator")) as serving_:
-        yield serving_
-
-
-@pytest.fixture
-def home(tmp_path: Path, coordinator: ScriptedCoordinator) -> SiteHome:
-    return join_home(tmp_path / "home", coordinator)
 
 
 def test_help_teaches_with_an_example(fl_client: Command, tmp_path: Path) -> None:

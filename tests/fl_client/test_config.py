@@ -4,8 +4,8 @@ import pytest
 
 from core.config import load_config
 from core.errors import ConfigError
-from core.study import Study
-from fl_client.config import SiteConfig, load_site, study_of
+from core.study import Study, study_of
+from fl_client.config import SiteConfig, load_site
 from fl_client.paths import SiteHome, this_home
 from tests.fl_client.factories_site import make_home
 

@@ -1,7 +1,6 @@
 import json
 import stat
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,16 +17,10 @@ from fl_client.enrollment import join, leave, renew, renewal_is_due
 from fl_client.paths import SiteHome
 from fl_client.site_records import SiteRecords
 from fl_client.site_toml import site_toml
-from tests.fl_client.factories_coordinator import ScriptedCoordinator, serving
+from tests.fl_client.factories_coordinator import ScriptedCoordinator
 from tests.fl_client.factories_site import events
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "deploy" / "examples" / "site.toml"
-
-
-@pytest.fixture
-def coordinator(tmp_path: Path) -> Iterator[ScriptedCoordinator]:
-    with serving(ScriptedCoordinator(tmp_path / "coordinator")) as serving_:
-        yield serving_
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -11,21 +10,10 @@ from fl_client.coordinator import Coordinator
 from fl_client.offers import answer_offer, fetch_offers
 from fl_client.paths import SiteHome
 from fl_client.site_records import SiteRecords
-from tests.fl_client.factories_coordinator import ScriptedCoordinator, a_bundle, serving
-from tests.fl_client.factories_site import events, join_home
+from tests.fl_client.factories_coordinator import ScriptedCoordinator, a_bundle
+from tests.fl_client.factories_site import events
 
 TOML = 'name = "tiny"\r\nseed = 3\n'
-
-
-@pytest.fixture
-def coordinator(tmp_path: Path) -> Iterator[ScriptedCoordinator]:
-    with serving(ScriptedCoordinator(tmp_path / "coordinator")) as serving_:
-        yield serving_
-
-
-@pytest.fixture
-def home(tmp_path: Path, coordinator: ScriptedCoordinator) -> SiteHome:
-    return join_home(tmp_path / "home", coordinator)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -14,19 +13,8 @@ from core.errors import ConfigError
 from fl_client.config import load_site
 from fl_client.paths import SiteHome
 from fl_client.start import free_ports, ours_of, processes, supervisor
-from tests.fl_client.factories_coordinator import ScriptedCoordinator, serving
-from tests.fl_client.factories_site import join_home, make_home
-
-
-@pytest.fixture
-def coordinator(tmp_path: Path) -> Iterator[ScriptedCoordinator]:
-    with serving(ScriptedCoordinator(tmp_path / "coordinator")) as serving_:
-        yield serving_
-
-
-@pytest.fixture
-def home(tmp_path: Path, coordinator: ScriptedCoordinator) -> SiteHome:
-    return join_home(tmp_path / "home", coordinator)
+from tests.fl_client.factories_coordinator import ScriptedCoordinator
+from tests.fl_client.factories_site import make_home
 
 
 def test_a_site_is_five_processes_that_depend_on_those_before_them(home: SiteHome) -> None:
