@@ -4,6 +4,7 @@ A reason never repeats text that came over the wire: a site's mistake could have
 """
 
 from collections.abc import Mapping
+from math import sqrt
 
 import numpy as np
 
@@ -20,6 +21,9 @@ MAX_EXAMPLES = 1_000_000
 MAX_VOXELS = 256**3
 # A case's loss: beyond it a model is no model any more, and sums over sites would lose the others'.
 MAX_LOSS = 1e6
+
+# Values of a model that are looked at together: what a processor's cache holds.
+PIECE = 2**16
 
 # What a site tells of its training: sums over every case of every epoch, of the loss and of its tasks.
 TRAINING: Layout = {"cases": 0, "loss": 0, "tumor_map_loss": 0, "tumor_loss": 0, "mgmt_loss": 0}
@@ -131,9 +135,18 @@ def _check_weights(weights: Flat, manifest: Manifest, incoming: Flat, max_norm: 
         raise _rejected(f"The weights have shape {list(weights.shape)} instead of [{manifest.size}]")
     if not np.isfinite(weights).all():
         raise _rejected("The weights hold NaN or infinity")
-    norm = float(np.linalg.norm(weights.astype(np.float64) - incoming))
+    norm = _distance(weights, incoming)
     if norm > max_norm:
         raise _rejected(f"The weights moved by {norm:.3g}, further than the study's limit of {max_norm:g}")
+
+
+def _distance(weights: Flat, incoming: Flat) -> float:
+    """Return the Euclidean distance, summed in float64 a piece at a time: whole copies would fill the memory."""
+    squares = 0.0
+    for start in range(0, weights.size, PIECE):
+        moved = weights[start : start + PIECE].astype(np.float64) - incoming[start : start + PIECE]
+        squares += float(moved @ moved)
+    return sqrt(squares)
 
 
 def _check_validation(counts: Counts, layout: Layout) -> None:

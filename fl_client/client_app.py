@@ -11,11 +11,12 @@ from flwr.clientapp import ClientApp
 
 from core.config import load_config
 from core.errors import ConfigError
-from core.messages import Records, read_task
+from core.messages import read_task
+from core.npy import NPY, npy_array
 from core.study import study_of
 from fl_client.config import SiteConfig
 from fl_client.site_error import SiteError, site_error
-from fl_client.trainer_socket import ask
+from fl_client.trainer_socket import Packed, ask, packed, unpacked
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def make_client_app(study: Path) -> ClientApp:
 def _answer(kind: str, message: Message, node: NodeConfig, study: Path) -> Message:
     try:
         # Bytes: reading as text would change line ends, and the site has approved the text as it is.
-        text, task = study.read_bytes().decode("utf-8"), records_of(message.content)
+        text, task = study.read_bytes().decode("utf-8"), packed_of(message.content)
         answer = _work(kind, text, task, node, message.metadata.run_id)
     except Exception as error:  # the edge of the site: whatever it is, only its kind may cross
         logger.exception("This site could not answer round %s", message.metadata.group_id)
@@ -57,7 +58,7 @@ def _answer(kind: str, message: Message, node: NodeConfig, study: Path) -> Messa
     return Message(content_of(answer), reply_to=message)
 
 
-def _work(kind: str, study: str, task: Records, node: NodeConfig, flower_run: int) -> Records | SiteError:
+def _work(kind: str, study: str, task: Packed, node: NodeConfig, flower_run: int) -> Packed | SiteError:
     if node.get("trainer"):
         return ask(Path(str(node["trainer"])), kind, study, task, flower_run)
     if not node.get("site-config"):
@@ -66,24 +67,30 @@ def _work(kind: str, study: str, task: Records, node: NodeConfig, flower_run: in
         )
     from fl_client.trainer import answer  # loads PyTorch: only where this process is the trainer
 
-    return answer(kind, read_task(task), load_config(SiteConfig, Path(str(node["site-config"]))), study_of(study))
+    site = load_config(SiteConfig, Path(str(node["site-config"])))
+    return packed(answer(kind, read_task(unpacked(task)), site, study_of(study)))
 
 
-def records_of(content: RecordDict) -> Records:
-    """Return a task's records as plain numpy and numbers."""
-    arrays = {name: array.numpy() for name, array in content.array_records["arrays"].items()}
+def packed_of(content: RecordDict) -> Packed:
+    """Return a task's records; an array stays the bytes that Flower brought."""
+    arrays = {name: array.data for name, array in content.array_records["arrays"].items()}
     config = {
         name: value for name, value in content.config_records["config"].items() if isinstance(value, str | int | float)
     }
-    return Records(arrays, config)
+    return Packed(arrays, config)
 
 
-def content_of(records: Records) -> RecordDict:
+def content_of(answer: Packed) -> RecordDict:
     """Return an answer's records as Flower carries them."""
     return RecordDict(
         {
-            "arrays": ArrayRecord({name: Array(array) for name, array in records.arrays.items()}),
-            "config": ConfigRecord(dict(records.config)),
-            "metrics": MetricRecord(dict(records.metrics)),
+            "arrays": ArrayRecord({name: _array(file) for name, file in answer.arrays.items()}),
+            "config": ConfigRecord(dict(answer.config)),
+            "metrics": MetricRecord(dict(answer.metrics)),
         }
     )
+
+
+def _array(file: bytes) -> Array:
+    values = npy_array(file)
+    return Array(str(values.dtype), values.shape, NPY, file)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import Lock
 
+import numpy as np
+
 from core.errors import FederationError
 from core.messages import Task
 from core.study import Study
@@ -53,7 +55,7 @@ class Jobs:
         Raises: FederationError: the coordinator has stopped the task's run.
         """
         self._check_run(task.run)
-        sha256 = hashlib.sha256(task.weights.tobytes()).hexdigest()
+        sha256 = hashlib.sha256(np.ascontiguousarray(task.weights).data).hexdigest()
         key = key_of(kind, task, sha256, self._site)
         with self._lock:
             last = self._last.get(study.name)

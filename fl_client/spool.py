@@ -11,7 +11,7 @@ _STUDY = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 class Spool:
-    """A folder with one file a study: SPOOL/<study>.safetensors, the answer as it goes over the trainer's socket."""
+    """A folder with one file a study: SPOOL/<study>.answer, the answer as it goes over the trainer's socket."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = private_folder(folder)
@@ -31,4 +31,4 @@ class Spool:
     def _path(self, study: str) -> Path:
         if not _STUDY.fullmatch(study):
             raise UpdateRejected("The task's study has no proper name", fix="tell the coordinator")
-        return self.folder / f"{study}.safetensors"
+        return self.folder / f"{study}.answer"

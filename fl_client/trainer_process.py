@@ -137,7 +137,7 @@ class Trainer:
         head = {
             "key": job.key,
             "kind": "evaluation" if weights is None else "update",
-            "weights_sha256": "" if weights is None else hashlib.sha256(weights.tobytes()).hexdigest(),
+            "weights_sha256": "" if weights is None else hashlib.sha256(weights.data).hexdigest(),
         }
         return pack(head, records)
 

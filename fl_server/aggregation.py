@@ -6,50 +6,40 @@ Source: McMahan et al. 2017, Communication-Efficient Learning of Deep Networks f
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.messages import Flat, Update
+from core.updates import PIECE
 
 
-@dataclass(frozen=True)
 class RunningSum:
     """The part of a weighted mean that is known so far.
-
-    Attributes:
-        weighted: float64 [parameters], the sum of examples times weights.
-        examples: the sum of examples.
-    """
-
-    weighted: NDArray[np.float64]
-    examples: int
-
-
-def empty_sum(size: int) -> RunningSum:
-    """Return the sum over no sites.
 
     Args:
         size: number of parameters.
     """
-    return RunningSum(np.zeros(size), 0)
 
+    def __init__(self, size: int) -> None:
+        self._weighted = np.zeros(size)
+        self._examples = 0
 
-def add_site(running: RunningSum, weights: Flat, examples: int) -> RunningSum:
-    """Return the sum with one more site in it.
+    def add(self, weights: Flat, examples: int) -> None:
+        """Add one more site.
 
-    Args:
-        running: the sum so far.
-        weights: float32 [parameters].
-        examples: how many cases the site trained on, at least 1.
-    """
-    return RunningSum(running.weighted + weights.astype(np.float64) * examples, running.examples + examples)
+        Args:
+            weights: float32 [parameters].
+            examples: how many cases the site trained on, at least 1.
+        """
+        for start in range(0, weights.size, PIECE):
+            piece = slice(start, start + PIECE)
+            self._weighted[piece] += np.multiply(weights[piece], examples, dtype=np.float64)
+        self._examples += examples
 
-
-def mean(running: RunningSum) -> Flat:
-    """Return the weighted mean over the sites that were added, at least one: float32 [parameters]."""
-    return (running.weighted / running.examples).astype(np.float32)
+    def mean(self) -> Flat:
+        """Return the weighted mean over the sites that were added, at least one: float32 [parameters]."""
+        average = np.empty(self._weighted.size, np.float32)
+        return np.divide(self._weighted, self._examples, out=average, dtype=np.float64, casting="same_kind")
 
 
 def federated_average(updates: Mapping[str, Update], size: int) -> Flat:
@@ -60,8 +50,8 @@ def federated_average(updates: Mapping[str, Update], size: int) -> Flat:
         size: number of parameters.
     Returns: float32 [size].
     """
-    running = empty_sum(size)
+    running = RunningSum(size)
     for site in sorted(updates):
         update = updates[site]
-        running = add_site(running, update.weights, update.examples)
-    return mean(running)
+        running.add(update.weights, update.examples)
+    return running.mean()

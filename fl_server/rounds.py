@@ -13,6 +13,7 @@ from flwr.serverapp import Grid
 
 from core.errors import FederationError
 from core.messages import Flat, Manifest, task_of
+from core.npy import npy_array
 from core.study import Study
 from fl_server.checkpoints import RoundRecord, RunState, SiteRound, load_state, save_state
 from fl_server.exchange import Answers, Told, exchange
@@ -109,7 +110,7 @@ def _train(grid: Grid, strategy: FederatedAveraging, state: RunState, plan: Plan
     record = _record(number, strategy.outcome, answers, pooled)
     if average is None:
         return RunState(state.round, state.weights, (*state.history, record))
-    return RunState(number, average["weights"].numpy(), (*state.history, record))
+    return RunState(number, npy_array(average["weights"].data), (*state.history, record))
 
 
 def _evaluate(grid: Grid, strategy: FederatedAveraging, state: RunState, plan: Plan) -> RunState:

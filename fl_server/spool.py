@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from core.files import atomic
 from core.messages import Flat, Update
 
 NOTHING = np.empty(0, np.float32)
@@ -21,15 +20,17 @@ class Spool(Mapping[str, Update]):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
         self._kept: dict[str, Update] = {}
 
     def keep(self, update: Update) -> tuple[Update, str]:
-        """Write an update to disk; a later one of the same site takes its place.
+        """Write an update to a file; a later one of the same site takes its place.
+
+        The file is not forced to disk: a process that takes the run up asks for the round's updates again.
 
         Returns: the update without its weights, and their SHA-256.
         """
-        with atomic(self._path(update.site)) as temporary, temporary.open("wb") as file:
-            np.save(file, update.weights, allow_pickle=False)
+        np.save(self._path(update.site), update.weights, allow_pickle=False)
         self._kept[update.site] = replace(update, weights=NOTHING)
         return self._kept[update.site], sha256_of(update.weights)
 
@@ -57,4 +58,4 @@ class Spool(Mapping[str, Update]):
 
 def sha256_of(weights: Flat) -> str:
     """Return the SHA-256 of weights as 64 hexadecimal digits."""
-    return hashlib.sha256(np.ascontiguousarray(weights).tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(weights).data).hexdigest()

@@ -9,6 +9,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from core.errors import UpdateRejected
@@ -26,17 +27,13 @@ from core.messages import (
     read_update,
     task_records,
 )
+from core.npy import HEADER_BYTES, NPY, npy_array, npy_bytes
 from core.study import Study, closing_sentence
 from core.updates import Layout, check_evaluation, check_update
 from fl_server.aggregation import federated_average
 from fl_server.spool import Spool
 
 logger = logging.getLogger(__name__)
-
-# How an .npy file begins; `np.load` would take other kinds of file too.
-_NPY = b"\x93NUMPY"
-# More than the header of an .npy file with one array needs.
-_HEADER_BYTES = 4096
 
 # Counts of no cases show which names and lengths a site and this side agree on.
 _NONE: dict[str, list[float]] = {task: [] for task in TASKS}
@@ -82,7 +79,7 @@ class Asked:
     @property
     def weights(self) -> Flat:
         """What the task held: float32 [parameters]."""
-        weights: Flat = self.content.array_records["arrays"]["weights"].numpy()
+        weights: Flat = npy_array(self.content.array_records["arrays"]["weights"].data)
         return weights
 
 
@@ -176,7 +173,7 @@ class FederatedAveraging(Strategy):
             return None, None
         weights = federated_average(self.spool, self.manifest.size)
         pooled = pooled_counts({site: update.validation for site, update in updates.items()})
-        return ArrayRecord({"weights": Array(weights)}), MetricRecord(dict(pooled))
+        return ArrayRecord({"weights": array_of(weights)}), MetricRecord(dict(pooled))
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """Add up the evaluations that count, or return nothing when they are fewer than the quorum."""
@@ -245,9 +242,14 @@ def pooled_counts(counts: Mapping[str, Counts]) -> Counts:
 def task_content(task: Task) -> tuple[ArrayRecord, ConfigRecord]:
     """Return a task as Flower's records."""
     records = task_records(task)
-    return ArrayRecord({name: Array(array) for name, array in records.arrays.items()}), ConfigRecord(
+    return ArrayRecord({name: array_of(values) for name, values in records.arrays.items()}), ConfigRecord(
         dict(records.config)
     )
+
+
+def array_of(values: NDArray[Any]) -> Array:
+    """Return an array as Flower carries it, made with one copy where Flower's own way makes three."""
+    return Array(str(values.dtype), values.shape, NPY, npy_bytes(values))
 
 
 def records_of(content: RecordDict, size: int) -> Records:
@@ -273,12 +275,12 @@ def records_of(content: RecordDict, size: int) -> Records:
 
 
 def _decoded(array: Array, size: int) -> NDArray[Any]:
-    if len(array.data) > size * np.dtype(np.float32).itemsize + _HEADER_BYTES:
+    if len(array.data) > size * np.dtype(np.float32).itemsize + HEADER_BYTES:
         raise _unreadable("an array is larger than the study's model")
-    if not array.data.startswith(_NPY):
+    if array.stype != NPY or not array.data.startswith(npy.MAGIC_PREFIX):
         raise _unreadable("an array is not in numpy's format")
     try:
-        return array.numpy()
+        return npy_array(array.data)
     except Exception:  # noqa: BLE001 (what broken bytes raise in numpy's parser is no part of its contract)
         raise _unreadable("an array cannot be read") from None
 

@@ -16,9 +16,9 @@ from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of
 from core.messages import SITE_ERROR, Records, Task, read_evaluation, read_update, task_of, task_records
 from fl_client import trainer
-from fl_client.client_app import content_of, make_client_app, records_of
+from fl_client.client_app import content_of, make_client_app, packed_of
 from fl_client.site_error import site_error
-from fl_client.trainer_socket import listen, pack, serve, unpack
+from fl_client.trainer_socket import listen, pack, packed, serve, unpack, unpacked
 from fl_server.strategies import records_of as read_answer
 from fl_server.strategies import task_content
 from tests.simulations.factories_federation import a_study, make_site, write_study
@@ -55,7 +55,7 @@ def a_message(task: Task, kind: str = "train") -> Message:
 
 
 def test_a_task_reaches_the_site_as_it_was_sent() -> None:
-    records = records_of(a_message(TASK).content)
+    records = unpacked(packed_of(a_message(TASK).content))
     np.testing.assert_array_equal(records.arrays["weights"], TASK.weights)
     assert records.config == task_records(TASK).config
 
@@ -146,7 +146,7 @@ def test_with_a_trainer_the_app_hands_over_kind_study_and_task_and_passes_on_the
     assert head == {"kind": kind, "study": 'name = "tiny"\r\n', "flower_run": 1}
     assert task.config == task_records(TASK).config
     assert task.arrays["weights"].tobytes() == TASK.weights.tobytes()
-    assert records_of(reply.content).arrays["weights"].tolist() == [0, 1, 2]
+    assert unpacked(packed_of(reply.content)).arrays["weights"].tolist() == [0, 1, 2]
     assert dict(reply.content.metric_records["metrics"]) == {"examples": 4.0}
 
 
@@ -177,5 +177,5 @@ def test_every_expected_failure_has_a_code_of_its_own() -> None:
 
 
 def test_an_answers_records_are_exactly_flowers_three() -> None:
-    content = content_of(task_records(TASK))
+    content = content_of(packed(task_records(TASK)))
     assert [type(record).__name__ for record in content.values()] == ["ArrayRecord", "ConfigRecord", "MetricRecord"]

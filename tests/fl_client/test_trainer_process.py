@@ -25,7 +25,7 @@ from fl_client.paths import SiteHome
 from fl_client.progress import Effort, Progress, ProgressFile, read_progress
 from fl_client.site_error import SiteError
 from fl_client.trainer_process import Meter, Trainer, serve_site
-from fl_client.trainer_socket import STOP, ask, pack, unpack
+from fl_client.trainer_socket import STOP, Packed, ask, pack, packed, unpack
 from tests.fl_client.factories_site import (
     RECEIPT,
     a_long_study,
@@ -340,10 +340,10 @@ def test_a_killed_trainer_answers_again_with_the_same_bytes_and_trains_what_was_
     study = a_long_study()
     text = study_text(home.root, study)
     approved(home, text)
-    answers: list[Records | SiteError] = []
+    answers: list[Packed | SiteError] = []
 
     def asking() -> Thread:
-        arguments = (home.trainer, "train", text, a_request(study))
+        arguments = (home.trainer, "train", text, packed(a_request(study)))
         thread = Thread(target=lambda: answers.append(ask(*arguments)), daemon=True)
         thread.start()
         return thread
@@ -365,11 +365,10 @@ def test_a_killed_trainer_answers_again_with_the_same_bytes_and_trains_what_was_
         asking().join(120)
         assert events(home, "task.received") == ["task.received"] * 2
         first, again = answers
-        assert isinstance(first, Records)
-        assert isinstance(again, Records)
-        assert pack({}, first) == pack({}, again)
+        assert isinstance(first, Packed)
+        assert first == again
         here = trainer.answer("train", a_task(study), load_site(home), study, str(first.config["receipt"]))
-        assert pack({}, here) == pack({}, first)
+        assert packed(here) == first
         processes[-1].send_signal(signal.SIGTERM)
         assert processes[-1].wait(60) == 0
         assert not home.trainer.exists()

@@ -14,10 +14,11 @@ from core.errors import AccessError, ConfigError, ConnectionProblem, UpdateRejec
 from core.messages import Records
 from fl_client import trainer_socket
 from fl_client.site_error import SiteError
-from fl_client.trainer_socket import ask, head_of, listen, pack, serve, stop_runs, unpack
+from fl_client.trainer_socket import Packed, ask, head_of, listen, pack, packed, serve, stop_runs, unpack
 
 NAMES = st.text(min_size=1, max_size=20).filter(lambda name: name != "__metadata__")
 NUMBERS = st.floats(allow_nan=False)
+ONE = pack({}, Records({"weights": np.ones(3, np.float32)}))
 
 
 @given(
@@ -42,7 +43,9 @@ def test_the_same_message_is_the_same_bytes_and_its_head_reads_without_its_array
     assert head_of(pack({"key": "k"}, records)) == {"key": "k"}
 
 
-@pytest.mark.parametrize("content", [b"", b"\x00" * 7, b"\xff" * 40, struct.pack("<Q", 2) + b"{}", pack({})[:-3]])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x00" * 7, b"\xff" * 40, struct.pack(">Q", 2) + b"{}", pack({})[:-3], ONE[:-1], ONE + b"0"]
+)
 def test_bytes_that_are_no_message_are_refused(content: bytes) -> None:
     with pytest.raises(UpdateRejected, match="cannot be read"):
         unpack(content)
@@ -62,9 +65,10 @@ def test_a_question_reaches_the_trainer_and_its_answer_comes_back(tmp_path: Path
         return pack({}, Records({"weights": np.full(3, 2, np.float32)}, {"site": "a"}, {"examples": 4.0}))
 
     with serving(tmp_path / "run" / "t.sock", answer):
-        got = ask(tmp_path / "run" / "t.sock", "train", "name = 1", Records({"weights": np.ones(3, np.float32)}), 9)
-    assert isinstance(got, Records)
-    assert (got.arrays["weights"].tolist(), got.config, got.metrics) == ([2, 2, 2], {"site": "a"}, {"examples": 4.0})
+        got = ask(
+            tmp_path / "run" / "t.sock", "train", "name = 1", packed(Records({"weights": np.ones(3, np.float32)})), 9
+        )
+    assert got == packed(Records({"weights": np.full(3, 2, np.float32)}, {"site": "a"}, {"examples": 4.0}))
     ((head, records),) = asked
     assert head == {"kind": "train", "study": "name = 1", "flower_run": 9}
     assert records.arrays["weights"].tolist() == [1, 1, 1]
@@ -72,7 +76,7 @@ def test_a_question_reaches_the_trainer_and_its_answer_comes_back(tmp_path: Path
 
 def test_an_error_comes_back_as_its_code_and_kind(tmp_path: Path) -> None:
     with serving(tmp_path / "t.sock", lambda _: pack({"code": 107, "kind": "UpdateRejected"})):
-        assert ask(tmp_path / "t.sock", "train", "", Records()) == SiteError(107, "UpdateRejected")
+        assert ask(tmp_path / "t.sock", "train", "", Packed()) == SiteError(107, "UpdateRejected")
 
 
 def test_only_this_account_reaches_the_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +86,7 @@ def test_only_this_account_reaches_the_socket(tmp_path: Path, monkeypatch: pytes
         assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
         monkeypatch.setattr(trainer_socket, "_peer", lambda _: os.getuid() + 1)
         with pytest.raises(AccessError, match="another account"):
-            ask(path, "train", "", Records())
+            ask(path, "train", "", Packed())
         # The other side looks too, whatever the asker says of itself.
         with socket.socket(socket.AF_UNIX) as stranger:
             stranger.connect(str(path))
@@ -108,7 +112,7 @@ def test_a_trainer_that_ends_over_a_task_is_asked_again_but_not_for_ever(tmp_pat
     with listen(path) as listener:
         Thread(target=end_at_once, args=(listener,), daemon=True).start()
         with pytest.raises(ConnectionProblem, match="ended 3 times"):
-            ask(path, "train", "", Records({"weights": np.zeros(1000, np.float32)}))
+            ask(path, "train", "", packed(Records({"weights": np.zeros(1000, np.float32)})))
         listener.shutdown(socket.SHUT_RDWR)
     assert len(lost) == 3
 
@@ -116,7 +120,7 @@ def test_a_trainer_that_ends_over_a_task_is_asked_again_but_not_for_ever(tmp_pat
 def test_without_a_trainer_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer_socket, "CONNECT_S", 0.0)
     with pytest.raises(ConnectionProblem, match="does not run"):
-        ask(tmp_path / "t.sock", "train", "", Records())
+        ask(tmp_path / "t.sock", "train", "", Packed())
     with pytest.raises(ConnectionProblem, match="does not run"):
         stop_runs(tmp_path / "t.sock", ["run"])
 

@@ -24,7 +24,8 @@ from core.messages import (
 from core.progress import silent
 from core.study import FederationSettings, Study, TrainingSettings
 from core.updates import TRAINING
-from fl_client.client_app import content_of, records_of
+from fl_client import client_app
+from fl_client.trainer_socket import packed, unpacked
 from fl_server.strategies import VALIDATION
 from simulations.federation import InProcessGrid
 
@@ -92,11 +93,21 @@ def an_update(site: str, round_number: int, incoming: Flat) -> Update:
 
 def honest(site: str, task: Message) -> list[Message]:
     """Answer as a site should."""
-    records = records_of(task.content)
+    records = task_records_of(task)
     number = int(records.config["round"])
     if task.metadata.message_type == "evaluate":
         return [reply(evaluation_records(Evaluation(site, number, validation_counts(), RECEIPTS[site])), task)]
     return [reply(update_records(an_update(site, number, records.arrays["weights"])), task)]
+
+
+def content_of(records: Records) -> RecordDict:
+    """Return an answer as a site's app sends it."""
+    return client_app.content_of(packed(records))
+
+
+def task_records_of(task: Message) -> Records:
+    """Return a task as a site's trainer reads it."""
+    return unpacked(client_app.packed_of(task.content))
 
 
 def reply(records: Records, task: Message) -> Message:

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from core.messages import Flat, Update
-from fl_server.aggregation import add_site, empty_sum, federated_average, mean
+from core.updates import PIECE
+from fl_server.aggregation import RunningSum, federated_average
 
 SIZE = 5
 values = st.floats(-1e6, 1e6, width=32)
@@ -82,10 +83,18 @@ def test_only_the_proportion_of_examples_matters(contributions: dict[str, tuple[
 
 def test_a_sum_keeps_what_a_float32_sum_would_lose() -> None:
     # 2**24 + 1 is no float32: summed in float32, the small site would vanish.
-    running = empty_sum(1)
+    running = RunningSum(1)
     for weight in (2.0**24, 1.0, 1.0, -(2.0**24)):
-        running = add_site(running, np.array([weight], np.float32), 1)
-    np.testing.assert_array_equal(mean(running), np.array([0.5], np.float32))
+        running.add(np.array([weight], np.float32), 1)
+    np.testing.assert_array_equal(running.mean(), np.array([0.5], np.float32))
+
+
+def test_in_pieces_the_average_has_the_bits_of_whole_arrays() -> None:
+    rng = np.random.default_rng(3)
+    given = {site: (rng.standard_normal(2 * PIECE + 5).astype(np.float32), n) for site, n in (("a", 3), ("b", 11))}
+    whole = sum(weights.astype(np.float64) * examples for weights, examples in given.values()) / 14
+    updates = {site: update_of(site, *contribution) for site, contribution in given.items()}
+    assert federated_average(updates, 2 * PIECE + 5).tobytes() == whole.astype(np.float32).tobytes()
 
 
 def test_the_result_is_float32_and_leaves_the_updates_alone() -> None:

@@ -21,12 +21,20 @@ from core.records.runs import create_run, move_run, run_of
 from core.records.tables import Run
 from core.signing import make_key
 from core.study import Study
-from fl_client.client_app import records_of
 from fl_server.card import card_of, cohort_of
 from fl_server.checkpoints import RoundRecord, SiteRound
 from fl_server.config import RunConfig, database_url
 from fl_server.server_app import make_server_app
-from tests.fl_server.factories_answers import RECEIPT, SITES, Answer, a_grid, an_update, reply, validation_counts
+from tests.fl_server.factories_answers import (
+    RECEIPT,
+    SITES,
+    Answer,
+    a_grid,
+    an_update,
+    reply,
+    task_records_of,
+    validation_counts,
+)
 from tests.simulations.factories_federation import a_study, write_study
 
 STUDY = a_study(rounds=3)
@@ -37,7 +45,7 @@ LOSSES = {1: 9.0, 2: 0.5, 3: 0.4, 4: 0.9}
 
 
 def answer(site: str, task: Message) -> list[Message]:
-    records = records_of(task.content)
+    records = task_records_of(task)
     number = int(records.config["round"])
     validation = validation_counts(LOSSES[number])
     if task.metadata.message_type == "evaluate":

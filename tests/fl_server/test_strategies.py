@@ -10,7 +10,6 @@ from flwr.serverapp import Grid
 
 from core.errors import UpdateRejected
 from core.messages import Evaluation, evaluation_records, update_records
-from fl_client.client_app import content_of
 from fl_server import strategies
 from fl_server.spool import Spool, sha256_of
 from fl_server.strategies import FederatedAveraging, pooled_counts, records_of, task_content
@@ -23,6 +22,7 @@ from tests.fl_server.factories_answers import (
     a_study,
     a_task,
     an_update,
+    content_of,
     honest,
     reply,
     validation_counts,
@@ -157,7 +157,7 @@ def broken_answers() -> list[tuple[str, Any, str]]:
         ("huge", with_data(Array(np.zeros(2000, np.float32)).data), "larger than the study's model"),
         ("pickle", with_array(pickled), "numpy's format"),
         ("torn", with_array(torn), "cannot be read"),
-        ("kind", with_array(other_kind), "cannot be read"),
+        ("kind", with_array(other_kind), "numpy's format"),
         ("objects", with_array(objects), "cannot be read"),
         ("evaluation", content_of(evaluation_records(Evaluation("site-a", 3, validation_counts(), RECEIPT))), "lacks"),
     ]
