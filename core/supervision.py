@@ -28,9 +28,6 @@ RESTS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 SETTLED_S = 60.0
 STOP_S = 15.0
 LOG_BYTES = 20_000_000
-# For processes that pass models on in pieces of megabytes: glibc then uses a freed piece again instead of giving it
-# back to the kernel, which would clear every page of the next one first. Source: mallopt(3).
-KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_ARENA_MAX": "2"}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
     python -m fl_client.flower_process flower-supernode SILENCE FLAGS...
     python -m fl_client.flower_process flower-superexec BELL FLAGS...
 
-Nothing private of Flower's is touched: the console script's entry point runs as it is. Two things differ from stock.
+Nothing private of Flower's is touched: the console script's entry point runs as it is. Three things differ from stock.
 
 Stock SuperNode stays as a process when its loop has ended, so that a supervisor sees nothing to mend. Here the process
 ends with the loop; and it ends when the gate, which sees whether SuperNode still works, lays down a file.
@@ -11,6 +11,8 @@ ends with the loop; and it ends when the gate, which sees whether SuperNode stil
 Both programs ask at fixed intervals for what could be waiting, and rest in between with the standard library's
 `time.sleep`. Here those rests, known by their lengths, are shorter, or end when the gate rings. If a later Flower rests
 otherwise, it merely rests as it likes.
+
+Bodies of requests are read in larger pieces, see core/large_messages.py.
 """
 
 import os
@@ -22,6 +24,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from threading import Thread
 from typing import SupportsIndex
+
+from core.large_messages import receive_large_bodies
 
 # Exit codes: the loop ended by itself; the gate said so.
 ENDED, SILENT = 70, 71
@@ -44,6 +48,7 @@ def main() -> None:
     else:
         time.sleep = until_rung(hang_bell(Path(told)), UNCALLED_POLL_S, time.sleep)
     (entry,) = entry_points(group="console_scripts", name=name)
+    receive_large_bodies()
     sys.argv = [name, *flags]
     code: int | str | None = ENDED
     try:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from core.errors import ConfigError
 from core.files import private_folder
+from core.large_messages import KEEPS_MEMORY
 from core.supervision import Process, Supervisor
 from fl_client import supernode, warm_app
 from fl_client.config import SiteConfig, load_site
@@ -59,7 +60,7 @@ def ours_of(environment: Mapping[str, str], home: SiteHome) -> dict[str, str]:
     passed = {
         name: value for name, value in environment.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)
     }
-    return passed | {"FL_HOME": str(home.root), "PYTHONUNBUFFERED": "1"}
+    return passed | {"FL_HOME": str(home.root), "PYTHONUNBUFFERED": "1"} | KEEPS_MEMORY
 
 
 def free_ports(count: int) -> list[int]:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from core.files import private_folder, write_atomically, write_private
-from core.supervision import KEEPS_MEMORY
+from core.large_messages import KEEPS_MEMORY
 from fl_client.flower_process import UNCALLED_POLL_S
 from fl_client.paths import SiteHome
 

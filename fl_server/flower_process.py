@@ -1,4 +1,4 @@
-"""Runs one of Flower's programs with Python's cycle collector called less often.
+"""Runs one of Flower's programs with Python's cycle collector called less often, and bodies read in larger pieces.
 
     python -m fl_server.flower_process flower-superlink FLAGS...
 
@@ -9,6 +9,8 @@ time. The console script's entry point runs as it is; nothing private of Flower'
 import gc
 import sys
 from importlib.metadata import entry_points
+
+from core.large_messages import receive_large_bodies
 
 # New objects between two looks at the youngest; Python's own is 700.
 THRESHOLD = 50_000
@@ -22,6 +24,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(THRESHOLD, 20, 20)
+    receive_large_bodies()
     sys.argv = [name, *flags]
     sys.exit(program())
 

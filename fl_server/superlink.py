@@ -14,7 +14,8 @@ from pathlib import Path
 import tomli_w
 
 from core.files import atomic, private_folder, write_atomically, write_private
-from core.supervision import KEEPS_MEMORY, Process
+from core.large_messages import KEEPS_MEMORY
+from core.supervision import Process
 
 CONNECTION = "coordinator"
 # Between a ServerApp's being asked for and its start lies one such poll, and each costs SuperLink 7 ms of a core.
