@@ -8,7 +8,7 @@ from contextlib import suppress
 KEEPS_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**28),
-    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_ARENA_MAX": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
 # Uvicorn stops reading a request's body at 64 kB until the app has taken them: each of Flower's objects of 5 MB then
