@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
 from core.clock import now
 from core.errors import FederationError
@@ -27,6 +26,8 @@ POLL_S = 0.1
 RESTS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 SETTLED_S = 60.0
 STOP_S = 15.0
+# How often to look for logs that are too long, and how long one may be.
+TRIM_S = 60.0
 LOG_BYTES = 20_000_000
 
 
@@ -100,10 +101,14 @@ class Supervisor:
 
     def _supervise(self) -> None:
         children = [_Child(process) for process in self.processes]
+        trims_at = 0.0
         try:
             while not self._stopping:
                 if self._tend(children):
                     self._note(children)
+                if time.monotonic() >= trims_at:
+                    trim_logs(self.home / "logs")
+                    trims_at = time.monotonic() + TRIM_S
                 time.sleep(POLL_S)
         finally:
             for child in reversed(children):
@@ -127,7 +132,7 @@ class Supervisor:
         # The child ends with its parent, also when that is killed: nobody would restart or stop it.
         guard = shutil.which("setpriv")
         argv = [guard, "--pdeathsig", "TERM", "--", *process.argv] if guard else process.argv
-        with _log(self.home / "logs" / f"{process.name}.log") as log:
+        with (self.home / "logs" / f"{process.name}.log").open("ab") as log:
             child.running = subprocess.Popen(  # noqa: S603 (our own command lines)
                 argv,
                 env=dict(process.environment),
@@ -204,7 +209,20 @@ def _end_group(ended: "subprocess.Popen[bytes]") -> None:
         os.killpg(ended.pid, signal.SIGKILL)
 
 
-def _log(path: Path) -> IO[bytes]:
-    if path.exists() and path.stat().st_size > LOG_BYTES:
-        path.replace(path.with_suffix(".log.1"))
-    return path.open("ab")
+def end_process(home: Path, name: str) -> None:
+    """End one of a home's processes, which its supervisor then starts anew; where none runs, nothing happens."""
+    for state in states_of(home):
+        if state.name == name and state.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(state.pid, signal.SIGTERM)
+
+
+def trim_logs(folder: Path) -> None:
+    """Move what a long log holds to NAME.log.1, in the place of what was there before.
+
+    Whoever writes it has it open for appending, and so goes on at the start of the emptied file.
+    """
+    for path in folder.glob("*.log"):
+        if path.stat().st_size > LOG_BYTES:
+            shutil.copyfile(path, path.with_suffix(".log.1"))
+            os.truncate(path, 0)

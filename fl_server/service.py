@@ -20,6 +20,7 @@ from core.records.audit import sign_head
 from core.records.db import open_database
 from core.records.home import home
 from core.signing import load_key, public_text
+from core.supervision import end_process
 from core.terminal import run
 from fl_server import fleet
 from fl_server.conductor import Conductor
@@ -71,8 +72,11 @@ def look_after(records: Engine, here: Path, authority: Authority, key: Ed25519Pr
             if looks % SIGN_EVERY == 0:
                 sign_head(records, key, checkpoints_of(here))
                 forget_nodes(records, partial(fleet.unregister_node, here))
-                if "server" in renew_own(authority, here, settings_of().coordinator.address):
+                renewed = renew_own(authority, here, settings_of().coordinator.address)
+                if "server" in renewed:
                     reload_edge(here)
+                if "superlink" in renewed:
+                    end_process(here, "superlink")  # it reads its certificate only as it starts; runs outlive that
         except (FLError, SQLAlchemyError, OSError):
             logger.exception("Looking after runs and the log failed; the next look is soon")
         looks += 1

@@ -1,8 +1,10 @@
 """What a coordinator sees: every site with what it does and what is wrong, every run with its rounds."""
 
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Group, RenderableType
 from rich.table import Column, Table
@@ -10,8 +12,8 @@ from sqlalchemy import Engine, select
 
 from core.clock import age_s, moment_of
 from core.records.db import reading
-from core.records.runs import answers_of, rounds_of, runs_in
-from core.records.tables import Effort, Presence, Round, Run, Site
+from core.records.runs import runs_in
+from core.records.tables import Effort, Offer, Presence, Round, Run, Site
 from core.supervision import states_of
 
 # A site reports every few seconds; one that has been silent for longer is away.
@@ -86,10 +88,13 @@ def status_of(records: Engine, home: Path) -> Status:
         sites = list(session.scalars(select(Site).order_by(Site.name)))
         presences = {row.site: row for row in session.scalars(select(Presence))}
         efforts = list(session.scalars(select(Effort)))
+        # One question for all runs: `--watch` asks every second, and runs only become more.
+        rounds = _by(session.scalars(select(Round).order_by(Round.number_of_try)), lambda one: one.run)
+        answers = _by(session.scalars(select(Offer)), lambda one: one.study)
     return Status(
         tuple(asdict(state) for state in states_of(home)),
         tuple(_site_view(site, presences.get(site.name), efforts) for site in sites),
-        tuple(_run_view(records, run) for run in runs_in(records)),
+        tuple(_run_view(run, rounds[run.id], answers[run.study]) for run in runs_in(records)),
     )
 
 
@@ -118,9 +123,17 @@ def _site_view(site: Site, presence: Presence | None, efforts: list[Effort]) -> 
     )
 
 
-def _run_view(records: Engine, run: Run) -> RunView:
-    rounds = rounds_of(records, run.id)
-    answers = answers_of(records, run.study)
+RowT = TypeVar("RowT")
+
+
+def _by(rows: Iterable[RowT], key: Callable[[RowT], str]) -> defaultdict[str, list[RowT]]:
+    found: defaultdict[str, list[RowT]] = defaultdict(list)
+    for row in rows:
+        found[key(row)].append(row)
+    return found
+
+
+def _run_view(run: Run, rounds: list[Round], answers: list[Offer]) -> RunView:
     return RunView(
         run=run.id,
         study=run.study,
@@ -128,9 +141,9 @@ def _run_view(records: Engine, run: Run) -> RunView:
         cause=run.cause,
         version=run.version,
         answers={
-            site: f"{answer.state} ({answer.reason})" if answer.reason else answer.state
-            for site, answer in answers.items()
-            if site in run.sites
+            answer.site: f"{answer.state} ({answer.reason})" if answer.reason else answer.state
+            for answer in answers
+            if answer.site in run.sites
         },
         complete=bool(rounds) and all(set(one.sites) == set(run.sites) for one in rounds if one.counted),
         rounds=tuple(_round_view(one) for one in rounds),

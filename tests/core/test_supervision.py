@@ -4,20 +4,23 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from core.processes import is_running, this_process
-from core.supervision import states_of
+from core.supervision import end_process, states_of
 
 ROOT = Path(__file__).resolve().parents[2]
 # Supervises processes that are described as JSON on its command line.
 SUPERVISE = """
 import json, sys
 from pathlib import Path
+from core import supervision
 from core.supervision import Process, Supervisor
+supervision.LOG_BYTES, supervision.TRIM_S = 10_000, 0.1
 home, processes = Path(sys.argv[1]), json.loads(sys.argv[2])
 Supervisor(home, [Process(**process) for process in processes]).run()
 """
@@ -91,6 +94,36 @@ def test_what_a_killed_process_leaves_behind_ends_before_it_is_started_again(sup
     assert second != first
     assert select.select([watch], [], [], 0)[0], "it lives on"
     os.close(watch)
+
+
+def test_a_process_can_be_started_anew_by_its_name(supervise, fifo: Pipe, tmp_path: Path) -> None:
+    supervise(a_process("server", says(fifo, "'server', os.getpid()")), a_process("other", says(fifo, "'other', 0")))
+    first = dict(line_of(fifo).split() for _ in range(2))["server"]
+    end_process(tmp_path, "nobody")
+    # What runs is noted a moment after it was started.
+    while [state.pid for state in states_of(tmp_path)][:1] != [int(first)]:
+        time.sleep(0.01)
+    end_process(tmp_path, "server")
+    again, second = line_of(fifo).split()
+    assert again == "server"
+    assert second != first
+
+
+def test_a_long_log_is_moved_aside_while_its_process_writes_on(supervise, fifo: Pipe, tmp_path: Path) -> None:
+    moved = tmp_path / "logs" / "talker.log.1"
+    script = (
+        "import os, sys, time\n"
+        "os.write(1, b'a long story\\n' * 1000)\n"
+        f"while not os.path.exists({str(moved)!r}): time.sleep(0.01)\n"
+        f"while os.path.getsize(os.environ['LOG']): time.sleep(0.01)\n"
+        "os.write(1, b'and after it\\n')\n"
+    )
+    talker = a_process("talker", script + says(fifo, "'told'"))
+    talker["environment"] |= {"LOG": str(tmp_path / "logs" / "talker.log")}
+    supervise(talker)
+    assert line_of(fifo) == "told"
+    assert moved.read_bytes() == b"a long story\n" * 1000
+    assert moved.with_name("talker.log").read_bytes() == b"and after it\n"
 
 
 def test_a_secret_is_read_from_standard_input_and_stands_neither_in_the_command_nor_the_environment(
