@@ -13,13 +13,11 @@ from rich.table import Column, Table
 
 from core.config import load_config
 from core.progress import bars
-from core.records.db import open_database
 from core.records.home import home
 from core.records.runs import versions, wish
 from core.study import Study
 from core.terminal import run as run_command_line
 from fl_server import coordinator
-from fl_server.config import database_url
 from fl_server.passphrase import ask_passphrase
 
 ACTOR = "coordinator"
@@ -55,7 +53,8 @@ def init(
 
     Example: fl-server init fl.example.org:443
     """
-    fingerprint = coordinator.initialize(home(), address, listen, database, ask_passphrase(new=True))
+    settings = coordinator.settings_for(address, listen, database)
+    fingerprint = coordinator.initialize(home(), settings, ask_passphrase(new=True))
     print_line(f"The federation's home is {home()}; its CA has the fingerprint {fingerprint}.")
     print_line("Next: `fl-server start`, and `fl-server invite SITE` for each hospital.")
 
@@ -66,6 +65,7 @@ def start() -> None:
 
     Only Nginx listens for others; every other port is on loopback. Needs the passphrase, as init does.
     """
+    coordinator.settings_of()  # before anybody types a passphrase
     coordinator.supervisor(home(), ask_passphrase()).run()
 
 
@@ -85,7 +85,7 @@ def invite(
 @app.command()
 def sites(as_json: AsJson = False) -> None:
     """List the hospitals: invited, enrolled, suspended, revoked or gone, and when each was last heard of."""
-    rows = coordinator.list_sites()
+    rows = coordinator.list_sites(home())
     if as_json:
         typer.echo(json.dumps(rows))
         return
@@ -99,14 +99,14 @@ def sites(as_json: AsJson = False) -> None:
 @app.command()
 def suspend(site: SiteName) -> None:
     """Keep a site out until further notice; its certificate stays valid for later."""
-    coordinator.suspend(site)
+    coordinator.suspend(home(), site)
     print_line(f"{site} is suspended from this moment on. `fl-server reinstate {site}` lets it back in.")
 
 
 @app.command()
 def reinstate(site: SiteName) -> None:
     """Let a suspended site back in."""
-    coordinator.reinstate(site)
+    coordinator.reinstate(home(), site)
     print_line(f"{site} may take part again.")
 
 
@@ -148,7 +148,7 @@ def status(
     """Show every site and run: who trains, how far, since when, what it costs, and what is wrong."""
     from fl_server.status import shown, status_of
 
-    records = open_database(database_url())
+    records = coordinator.records_of(home())
     if as_json:
         typer.echo(json.dumps(status_of(records, home()).as_json()))
     elif not watch:
@@ -163,14 +163,14 @@ def status(
 @app.command()
 def stop(run: RunName) -> None:
     """Stop a run: hospitals leave off within a batch, and what is done is kept."""
-    wish(open_database(database_url()), run, "stop", actor=ACTOR)
+    wish(coordinator.records_of(home()), run, "stop", actor=ACTOR)
     print_line(f"{run} will stop. `fl-server resume {run}` goes on from its last round.")
 
 
 @app.command()
 def resume(run: RunName) -> None:
     """Let a paused, stopped or failed run go on from its last round."""
-    wish(open_database(database_url()), run, "resume", actor=ACTOR)
+    wish(coordinator.records_of(home()), run, "resume", actor=ACTOR)
     print_line(f"{run} will go on.")
 
 
@@ -187,7 +187,7 @@ def models(as_json: AsJson = False) -> None:
     """List the model versions: candidates, approved and retired."""
     rows = [
         {"version": row.name, "study": row.study, "run": row.run, "state": row.state, "created": row.created_at}
-        for row in versions(open_database(database_url()))
+        for row in versions(coordinator.records_of(home()))
     ]
     if as_json:
         typer.echo(json.dumps(rows))
@@ -201,6 +201,7 @@ def models(as_json: AsJson = False) -> None:
 @app.command()
 def approve(version: VersionName) -> None:
     """Approve and sign a model version: hospitals may pull it and predict with it."""
+    coordinator.records_of(home())
     coordinator.approve(home(), version, ask_passphrase())
     print_line(f"{version} is approved and signed. Hospitals get it by `fl-client models pull`.")
 
@@ -208,6 +209,7 @@ def approve(version: VersionName) -> None:
 @app.command()
 def retire(version: VersionName) -> None:
     """Withdraw a model version: nobody loads it any more."""
+    coordinator.records_of(home())
     coordinator.retire(home(), version, ask_passphrase())
     print_line(f"{version} is retired.")
 

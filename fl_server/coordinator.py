@@ -9,7 +9,7 @@ from typing import Any
 
 import tomli_w
 from pydantic import SecretStr
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select
 
 from core.config import load_config
 from core.errors import ConfigError
@@ -33,31 +33,43 @@ from fl_server.provisioning import authority_fingerprint, load_authority, make_a
 from fl_server.superlink import flower_environment, superexec_process, superlink_process, write_flower
 
 
-def initialize(home: Path, address: str, listen: str, database: str, passphrase: str) -> str:
+def settings_for(address: str, listen: str, database: str) -> ServerConfig:
+    """Return a new coordinator's settings.
+
+    Args:
+        address: where hospitals reach the coordinator.
+        listen: where Nginx listens; empty: at the address itself.
+        database: its URL; empty: SQLite in the home.
+    Raises: ConfigError: an address is none.
+    """
+    for place in (address, listen or address):
+        split_address(place)
+    return ServerConfig(
+        coordinator=CoordinatorSettings(address=address, listen=listen),
+        database=DatabaseSettings(url=SecretStr(database)),
+    )
+
+
+def initialize(home: Path, settings: ServerConfig, passphrase: str) -> str:
     """Make a federation's home.
 
     Args:
         home: empty or missing.
-        address: where hospitals reach the coordinator.
-        listen: where Nginx listens; empty: at the address itself.
-        database: its URL; empty: SQLite in the home.
+        settings: the coordinator's.
         passphrase: encrypts the keys.
     Returns: the CA's fingerprint.
     Raises:
-        ConfigError: there is a federation already, or an address is none.
+        ConfigError: there is a federation already.
         RecordsError: the database cannot be used.
     """
-    for place in (address, listen or address):
-        split_address(place)
-    settings = ServerConfig(
-        coordinator=CoordinatorSettings(address=address, listen=listen),
-        database=DatabaseSettings(url=SecretStr(database)),
-    )
     records = open_database(settings.database.address())  # first: what cannot be kept is not begun
     private_folder(home)
-    make_authority(home, address, passphrase)
+    make_authority(home, settings.coordinator.address, passphrase)
     make_key(private_folder(home / "keys") / "signing.key", home / "keys" / "signing.pub", passphrase)
-    written = {"coordinator": settings.coordinator.model_dump(mode="json"), "database": {"url": database}}
+    written = {
+        "coordinator": settings.coordinator.model_dump(mode="json"),
+        "database": {"url": settings.database.url.get_secret_value()},
+    }
     write_private(home / "server.toml", tomli_w.dumps(written))
     with transaction(records) as session:
         audit.append(session, ACTOR, "federation.initialized", ca_sha256=authority_fingerprint(home))
@@ -86,7 +98,7 @@ def supervisor(home: Path, passphrase: str) -> Supervisor:
 
 def invite(home: Path, site: str, valid_for: timedelta) -> str:
     """Invite a site and return the invitation as one line."""
-    records, settings = open_database(database_url()), settings_of()
+    settings, records = settings_of(), records_of(home)
     return invitation_text(
         enrollment_invite(
             records,
@@ -98,9 +110,9 @@ def invite(home: Path, site: str, valid_for: timedelta) -> str:
     )
 
 
-def list_sites() -> list[dict[str, Any]]:
+def list_sites(home: Path) -> list[dict[str, Any]]:
     """Return every site as a row."""
-    with reading(open_database(database_url())) as session:
+    with reading(records_of(home)) as session:
         valid = select(Certificate.site, func.max(Certificate.not_after)).where(Certificate.revoked_at.is_(None))
         until = {site: str(last) for site, last in session.execute(valid.group_by(Certificate.site))}
         return [
@@ -118,40 +130,43 @@ def list_sites() -> list[dict[str, Any]]:
 
 def revoke(home: Path, site: str) -> None:
     """Shut a site out for good."""
-    sites.revoke(open_database(database_url()), site, partial(fleet.unregister_node, home))
+    sites.revoke(records_of(home), site, partial(fleet.unregister_node, home))
 
 
-def suspend(site: str) -> None:
+def suspend(home: Path, site: str) -> None:
     """Keep a site out until further notice."""
-    sites.suspend(open_database(database_url()), site)
+    sites.suspend(records_of(home), site)
 
 
-def reinstate(site: str) -> None:
+def reinstate(home: Path, site: str) -> None:
     """Let a suspended site back in."""
-    sites.resume(open_database(database_url()), site)
+    sites.resume(records_of(home), site)
 
 
 def launch_study(home: Path, study: Study, wanted: tuple[str, ...]) -> dict[str, Any]:
     """Offer a study to sites and enter its run; see `fl_server.launch.Launched`."""
-    return asdict(launch(open_database(database_url()), home, study, wanted, partial(fleet.build_bundle, home)))
+    return asdict(launch(records_of(home), home, study, wanted, partial(fleet.build_bundle, home)))
 
 
 def verify_audit(home: Path, report: Report) -> Verified:
     """Check the coordinator's audit log against itself and against its signed heads."""
+    records = records_of(home)
     public = load_public(home / "keys" / "signing.pub")
-    return audit.verify(open_database(database_url()), checkpoints_of(home), public, report)
+    return audit.verify(records, checkpoints_of(home), public, report)
 
 
 def approve(home: Path, version: str, passphrase: str) -> None:
     """Sign a model version's approval, and note it in the records."""
+    records = records_of(home)
     registry.approve_version(home / "registry", version, load_key(home / "keys" / "signing.key", passphrase))
-    decide_version(open_database(database_url()), version, "approved", actor=ACTOR)
+    decide_version(records, version, "approved", actor=ACTOR)
 
 
 def retire(home: Path, version: str, passphrase: str) -> None:
     """Sign a model version's retirement, and note it in the records."""
+    records = records_of(home)
     registry.retire_version(home / "registry", version, load_key(home / "keys" / "signing.key", passphrase))
-    decide_version(open_database(database_url()), version, "retired", actor=ACTOR)
+    decide_version(records, version, "retired", actor=ACTOR)
 
 
 def checkpoints_of(home: Path) -> Path:
@@ -165,10 +180,24 @@ def settings_of() -> ServerConfig:
     Raises: ConfigError: this home is no coordinator's, or a setting is wrong.
     """
     if not server_config_path().exists():
-        raise ConfigError(
-            f"{server_config_path().parent} is no coordinator's home", fix="run fl-server init, or set FL_HOME"
-        )
+        raise _no_home(server_config_path().parent)
     return load_config(ServerConfig, server_config_path())
+
+
+def records_of(home: Path) -> Engine:
+    """Open a home's records: a coordinator's, or those of a federation that was simulated there.
+
+    Raises:
+        ConfigError: this home is neither; nothing is made there.
+        RecordsError: they cannot be used.
+    """
+    if not server_config_path().exists() and not (home / "records.db").exists():
+        raise _no_home(home)
+    return open_database(database_url())
+
+
+def _no_home(home: Path) -> ConfigError:
+    return ConfigError(f"{home} is no coordinator's home", fix="run fl-server init, or set FL_HOME")
 
 
 def _service(home: Path, passphrase: str) -> Process:

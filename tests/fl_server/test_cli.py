@@ -137,6 +137,28 @@ def test_a_home_that_is_no_coordinators_is_named(tmp_path: Path, passphrase: Pat
     refused(fl_server(tmp_path, "start", passphrase=passphrase), ConfigError, "no coordinator's home")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("start", "status", "status --json", "sites", "models", "verify", "invite north", "launch study.toml"),
+        *("suspend north", "reinstate north", "revoke north", "stop r", "resume r", "approve v", "retire v"),
+    ],
+)
+def test_where_there_is_no_home_every_command_says_so_asks_for_no_passphrase_and_makes_nothing(
+    tmp_path: Path, command: str
+) -> None:
+    study = study_file(tmp_path)
+    empty = tmp_path / "empty"
+    arguments = [str(study) if word == "study.toml" else word for word in command.split()]
+    refused(fl_server(empty, *arguments), ConfigError, "no coordinator's home")
+    assert not empty.exists()
+
+
+def test_a_wrong_address_is_refused_before_a_passphrase_is_asked_for(tmp_path: Path) -> None:
+    refused(fl_server(tmp_path / "new", "init", "bad address:xx"), ConfigError, "address")
+    assert not (tmp_path / "new").exists()
+
+
 def test_an_invitation_is_one_line_and_a_second_one_withdraws_the_first(home: Path) -> None:
     lines = [fl_server(home, "invite", "north").stdout for _ in range(2)]
     assert all(line.count("\n") == 1 for line in lines)
