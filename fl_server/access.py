@@ -71,7 +71,7 @@ def check_access(records: Engine, caller: Caller) -> str:
         )
     not_after, revoked_at, site, state = known
     if state == "suspended":
-        raise AccessError(f"The site {site} is suspended", fix="ask the coordinator, who can resume it")
+        raise AccessError(f"The site {site} is suspended", fix="ask the coordinator, who can reinstate it")
     if state == "revoked":
         raise AccessError(f"The site {site} was revoked", fix="ask the coordinator")
     if state == "left":
