@@ -146,10 +146,14 @@ def leave() -> None:
     typer.echo(f"{site.site.name} has left {site.coordinator.address}. What stays is in {home.root}.")
 
 
-def verify() -> None:
+def verify(
+    receipts: Annotated[
+        Path | None, typer.Option(help="What the coordinator's `fl-server receipts SITE` printed: check that too.")
+    ] = None,
+) -> None:
     """Check this site's audit log: that no event was changed, removed or inserted since it was written.
 
-    Example: fl-client verify
+    Example: fl-client verify --receipts north.txt
     """
     from core.signing import load_public
     from fl_client.site_records import SiteRecords
@@ -159,6 +163,22 @@ def verify() -> None:
         records = SiteRecords(load_site(home).site.name, home.records)
         verified = records.verify(home.checkpoints, load_public(home.audit_public), report)
     typer.echo(f"Intact: {verified.events} events, {verified.checkpoints} signed heads. Head: {verified.head}")
+    if receipts:
+        typer.echo(f"All {records.check_receipts(receipts)} heads that the coordinator has kept are in it.")
+
+
+def receipts() -> None:
+    """Print the heads of the coordinator's audit log that came with its tasks: for its `fl-server verify`.
+
+    A log that was cut back or written anew looks whole to its own side. What the other side has kept tells.
+
+    Example: fl-client receipts > north.txt
+    """
+    from fl_client.site_records import SiteRecords
+
+    home = this_home()
+    for line in SiteRecords(load_site(home).site.name, home.records).receipts():
+        typer.echo(line)
 
 
 def _answer(study: str, state: str, reason: str) -> None:
@@ -176,4 +196,4 @@ def _answer(study: str, state: str, reason: str) -> None:
     typer.echo(f"{study} is {state}; the coordinator knows. Its settings: {home.studies / study / 'study.toml'}")
 
 
-COMMANDS = (join, check, start, status, approve, refuse, leave, verify)
+COMMANDS = (join, check, start, status, approve, refuse, leave, verify, receipts)

@@ -12,6 +12,7 @@ from core.errors import FederationError, UpdateRejected
 from core.progress import Report, silent
 from core.records import audit
 from core.records.db import open_database, reading, transaction
+from core.records.receipts import check_receipts, heads_of_coordinator, read_receipts
 from core.records.tables import AuditEvent, Offer, StudyBundle
 from core.site_protocol import StudyOffer
 
@@ -84,6 +85,22 @@ class SiteRecords:
         Raises: AuditError: naming what is wrong.
         """
         return audit.verify(self._engine, checkpoints, public, report)
+
+    def receipts(self) -> list[str]:
+        """Return the heads of the coordinator's audit log that this site's cites, as lines for it to check."""
+        with reading(self._engine) as session:
+            return [str(receipt) for receipt in heads_of_coordinator(session)]
+
+    def check_receipts(self, given: Path) -> int:
+        """Check the heads of this site's audit log that the coordinator has kept, and return how many there are.
+
+        Raises:
+            ConfigError: the file holds something else.
+            AuditError: naming the first that this log never had.
+        """
+        receipts = read_receipts(given)
+        with reading(self._engine) as session:
+            return check_receipts(session, receipts)
 
     def sent(self) -> list[Sent]:
         """Return what this site has answered, by run: its updates and evaluations, handed over or handed over again."""

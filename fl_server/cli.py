@@ -175,11 +175,32 @@ def resume(run: RunName) -> None:
 
 
 @app.command()
-def verify() -> None:
-    """Check the audit log, event by event, and against its signed heads; name the first bad one."""
+def verify(
+    receipts: Annotated[
+        Path | None, typer.Option(help="What a site's `fl-client receipts` printed: check that too.")
+    ] = None,
+) -> None:
+    """Check the audit log, event by event, and against its signed heads; name the first bad one.
+
+    Example: fl-server verify --receipts north.txt
+    """
     with bars() as report:
         verified = coordinator.verify_audit(home(), report)
     print_line(f"Intact: {verified.events} events, {verified.checkpoints} signed heads. Head {verified.head}")
+    if receipts:
+        print_line(f"All {coordinator.check_given(home(), receipts)} heads that the site has kept are in it.")
+
+
+@app.command()
+def receipts(site: SiteName) -> None:
+    """Print the heads of a site's audit log that came with its answers: for its `fl-client verify --receipts FILE`.
+
+    A log that was cut back or written anew looks whole to its own side. What the other side has kept tells.
+
+    Example: fl-server receipts north > north.txt
+    """
+    for line in coordinator.receipts_of(home(), site):
+        typer.echo(line)
 
 
 @app.command()

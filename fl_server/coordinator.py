@@ -12,13 +12,14 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, func, select
 
 from core.config import load_config
-from core.errors import ConfigError
+from core.errors import ConfigError, FederationError
 from core.files import private_folder, write_private
 from core.invitation import invitation_text, split_address
 from core.progress import Report
 from core.records import audit, registry
 from core.records.audit import Verified
 from core.records.db import open_database, reading, transaction
+from core.records.receipts import check_receipts, heads_of_site, read_receipts
 from core.records.runs import decide_version
 from core.records.tables import Certificate, Site
 from core.signing import load_key, load_public, make_key
@@ -146,6 +147,21 @@ def reinstate(home: Path, site: str) -> None:
 def launch_study(home: Path, study: Study, wanted: tuple[str, ...]) -> dict[str, Any]:
     """Offer a study to sites and enter its run; see `fl_server.launch.Launched`."""
     return asdict(launch(records_of(home), home, study, wanted, partial(fleet.build_bundle, home)))
+
+
+def receipts_of(home: Path, site: str) -> list[str]:
+    """Return the heads of a site's audit log that the coordinator's cites, as lines for the site to check."""
+    with reading(records_of(home)) as session:
+        if session.get(Site, site) is None:
+            raise FederationError(f"There is no site {site}", fix="see `fl-server sites`")
+        return [str(receipt) for receipt in heads_of_site(session, site)]
+
+
+def check_given(home: Path, given: Path) -> int:
+    """Check the heads of the coordinator's audit log that a site has kept, and return how many there are."""
+    receipts = read_receipts(given)
+    with reading(records_of(home)) as session:
+        return check_receipts(session, receipts)
 
 
 def verify_audit(home: Path, report: Report) -> Verified:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from core.errors import AuditError
 from core.records import audit
 from core.records.db import open_database, reading
 from core.records.registry import load_version
@@ -91,6 +92,25 @@ def test_each_round_cites_a_head_of_the_other_sides_log(deployed) -> None:
         assert all(audit.cites(theirs, body["receipts"]["site-1"]) for body in closed)
         assert all(audit.cites(ours, body["receipt"]) for body in received)
         assert len({body["receipt"] for body in received}) == ROUNDS + 1
+
+
+def test_each_side_checks_what_the_other_has_kept_of_its_log(deployed, tmp_path: Path) -> None:
+    folder, _ = deployed
+    coordinator, site = ("fl_server", folder / "coordinator"), ("fl_client", folder / "site-1")
+    for giver, about, taker in ((coordinator, ["site-1"], site), (site, [], coordinator)):
+        given = fl(*giver, "receipts", *about)
+        assert given.returncode == 0, given.stderr
+        assert given.stdout.count("\n") == ROUNDS + 1
+        kept = tmp_path / "kept.txt"
+        kept.write_text(given.stdout)
+        checked = fl(*taker, "verify", "--receipts", kept)
+        assert checked.returncode == 0, checked.stderr
+        assert f"All {ROUNDS + 1} heads" in checked.stdout
+        kept.write_text(given.stdout[:-2] + ("0" if given.stdout[-2] != "0" else "1") + "\n")
+        refused = fl(*taker, "verify", "--receipts", kept)
+        assert refused.returncode == AuditError.exit_code
+        assert f"In round {ROUNDS + 1} of" in refused.stderr
+    assert "There is no site nobody" in fl(*coordinator, "receipts", "nobody").stderr
 
 
 def test_the_hash_that_a_round_keeps_is_of_what_the_site_says_it_sent(deployed) -> None:

@@ -10,6 +10,7 @@ from time import monotonic, sleep
 import pytest
 
 from core.errors import ConfigError
+from core.large_messages import KEEPS_MEMORY
 from fl_client.config import load_site
 from fl_client.paths import SiteHome
 from fl_client.start import free_ports, ours_of, processes, supervisor
@@ -57,6 +58,7 @@ def test_of_this_processs_variables_only_those_that_a_site_needs_are_passed_on(h
         "FL_HOME": str(home.root),
         "CUDA_VISIBLE_DEVICES": "1",
         "PYTHONUNBUFFERED": "1",
+        **KEEPS_MEMORY,
     }
 
 
