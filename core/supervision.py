@@ -158,7 +158,8 @@ class Supervisor:
             )
             for child in children
         ]
-        write_atomically(self.home / "run" / "processes.json", json.dumps([asdict(state) for state in states]))
+        with suppress(OSError):  # the disk is full: what runs goes on, and what was noted is older
+            write_atomically(self.home / "run" / "processes.json", json.dumps([asdict(state) for state in states]))
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
@@ -220,9 +221,11 @@ def end_process(home: Path, name: str) -> None:
 def trim_logs(folder: Path) -> None:
     """Move what a long log holds to NAME.log.1, in the place of what was there before.
 
-    Whoever writes it has it open for appending, and so goes on at the start of the emptied file.
+    Whoever writes it has it open for appending, and so goes on at the start of the emptied file. Where there is no room
+    for a copy, it stays as it is.
     """
     for path in folder.glob("*.log"):
-        if path.stat().st_size > LOG_BYTES:
-            shutil.copyfile(path, path.with_suffix(".log.1"))
-            os.truncate(path, 0)
+        with suppress(OSError):
+            if path.stat().st_size > LOG_BYTES:
+                shutil.copyfile(path, path.with_suffix(".log.1"))
+                os.truncate(path, 0)

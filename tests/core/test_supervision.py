@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from core import supervision
 from core.processes import is_running, this_process
 from core.supervision import end_process, states_of
 
@@ -124,6 +125,16 @@ def test_a_long_log_is_moved_aside_while_its_process_writes_on(supervise, fifo: 
     assert line_of(fifo) == "told"
     assert moved.read_bytes() == b"a long story\n" * 1000
     assert moved.with_name("talker.log").read_bytes() == b"and after it\n"
+
+
+def test_a_log_that_cannot_be_moved_stays_and_the_others_are_moved(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(supervision, "LOG_BYTES", 5)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.log").write_text("a long story")
+    (tmp_path / "a.log.1").mkdir()  # in the way, as a full disk would be
+    supervision.trim_logs(tmp_path)
+    assert (tmp_path / "a.log").read_text() == "a long story"
+    assert ((tmp_path / "b.log").read_text(), (tmp_path / "b.log.1").read_text()) == ("", "a long story")
 
 
 def test_a_secret_is_read_from_standard_input_and_stands_neither_in_the_command_nor_the_environment(
