@@ -12,6 +12,7 @@ from core.updates import (
     MAX_EXAMPLES,
     MAX_LOSS,
     MAX_VOXELS,
+    PIECE,
     TRAINING,
     check_counts,
     check_evaluation,
@@ -64,6 +65,32 @@ def check(update: Update) -> None:
 
 def test_a_good_update_counts_up_to_the_very_limit() -> None:
     check(GOOD)
+
+
+@pytest.mark.parametrize("moved", [0, PIECE - 1, PIECE, 2 * PIECE + 4])
+def test_a_large_model_is_looked_at_to_its_last_value(moved: int) -> None:
+    size = 2 * PIECE + 5
+    manifest = Manifest((Part("weight", (size,)),))
+    incoming = np.ones(size, np.float32)
+    update = replace(GOOD, weights=incoming.copy(), manifest=manifest.digest)
+
+    def check_large() -> None:
+        check_update(
+            update,
+            site="hospital-a",
+            round_number=2,
+            manifest=manifest,
+            incoming=incoming,
+            study=STUDY,
+            validation=VALIDATION,
+        )
+
+    update.weights[moved] += 3
+    update.weights[size // 2] += 4
+    check_large()
+    update.weights[moved] += 0.25
+    with pytest.raises(UpdateRejected, match=r"moved by 5\.15, further"):
+        check_large()
 
 
 def with_cohort(**counts: float) -> Update:
