@@ -3,7 +3,7 @@
     python -m bench.deployed_memory [--sites 4 8] [--rounds 3] [--model large]
 
 Each process's peak is read from /proc while it runs. Of the coordinator's, the ServerApp aggregates and SuperLink holds
-what is on its way; neither may grow with the number of sites. A site's processes are each site's own.
+what is on its way. The ServerApp may not grow with the number of sites. A site's processes are each site's own.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 Source: numpy's `numpy.lib.format`, versions 1.0 and 2.0.
 """
 
+import hashlib
 from io import BytesIO
 from math import prod
 from typing import Any
@@ -42,3 +43,8 @@ def npy_array(content: bytes | memoryview) -> NDArray[Any]:
         raise ValueError("an .npy file of objects, or cut off, or with more behind it")
     values = np.frombuffer(content, dtype, prod(shape), header.tell()) if prod(shape) else np.empty(0, dtype)
     return values.reshape(shape, order="F" if by_columns else "C")
+
+
+def sha256_of(weights: NDArray[np.float32]) -> str:
+    """Return the SHA-256 of weights as 64 hexadecimal digits: how both sides name them."""
+    return hashlib.sha256(np.ascontiguousarray(weights).data).hexdigest()

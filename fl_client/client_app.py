@@ -10,7 +10,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, 
 from flwr.clientapp import ClientApp
 
 from core.config import load_config
-from core.errors import ConfigError
+from core.errors import ConfigError, UpdateRejected
 from core.messages import read_task
 from core.npy import NPY, npy_array
 from core.study import study_of
@@ -72,8 +72,14 @@ def _work(kind: str, study: str, task: Packed, node: NodeConfig, flower_run: int
 
 
 def packed_of(content: RecordDict) -> Packed:
-    """Return a task's records; an array stays the bytes that Flower brought."""
-    arrays = {name: array.data for name, array in content.array_records["arrays"].items()}
+    """Return a task's records; an array stays the bytes that Flower brought.
+
+    Raises: UpdateRejected: these bytes are in another format than numpy's.
+    """
+    sent = content.array_records["arrays"]
+    if any(array.stype != NPY for array in sent.values()):
+        raise UpdateRejected("The task cannot be read: an array is not in numpy's format", fix="tell the coordinator")
+    arrays = {name: array.data for name, array in sent.items()}
     config = {
         name: value for name, value in content.config_records["config"].items() if isinstance(value, str | int | float)
     }

@@ -1,4 +1,4 @@
-"""A site's own settings, read once by the command line from site.toml, and a study as its text says."""
+"""A site's own settings, read once by the command line from site.toml."""
 
 from pathlib import Path
 from typing import Literal

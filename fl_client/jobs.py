@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from threading import Lock
 
-import numpy as np
-
 from core.errors import FederationError
 from core.messages import Task
+from core.npy import sha256_of
 from core.study import Study
 from fl_client.config import SiteConfig
 from fl_client.spool import Spool
@@ -55,7 +54,7 @@ class Jobs:
         Raises: FederationError: the coordinator has stopped the task's run.
         """
         self._check_run(task.run)
-        sha256 = hashlib.sha256(np.ascontiguousarray(task.weights).data).hexdigest()
+        sha256 = sha256_of(task.weights)
         key = key_of(kind, task, sha256, self._site)
         with self._lock:
             last = self._last.get(study.name)

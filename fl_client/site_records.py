@@ -12,7 +12,7 @@ from core.errors import FederationError, UpdateRejected
 from core.progress import Report, silent
 from core.records import audit
 from core.records.db import open_database, reading, transaction
-from core.records.receipts import check_receipts, heads_of_coordinator, read_receipts
+from core.records.receipts import check_given, heads_of_coordinator
 from core.records.tables import AuditEvent, Offer, StudyBundle
 from core.site_protocol import StudyOffer
 
@@ -98,9 +98,7 @@ class SiteRecords:
             ConfigError: the file holds something else.
             AuditError: naming the first that this log never had.
         """
-        receipts = read_receipts(given)
-        with reading(self._engine) as session:
-            return check_receipts(session, receipts)
+        return check_given(self._engine, given)
 
     def sent(self) -> list[Sent]:
         """Return what this site has answered, by run: its updates and evaluations, handed over or handed over again."""

@@ -5,7 +5,6 @@ rounds. Tasks are worked on one at a time. A task's answer is kept until the stu
 again, in another of Flower's messages or after this process was killed, is answered with the same bytes.
 """
 
-import hashlib
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ from core.clock import now
 from core.errors import FederationError, FLError
 from core.files import only_process, private_folder
 from core.messages import Records, Task, read_task
+from core.npy import sha256_of
 from core.progress import Report
 from core.study import digest, study_of
 from core.terminal import run
@@ -137,7 +137,7 @@ class Trainer:
         head = {
             "key": job.key,
             "kind": "evaluation" if weights is None else "update",
-            "weights_sha256": "" if weights is None else hashlib.sha256(weights.data).hexdigest(),
+            "weights_sha256": "" if weights is None else sha256_of(weights),
         }
         return pack(head, records)
 

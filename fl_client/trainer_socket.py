@@ -26,6 +26,8 @@ from fl_client.site_error import SiteError
 
 STOP = "stop"
 MAX_BYTES = 2**30
+# Of everything that is not an array.
+MAX_ABOUT_BYTES = 2**22
 # A trainer that was just restarted imports torch before it listens.
 CONNECT_S = 120.0
 RETRY_S = 0.1
@@ -190,7 +192,7 @@ def _exchange(path: Path, request: Sequence[bytes], wait_s: float) -> tuple[dict
         _send(connection, request)
         rest = _length(connection)
         size = _length(connection)
-        if size > rest - _LENGTH.size:
+        if size > min(rest - _LENGTH.size, MAX_ABOUT_BYTES):
             raise _unreadable()
         head, config, metrics, sizes = _read_about(_exactly(connection, size))
         if sum(sizes.values()) != rest - _LENGTH.size - size:
@@ -261,6 +263,8 @@ About = tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, int]]
 def _about(message: bytes) -> tuple[About, int]:
     """Return a message's first part, and where its arrays begin."""
     length = int.from_bytes(message[: _LENGTH.size], "big")
+    if length > MAX_ABOUT_BYTES:
+        raise _unreadable()
     start = _LENGTH.size + length
     return _read_about(message[_LENGTH.size : start]), start
 

@@ -22,8 +22,8 @@ from core.errors import FederationError
 from core.files import atomic, only_process, write_atomically
 from core.learning.metrics import scores_of
 from core.messages import Counts, Flat, Manifest
+from core.npy import sha256_of
 from core.study import Study, settings_digest
-from fl_server.spool import sha256_of
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from core.config import load_config
 from core.progress import bars
 from core.records.home import home
+from core.records.receipts import check_given
 from core.records.runs import versions, wish
 from core.study import Study
 from core.terminal import run as run_command_line
@@ -188,7 +189,8 @@ def verify(
         verified = coordinator.verify_audit(home(), report)
     print_line(f"Intact: {verified.events} events, {verified.checkpoints} signed heads. Head {verified.head}")
     if receipts:
-        print_line(f"All {coordinator.check_given(home(), receipts)} heads that the site has kept are in it.")
+        checked = check_given(coordinator.records_of(home()), receipts)
+        print_line(f"All {checked} heads that the site has kept are in it.")
 
 
 @app.command()
@@ -222,7 +224,7 @@ def models(as_json: AsJson = False) -> None:
 @app.command()
 def approve(version: VersionName) -> None:
     """Approve and sign a model version: hospitals may pull it and predict with it."""
-    coordinator.records_of(home())
+    coordinator.check_home(home())  # before anybody types a passphrase
     coordinator.approve(home(), version, ask_passphrase())
     print_line(f"{version} is approved and signed. Hospitals get it by `fl-client models pull`.")
 
@@ -230,7 +232,7 @@ def approve(version: VersionName) -> None:
 @app.command()
 def retire(version: VersionName) -> None:
     """Withdraw a model version: nobody loads it any more."""
-    coordinator.records_of(home())
+    coordinator.check_home(home())
     coordinator.retire(home(), version, ask_passphrase())
     print_line(f"{version} is retired.")
 

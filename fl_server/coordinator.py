@@ -19,7 +19,7 @@ from core.progress import Report
 from core.records import audit, registry
 from core.records.audit import Verified
 from core.records.db import open_database, reading, transaction
-from core.records.receipts import check_receipts, heads_of_site, read_receipts
+from core.records.receipts import heads_of_site
 from core.records.runs import decide_version
 from core.records.tables import Certificate, Site
 from core.signing import load_key, load_public, make_key
@@ -157,13 +157,6 @@ def receipts_of(home: Path, site: str) -> list[str]:
         return [str(receipt) for receipt in heads_of_site(session, site)]
 
 
-def check_given(home: Path, given: Path) -> int:
-    """Check the heads of the coordinator's audit log that a site has kept, and return how many there are."""
-    receipts = read_receipts(given)
-    with reading(records_of(home)) as session:
-        return check_receipts(session, receipts)
-
-
 def verify_audit(home: Path, report: Report) -> Verified:
     """Check the coordinator's audit log against itself and against its signed heads."""
     records = records_of(home)
@@ -207,9 +200,17 @@ def records_of(home: Path) -> Engine:
         ConfigError: this home is neither; nothing is made there.
         RecordsError: they cannot be used.
     """
+    check_home(home)
+    return open_database(database_url())
+
+
+def check_home(home: Path) -> None:
+    """Check that a home is a coordinator's, or one that a federation was simulated in.
+
+    Raises: ConfigError: it is neither.
+    """
     if not server_config_path().exists() and not (home / "records.db").exists():
         raise _no_home(home)
-    return open_database(database_url())
 
 
 def _no_home(home: Path) -> ConfigError:

@@ -3,14 +3,14 @@
 RUN/spool/<site>.npy   float32 [parameters]; deleted once the average that holds it is on disk
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from core.messages import Flat, Update
+from core.messages import Update
+from core.npy import sha256_of
 
 NOTHING = np.empty(0, np.float32)
 
@@ -54,8 +54,3 @@ class Spool(Mapping[str, Update]):
 
     def _path(self, site: str) -> Path:
         return self.folder / f"{site}.npy"
-
-
-def sha256_of(weights: Flat) -> str:
-    """Return the SHA-256 of weights as 64 hexadecimal digits."""
-    return hashlib.sha256(np.ascontiguousarray(weights).data).hexdigest()

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from core.errors import AuditError, ConfigError
 from core.records import audit
 from core.records.chain import FIX
+from core.records.db import reading
 
 _LINE = re.compile(r"([^\s]{1,80}) ([0-9]{1,9}) ([0-9a-f]{64})")
 _PAGE = 1000
@@ -88,6 +90,18 @@ def check_receipts(session: Session, receipts: Iterable[Receipt]) -> int:
             )
         count += 1
     return count
+
+
+def check_given(engine: Engine, path: Path) -> int:
+    """Check the heads of this log that the other side has kept and written to a file, and return how many there are.
+
+    Raises:
+        ConfigError: the file holds something else.
+        AuditError: naming the first that this log never had.
+    """
+    receipts = read_receipts(path)
+    with reading(engine) as session:
+        return check_receipts(session, receipts)
 
 
 def _bodies(session: Session, action: str) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,7 @@ import pytest
 
 from core.errors import UpdateRejected
 from core.learning.metrics import add, scores_of
-from core.messages import Counts, Evaluation, Manifest, Part, Update
+from core.messages import Counts, Evaluation, Flat, Manifest, Part, Update
 from core.study import FederationSettings, Study, TrainingSettings
 from core.updates import (
     COHORT,
@@ -51,13 +51,13 @@ GOOD = Update(
 )
 
 
-def check(update: Update) -> None:
+def check(update: Update, manifest: Manifest = MANIFEST, incoming: Flat = INCOMING) -> None:
     check_update(
         update,
         site="hospital-a",
         round_number=2,
-        manifest=MANIFEST,
-        incoming=INCOMING,
+        manifest=manifest,
+        incoming=incoming,
         study=STUDY,
         validation=VALIDATION,
     )
@@ -74,23 +74,12 @@ def test_a_large_model_is_looked_at_to_its_last_value(moved: int) -> None:
     incoming = np.ones(size, np.float32)
     update = replace(GOOD, weights=incoming.copy(), manifest=manifest.digest)
 
-    def check_large() -> None:
-        check_update(
-            update,
-            site="hospital-a",
-            round_number=2,
-            manifest=manifest,
-            incoming=incoming,
-            study=STUDY,
-            validation=VALIDATION,
-        )
-
     update.weights[moved] += 3
     update.weights[size // 2] += 4
-    check_large()
+    check(update, manifest, incoming)
     update.weights[moved] += 0.25
     with pytest.raises(UpdateRejected, match=r"moved by 5\.15, further"):
-        check_large()
+        check(update, manifest, incoming)
 
 
 def with_cohort(**counts: float) -> Update:

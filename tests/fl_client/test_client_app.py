@@ -60,6 +60,12 @@ def test_a_task_reaches_the_site_as_it_was_sent() -> None:
     assert records.config == task_records(TASK).config
 
 
+def test_a_task_in_another_format_is_refused(app: ClientApp, context: Context) -> None:
+    message = a_message(TASK)
+    message.content.array_records["arrays"]["weights"].stype = "torch.tensor"
+    assert app(message, context).error.reason == "UpdateRejected"
+
+
 def test_a_training_task_is_answered_with_a_readable_update(app: ClientApp, context: Context) -> None:
     answer = app(a_message(TASK), context)
     update = read_update(read_answer(answer.content, len(TASK.weights)))

@@ -10,8 +10,9 @@ from flwr.serverapp import Grid
 
 from core.errors import UpdateRejected
 from core.messages import Evaluation, evaluation_records, update_records
+from core.npy import sha256_of
 from fl_server import strategies
-from fl_server.spool import Spool, sha256_of
+from fl_server.spool import Spool
 from fl_server.strategies import FederatedAveraging, pooled_counts, records_of, task_content
 from tests.fl_server.factories_answers import (
     INITIAL,
