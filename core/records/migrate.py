@@ -51,9 +51,10 @@ def settings_of(connection: Connection) -> "Config":
 @contextmanager
 def locked(engine: Engine) -> Iterator[Connection]:
     """Yield a connection in a transaction which is the only one that changes tables while the block runs."""
-    with engine.connect() as connection, connection.begin():
+    with engine.connect() as connection:
         if engine.dialect.name == "sqlite":  # BEGIN IMMEDIATE is the lock
-            yield connection
+            with connection.begin():
+                yield connection
             return
         # A statement that changes tables commits, so the lock must not be the transaction's. Its name is the server's.
         name = "gliofed-" + hashlib.sha256(str(engine.url.database).encode()).hexdigest()[:32]
@@ -61,10 +62,13 @@ def locked(engine: Engine) -> Iterator[Connection]:
             raise RecordsError(
                 "Another process has been changing the database's tables for two minutes", fix="wait for it, then retry"
             )
+        connection.commit()  # who waited must see what was done meanwhile
         try:
-            yield connection
-        finally:
+            with connection.begin():
+                yield connection
+        finally:  # not before the commit: whoever comes next must find the version noted
             connection.execute(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
+            connection.commit()
 
 
 def _is_current(engine: Engine) -> bool:
