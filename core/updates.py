@@ -5,11 +5,13 @@ A reason never repeats text that came over the wire: a site's mistake could have
 
 from collections.abc import Mapping
 from math import sqrt
+from typing import Protocol
 
 import numpy as np
 
 from core.errors import UpdateRejected
-from core.messages import Counts, Evaluation, Flat, Manifest, Update
+from core.learning.metrics import REGIONS, TASKS, counts_of
+from core.messages import Counts, Evaluation, Flat, Update
 from core.study import Study
 
 # The agreed names of a group of counts: 0 for a number, else the length of a list.
@@ -39,13 +41,32 @@ COHORT: Layout = {
     "tumor_present": 0,
 }
 
+# What a site tells of a model on its validation cases. Counts of no cases show the names and lengths.
+_NONE: dict[str, list[float]] = {task: [] for task in TASKS}
+VALIDATION: Layout = {
+    name: len(value) if isinstance(value, list) else 0
+    for name, value in counts_of(_NONE, _NONE, [[0.0] * len(REGIONS)] * 3, []).items()
+}
+
+
+class Shape(Protocol):
+    """What must be known of a model to check an update of it: a manifest knows it, and so does a preset."""
+
+    @property
+    def size(self) -> int:
+        """Number of values in the flat array."""
+
+    @property
+    def digest(self) -> str:
+        """Of its manifest."""
+
 
 def check_update(
     update: Update,
     *,
     site: str,
     round_number: int,
-    manifest: Manifest,
+    shape: Shape,
     incoming: Flat,
     study: Study,
     validation: Layout,
@@ -56,16 +77,16 @@ def check_update(
         update: as read from the wire.
         site: the name under which the node that sent it is enrolled.
         round_number: the round that was asked for.
-        manifest: the study's model.
-        incoming: float32 [manifest.size], the weights that the site was sent.
+        shape: of the study's model.
+        incoming: float32 [shape.size], the weights that the site was sent.
         study: bounds how far the weights may move.
         validation: agreed names of the validation counts.
     Raises: UpdateRejected: the first reason found, the cheapest looked for first.
     """
     _same_origin(update, site, round_number)
-    if update.manifest != manifest.digest:
+    if update.manifest != shape.digest:
         raise _rejected("The update is of another model than the study's")
-    _check_weights(update.weights, manifest, incoming, study.federation.max_update_norm)
+    _check_weights(update.weights, shape, incoming, study.federation.max_update_norm)
     epochs = study.training.epochs_per_round
     check_counts(update.training, TRAINING, "training", MAX_EXAMPLES * epochs)
     _check_validation(update.validation, validation)
@@ -128,11 +149,11 @@ def _same_origin(answer: Update | Evaluation, site: str, round_number: int) -> N
         raise _rejected(f"The answer is for round {answer.round} instead of {round_number}")
 
 
-def _check_weights(weights: Flat, manifest: Manifest, incoming: Flat, max_norm: float) -> None:
+def _check_weights(weights: Flat, shape: Shape, incoming: Flat, max_norm: float) -> None:
     if weights.dtype != np.float32:
         raise _rejected(f"The weights are {weights.dtype.str} instead of {np.dtype(np.float32).str}")
-    if weights.shape != (manifest.size,):
-        raise _rejected(f"The weights have shape {list(weights.shape)} instead of [{manifest.size}]")
+    if weights.shape != (shape.size,):
+        raise _rejected(f"The weights have shape {list(weights.shape)} instead of [{shape.size}]")
     if not np.isfinite(weights).all():
         raise _rejected("The weights hold NaN or infinity")
     norm = _distance(weights, incoming)

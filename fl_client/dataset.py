@@ -21,7 +21,8 @@ from core.imaging.case import PreparedCase, load_case, pixel_digest
 from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.augmentation import Augmentation, apply
 from core.learning.losses import Targets
-from core.learning.model import MAP_STRIDE, REGIONS
+from core.learning.metrics import REGIONS
+from core.learning.model import MAP_STRIDE
 from core.study import Study, digest
 
 

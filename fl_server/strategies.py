@@ -13,8 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from core.errors import UpdateRejected
-from core.learning.metrics import TASKS, add, counts_of
-from core.learning.model import REGIONS
+from core.learning.metrics import add
 from core.messages import (
     Counts,
     Evaluation,
@@ -29,18 +28,11 @@ from core.messages import (
 )
 from core.npy import HEADER_BYTES, NPY, npy_array, npy_bytes
 from core.study import Study, closing_sentence
-from core.updates import Layout, check_evaluation, check_update
+from core.updates import VALIDATION, check_evaluation, check_update
 from fl_server.aggregation import federated_average
 from fl_server.spool import Spool
 
 logger = logging.getLogger(__name__)
-
-# Counts of no cases show which names and lengths a site and this side agree on.
-_NONE: dict[str, list[float]] = {task: [] for task in TASKS}
-VALIDATION: Layout = {
-    name: len(value) if isinstance(value, list) else 0
-    for name, value in counts_of(_NONE, _NONE, [[0.0] * len(REGIONS)] * 3, []).items()
-}
 
 
 @dataclass(frozen=True)
@@ -135,7 +127,7 @@ class FederatedAveraging(Strategy):
             update,
             site=site,
             round_number=asked.round,
-            manifest=self.manifest,
+            shape=self.manifest,
             incoming=asked.weights,
             study=self.study,
             validation=VALIDATION,

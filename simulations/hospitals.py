@@ -275,7 +275,7 @@ def _write_mask(scan: Scan, path: Path) -> None:
 def _truth(folder: Path, plan: PatientPlan) -> dict[str, Any]:
     """Return what is true of a patient: identity, label, latent, and the tumor's regions (ml) as its mask has them."""
     # Here, not above: it takes a second and a half, and no worker needs it.
-    from core.learning.model import REGIONS
+    from core.learning.metrics import REGIONS
 
     mask = sitk.ReadImage(str(_mask_path(folder, plan)))
     labels = sitk.GetArrayFromImage(mask)

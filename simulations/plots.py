@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from core.imaging.case import PreparedCase
 from core.imaging.volume import SEQUENCES
-from core.learning.model import REGIONS
+from core.learning.metrics import REGIONS
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))

@@ -16,6 +16,8 @@ from core.messages import Counts
 BINS = 256
 THRESHOLD = 0.5
 TASKS = ("mgmt", "tumor")
+# The tumor map's channels, in their order, with the label that BraTS's masks give each.
+REGIONS = {"necrosis": 1, "edema": 2, "enhancing": 4}
 
 Vector = NDArray[np.float64]
 

@@ -15,11 +15,10 @@ from monai.networks.nets.densenet import DenseNet121
 from torch import Tensor, nn
 from torch.nn import functional
 
+from core.learning.metrics import REGIONS
 from core.study import ModelSettings
 
 SEQUENCE_COUNT = 4
-# The tumor map's channels, in their order, with the label that BraTS's masks give each.
-REGIONS = {"necrosis": 1, "edema": 2, "enhancing": 4}
 # Voxels of the input along one edge of a voxel of the tumor map.
 MAP_STRIDE = 4
 # Channels at 1/2, 1/4, 1/8 and 1/16 of the grid.

@@ -18,7 +18,7 @@ from core.updates import (
     check_evaluation,
     check_update,
 )
-from fl_server.strategies import VALIDATION as SCORED
+from core.updates import VALIDATION as SCORED
 
 MANIFEST = Manifest((Part("weight", (2, 2)),))
 INCOMING = np.array([1, 2, 3, 4], np.float32)
@@ -56,7 +56,7 @@ def check(update: Update, manifest: Manifest = MANIFEST, incoming: Flat = INCOMI
         update,
         site="hospital-a",
         round_number=2,
-        manifest=manifest,
+        shape=manifest,
         incoming=incoming,
         study=STUDY,
         validation=VALIDATION,

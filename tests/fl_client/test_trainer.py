@@ -11,13 +11,12 @@ from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, restore
 from core.messages import task_of
 from core.study import TrainingSettings
-from core.updates import COHORT, check_update
+from core.updates import COHORT, VALIDATION, check_update
 from fl_client import trainer
 from fl_client.config import SiteConfig
 from fl_client.dataset import Cohort, Excluded, TrainingCase, load_cohort
 from fl_client.training import evaluate as evaluate_model
 from fl_client.training import train_one_round
-from fl_server.strategies import VALIDATION
 from tests.simulations.factories_federation import a_study, make_site
 
 STUDY = a_study()
@@ -47,7 +46,7 @@ def test_an_update_passes_the_coordinators_check(site: SiteConfig) -> None:
         trainer.train(TASK, site, STUDY),
         site="site-a",
         round_number=2,
-        manifest=manifest_of(MODEL),
+        shape=manifest_of(MODEL),
         incoming=TASK.weights,
         study=STUDY,
         validation=VALIDATION,

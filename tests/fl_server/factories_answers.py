@@ -23,10 +23,9 @@ from core.messages import (
 )
 from core.progress import silent
 from core.study import FederationSettings, Study, TrainingSettings
-from core.updates import TRAINING
+from core.updates import TRAINING, VALIDATION
 from fl_client import client_app
 from fl_client.trainer_socket import packed, unpacked
-from fl_server.strategies import VALIDATION
 from simulations.federation import InProcessGrid
 
 MANIFEST = Manifest((Part("weight", (4,)),))
