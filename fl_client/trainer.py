@@ -1,6 +1,7 @@
 """A task becomes this site's answer: check it, evaluate what came, train, count."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from core.progress import Report, silent
 from core.study import Study, TrainingSettings, settings_digest
 from fl_client.config import ComputeSettings, SiteConfig
 from fl_client.dataset import Cohort, load_cohort, training_case
+from fl_client.epoch_checkpoint import CheckpointFile
 from fl_client.training import evaluate as evaluate_model
 from fl_client.training import train_one_round
 
@@ -23,7 +25,13 @@ TRIAL_CASES = 4
 
 
 def answer(
-    kind: str, task: Task, site: SiteConfig, study: Study, receipt: str = NO_RECEIPT, report: Report = silent
+    kind: str,
+    task: Task,
+    site: SiteConfig,
+    study: Study,
+    receipt: str = NO_RECEIPT,
+    report: Report = silent,
+    checkpoints: CheckpointFile | None = None,
 ) -> Records:
     """Answer a task, as the resident trainer does and as a simulation does in its own process.
 
@@ -34,17 +42,25 @@ def answer(
         study: every setting that all sites share.
         receipt: head of this site's audit log once it holds the task.
         report: told after each batch; an error that it raises ends the work.
+        checkpoints: where the training keeps how far it is, and from where it goes on; None for a simulation.
     Raises: as `train`.
     """
     if kind == "train":
-        return update_records(train(task, site, study, receipt, report))
+        return update_records(train(task, site, study, receipt, report, checkpoints))
     if kind == "evaluate":
         return evaluation_records(evaluate(task, site, study, receipt, report))
     raise UpdateRejected("The task is of a kind that this release does not know", fix="bring both sides to one release")
 
 
-def train(task: Task, site: SiteConfig, study: Study, receipt: str = NO_RECEIPT, report: Report = silent) -> Update:
-    """Evaluate the incoming model on this site's validation cases, then train it for one round.
+def train(
+    task: Task,
+    site: SiteConfig,
+    study: Study,
+    receipt: str = NO_RECEIPT,
+    report: Report = silent,
+    checkpoints: CheckpointFile | None = None,
+) -> Update:
+    """Evaluate the incoming model on this site's validation cases, then train it for one round, or go on with both.
 
     Raises:
         UpdateRejected: the task is of another study, model or release.
@@ -55,8 +71,10 @@ def train(task: Task, site: SiteConfig, study: Study, receipt: str = NO_RECEIPT,
     model, device = _model_of(task, study), device_of(site.compute)
     manifest = manifest_of(model)
     name, cohort = site.site.name, load_cohort(site.site.prepared, study, site.site.name)
-    validation = evaluate_model(model, cohort.validation, device, report)
-    training = train_one_round(model, cohort.training, study, name, task.round, device, report)
+    resume = checkpoints.kept(model) if checkpoints else None
+    validation = resume.validation if resume else evaluate_model(model, cohort.validation, device, report)
+    keep = (lambda done: checkpoints.keep(replace(done, validation=validation))) if checkpoints else None
+    training = train_one_round(model, cohort.training, study, name, task.round, device, report, resume, keep)
     return Update(
         site=name,
         round=task.round,

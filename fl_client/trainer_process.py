@@ -2,7 +2,8 @@
 
 Flower starts a process for every message; here PyTorch, the GPU's context and the prepared cases stay in memory between
 rounds. Tasks are worked on one at a time. A task's answer is kept until the study's next one, so a task that comes
-again, in another of Flower's messages or after this process was killed, is answered with the same bytes.
+again, in another of Flower's messages or after this process was killed, is answered with the same bytes. A training
+that was cut goes on after the last epoch that it had done.
 """
 
 import logging
@@ -10,6 +11,7 @@ import os
 import signal
 import time
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from threading import Thread
 from typing import NoReturn
 
@@ -24,6 +26,7 @@ from core.terminal import run
 from fl_client import trainer
 from fl_client.config import SiteConfig, load_site
 from fl_client.dataset import forget_cohorts
+from fl_client.epoch_checkpoint import CheckpointFile
 from fl_client.jobs import Job, Jobs, cohort_digest
 from fl_client.paths import SiteHome, this_home
 from fl_client.progress import Effort, Efforts, Progress, ProgressFile, read_progress
@@ -47,7 +50,8 @@ class Trainer:
     def __init__(self, site: SiteConfig, home: SiteHome) -> None:
         self.site = site
         self.records = SiteRecords(site.site.name, home.records)
-        self.jobs = Jobs(site, Spool(home.spool))
+        self.spool = Spool(home.spool)
+        self.jobs = Jobs(site, self.spool)
         self.efforts = Efforts(home.spool / "efforts.json")
         self.efforts.recover(read_progress(home.progress))
         self.device = trainer.device_of(site.compute)
@@ -122,7 +126,15 @@ class Trainer:
         show = self.progress.report(self._progress(job.task), last_step, meter.read)
         show("evaluating", 0, 0)
         try:
-            records = trainer.answer(job.kind, job.task, self.site, job.study, receipt, self._watched(job, show))
+            records = trainer.answer(
+                job.kind,
+                job.task,
+                self.site,
+                job.study,
+                receipt,
+                self._watched(job, show),
+                CheckpointFile(self.spool.checkpoint(job.study.name), self._bits_of(job)),
+            )
         finally:
             cost = meter.read()
             logger.info(
@@ -150,6 +162,10 @@ class Trainer:
             forget_cohorts()
             self._in_memory.clear()
         self._in_memory.add(cases)
+
+    def _bits_of(self, job: Job) -> str:
+        """Return what a job's bits depend on: also what works on it, which may change before a training goes on."""
+        return f"{job.key} gliofed {version('gliofed')} torch {version('torch')} {trainer.device_name(self.device)}"
 
     def _watched(self, job: Job, show: Report) -> Report:
         """Return a report that also ends the work once nobody wants it any more."""

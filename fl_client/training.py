@@ -5,7 +5,7 @@ Sources: Loshchilov 2019 (AdamW), Smith 2018 (one cycle), Pascanu 2013 (gradient
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import cos, isfinite, pi
@@ -24,6 +24,7 @@ from core.messages import Counts, Flat
 from core.progress import Report, silent
 from core.study import Study
 from fl_client.dataset import TrainingCase, augmented, collate
+from fl_client.epoch_checkpoint import EpochCheckpoint, checkpoint_of, go_on_from
 
 # The one cycle rises over this share of the study, from and down to a fraction of the peak.
 WARM_UP = 0.2
@@ -76,11 +77,13 @@ def train_one_round(
     round_number: int,
     device: torch.device = CPU,
     report: Report = silent,
+    resume: EpochCheckpoint | None = None,
+    keep: Callable[[EpochCheckpoint], None] | None = None,
 ) -> Counts:
     """Train a model in place for one round's epochs, with a fresh optimizer.
 
     The result is a function of the incoming weights, the cases, the study, the site's name and the round alone: on a
-    CPU with the same number of threads to the last bit, whatever ran before.
+    CPU with the same number of threads to the last bit, whatever ran before and however often it was interrupted.
 
     Args:
         model: the incoming model; moved to `device`.
@@ -90,17 +93,25 @@ def train_one_round(
         round_number: 1, 2, ...
         device: where to train.
         report: told after each batch; an error that it raises ends the training.
+        resume: where this round's training stood when it was interrupted; the model's weights are then its.
+        keep: given a checkpoint after each epoch but the last, which the answer follows; None where nobody wants any.
     Returns: sums over all epochs: `cases`, `loss`, and each task's loss.
     Raises: FederationError: the loss is not a finite number.
     """
     epochs = study.training.epochs_per_round
     schedule = epochs * study.federation.rounds
     training = Training(model, study, class_weights(cases), device)
-    counts: Counts = {}
-    for epoch in range(epochs):
+    done, counts = 0, Counts()
+    if resume is not None:
+        # Nothing random is restored: site, round and epoch seed all that an epoch draws.
+        go_on_from(resume, training.model, training.optimizer, training.scaler)
+        done, counts = resume.epochs, resume.training
+    for epoch in range(done, epochs):
         begun = (round_number - 1) * epochs + epoch
         span = (begun / schedule, (begun + 1) / schedule)
         counts = add(counts, training.epoch(cases, (site, round_number, epoch), span, _within(report, epoch, epochs)))
+        if keep is not None and epoch + 1 < epochs:
+            keep(checkpoint_of(training.model, training.optimizer, training.scaler, epoch + 1, counts))
     return counts
 
 

@@ -199,7 +199,9 @@ def test_a_stopped_run_ends_within_one_batch_and_may_go_on_later(
 ) -> None:
     batches, begun, go = [], Event(), Event()
 
-    def training(_kind: str, _task: object, _site: object, _study: object, _receipt: str, report) -> Records:
+    def training(
+        _kind: str, _task: object, _site: object, _study: object, _receipt: str, report, _checkpoints: object
+    ) -> Records:
         for batch in range(1, 100):
             batches.append(batch)
             report("training", batch, 100)
