@@ -18,7 +18,7 @@ from fl_client.config import SiteConfig
 from fl_client.contact import Contact, write_contact
 from fl_client.coordinator import Coordinator
 from fl_client.enrollment import renew, renewal_is_due
-from fl_client.offers import fetch_offers
+from fl_client.offers import approve_by_rule, fetch_offers
 from fl_client.paths import SiteHome
 from fl_client.progress import Progress, read_progress
 from fl_client.site_records import SiteRecords
@@ -170,7 +170,11 @@ class Agent:
     def _fetch(self, orders: Orders) -> None:
         if self._offers.is_due() or not set(orders.pending_offers) <= self._known_offers:
             self._offers.note()
-            for study in fetch_offers(self._reached(), self.records, self.home):
+            new = fetch_offers(self._reached(), self.records, self.home)
+            approved = approve_by_rule(self._reached(), self.records, self.site.policy)
+            for study in approved:
+                logger.info("The study %s was approved by this site's policy", study)
+            for study in (study for study in new if study not in approved):
                 logger.info("The study %s waits for an answer: fl-client approve %s", study, study)
             self._known_offers = {offer.study for offer in self.records.offers()}
 

@@ -1,4 +1,4 @@
-"""`fl-client`: what a hospital runs; the federation's own commands are in `fl_client.cli_site`."""
+"""`fl-client`: what a hospital runs; the federation's own commands are in `cli_site` and `cli_studies`."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from core.progress import bars
 from core.records.home import registry_folder, trusted_key
 from core.records.registry import newest_approved
 from core.terminal import run
-from fl_client import cli_site
+from fl_client import cli_site, cli_studies
 from fl_client.cli_models import models
 from fl_client.config import SiteConfig, load_site
 from fl_client.paths import this_home
@@ -30,7 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in cli_site.COMMANDS:
+for command in (*cli_site.COMMANDS, *cli_studies.COMMANDS):
     app.command()(command)
 app.add_typer(models)
 

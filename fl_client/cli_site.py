@@ -1,4 +1,7 @@
-"""The commands with which a hospital joins a federation, takes part, sees what happens, and leaves."""
+"""The commands with which a hospital joins a federation, takes part, sees what happens, and leaves.
+
+Those about studies are in `fl_client.cli_studies`.
+"""
 
 import json
 from dataclasses import asdict
@@ -12,7 +15,6 @@ from fl_client.config import load_site
 from fl_client.paths import this_home
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Study = Annotated[str, typer.Argument(help="The study's name; `fl-client status` lists them.")]
 
 
 def join(
@@ -106,27 +108,6 @@ def status(as_json: AsJson = False) -> None:
         typer.echo(line)
 
 
-def approve(study: Study) -> None:
-    """Let this site train on a study, with exactly the settings that it was offered with.
-
-    Read them first: `fl-client status` names the file. Without this nothing is trained here.
-
-    Example: fl-client approve mgmt-2026
-    """
-    _answer(study, "approved", "")
-
-
-def refuse(
-    study: Study,
-    reason: Annotated[str, typer.Option(help="For the coordinator to read.")] = "",
-) -> None:
-    """Do not let this site train on a study, or no more; the coordinator sees the reason.
-
-    Example: fl-client refuse mgmt-2026 --reason "the ethics vote is open"
-    """
-    _answer(study, "refused", reason)
-
-
 def leave() -> None:
     """Leave the federation: this site's certificate is void and its keys are deleted.
 
@@ -181,19 +162,4 @@ def receipts() -> None:
         typer.echo(line)
 
 
-def _answer(study: str, state: str, reason: str) -> None:
-    from fl_client.coordinator import Coordinator  # loads httpx: not for `--help`
-    from fl_client.offers import answer_offer, fetch_offers
-    from fl_client.site_records import SiteRecords
-
-    home = this_home()
-    site = load_site(home)
-    records = SiteRecords(site.site.name, home.records)
-    with Coordinator(site, home) as coordinator:
-        if study not in {offer.study for offer in records.offers()}:
-            fetch_offers(coordinator, records, home)
-        answer_offer(records, coordinator, study, state, reason)
-    typer.echo(f"{study} is {state}; the coordinator knows. Its settings: {home.studies / study / 'study.toml'}")
-
-
-COMMANDS = (join, check, start, status, approve, refuse, leave, verify, receipts)
+COMMANDS = (join, check, start, status, leave, verify, receipts)

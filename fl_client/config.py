@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from core.config import Section, load_config
 from core.errors import ConfigError
+from core.presets import PRESETS
 from core.study import PreprocessingSettings
 from fl_client.paths import SiteHome
 
@@ -44,6 +45,23 @@ class ComputeSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
+class PolicySettings(Section):
+    """What this site approves without asking a person; what is not written allows nothing."""
+
+    approve: Literal["never", "by-rule"] = Field("never", description="by-rule: where all of the following hold")
+    max_rounds: int = Field(0, ge=0)
+    max_epochs_per_round: int = Field(0, ge=0)
+    models: tuple[str, ...] = Field((), description="presets of core.study.ModelSettings")
+    require_differential_privacy: bool = True
+
+    @field_validator("models")
+    @classmethod
+    def _known(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        if set(models) - PRESETS.keys():
+            raise ValueError(f"there are no other models than {', '.join(PRESETS)}")
+        return models
+
+
 class SiteConfig(Section):
     """Everything in site.toml."""
 
@@ -52,6 +70,7 @@ class SiteConfig(Section):
     proxy: ProxySettings = ProxySettings()
     preprocessing: PreprocessingSettings = PreprocessingSettings()
     compute: ComputeSettings = ComputeSettings()
+    policy: PolicySettings = PolicySettings()
 
 
 def load_site(home: SiteHome) -> SiteConfig:

@@ -1,4 +1,4 @@
-"""Studies that the coordinator offers: fetched for people to read, answered by them, and by nobody else."""
+"""Studies that the coordinator offers: fetched for people to read, answered by them or by rules that they wrote."""
 
 import hashlib
 import io
@@ -10,9 +10,12 @@ from core.errors import ConnectionProblem, FederationError
 from core.files import write_atomically
 from core.site_protocol import Answer, StudyOffer, json_of
 from core.study import study_of
+from fl_client.config import PolicySettings
 from fl_client.coordinator import Coordinator
 from fl_client.paths import SiteHome
+from fl_client.policy import reasons_against, rules_of
 from fl_client.site_records import KnownOffer, SiteRecords
+from fl_client.study_bundle import files_in
 
 # Of a study.toml inside a bundle, whatever its archive says; a real one has less than 2 kB.
 MAX_STUDY_BYTES = 100_000
@@ -44,7 +47,34 @@ def fetch_offers(coordinator: Coordinator, records: SiteRecords, home: SiteHome)
     return new
 
 
-def answer_offer(records: SiteRecords, coordinator: Coordinator, study: str, state: str, reason: str) -> None:
+def approve_by_rule(coordinator: Coordinator, records: SiteRecords, policy: PolicySettings) -> list[str]:
+    """Approve the studies that wait for an answer where all of the site's rules hold, and tell the coordinator.
+
+    Also those that have waited for longer: a person's command may have fetched them, or the rules were others.
+
+    Args: as `fetch_offers`; policy: the site's.
+    Returns: names of the studies that were approved.
+    Raises: ConnectionProblem: the coordinator was not told; `fetch_offers` will.
+    """
+    approved = []
+    for offer in records.offers():
+        if offer.state != "pending":
+            continue
+        study, files = study_of(offer.toml), files_in(offer.bundle, offer.study, offer.toml)
+        was_refused = records.a_person_refused(offer.study)
+        if reasons_against(study, policy, files, was_refused):
+            continue
+        rules = [rule.told for rule in rules_of(study, policy, files, was_refused)]
+        answered = records.approve_by_rule(offer.study, offer.bundle_sha256, rules)
+        if answered is not None:
+            approved.append(offer.study)
+            _tell(coordinator, answered)
+    return approved
+
+
+def answer_offer(
+    records: SiteRecords, coordinator: Coordinator, study: str, state: str, reason: str, bundle_sha256: str = ""
+) -> None:
     """Answer a study: first in this site's own records, which decide what is trained here, then to the coordinator.
 
     Args:
@@ -53,12 +83,13 @@ def answer_offer(records: SiteRecords, coordinator: Coordinator, study: str, sta
         study: its name.
         state: `approved` or `refused`.
         reason: for the coordinator to read.
+        bundle_sha256: as in `SiteRecords.answer`.
     Raises:
-        FederationError: this site was not offered such a study.
+        FederationError: this site was not offered such a study, or meanwhile another bundle of it.
         ConnectionProblem: the coordinator was not told; it will be, as soon as `fl-client start` reaches it.
         AccessError: the coordinator does not take the answer.
     """
-    answered = records.answer(study, state, reason)
+    answered = records.answer(study, state, reason, bundle_sha256)
     try:
         _tell(coordinator, answered)
     except ConnectionProblem as error:

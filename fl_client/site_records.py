@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from sqlalchemy.orm import Session
 
 from core.clock import now
 from core.errors import FederationError, UpdateRejected
@@ -15,8 +16,13 @@ from core.records.db import open_database, reading, transaction
 from core.records.receipts import check_given, heads_of_coordinator
 from core.records.tables import AuditEvent, Offer, StudyBundle
 from core.site_protocol import StudyOffer
+from core.study import Study, study_of
+from fl_client.ledger import ACTIONS, Departure, Sent, departure_of, sent_by_run
 
 REASON_CHARACTERS = 500
+BY_RULE = "by this site's policy"
+# The actor of what people at this site decide.
+PERSON = "it"
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,8 @@ class KnownOffer:
         reason: theirs.
         bundle_sha256: of the app bundle that was offered, which the answer is about.
         offered_at, answered_at: text of core.clock.
+        toml: text of the study.toml in the bundle.
+        bundle: the app bundle.
     """
 
     study: str
@@ -37,22 +45,25 @@ class KnownOffer:
     bundle_sha256: str
     offered_at: str
     answered_at: str | None
+    toml: str
+    bundle: bytes
 
 
 @dataclass(frozen=True)
-class Sent:
-    """What was handed to Flower for a run.
+class Approved:
+    """A version of a study that this site has approved.
 
     Attributes:
-        run, study: of the coordinator.
-        answers: how many updates and evaluations.
-        round: the last one's.
+        study: its name.
+        at: when; text of core.clock.
+        bundle_sha256: of its app bundle.
+        settings: all of its settings at that time, by section.
     """
 
-    run: str
     study: str
-    answers: int
-    round: int
+    at: str
+    bundle_sha256: str
+    settings: dict[str, Any]
 
 
 class SiteRecords:
@@ -102,28 +113,52 @@ class SiteRecords:
 
     def sent(self) -> list[Sent]:
         """Return what this site has answered, by run: its updates and evaluations, handed over or handed over again."""
+        return sent_by_run(self.ledger())
+
+    def ledger(self) -> list[Departure]:
+        """Return what has left this site and what its gate held back, oldest first."""
         with reading(self._engine) as session:
-            events = session.query(AuditEvent).filter(AuditEvent.action.in_(("update.sent", "evaluation.sent")))
-            by_run: dict[str, list[dict[str, Any]]] = {}
-            for event in events.order_by(AuditEvent.seq):
-                body = json.loads(event.body)
-                by_run.setdefault(body["run"], []).append(body)
-        return [
-            Sent(run, bodies[-1]["study"], len(bodies), max(body["round"] for body in bodies))
-            for run, bodies in by_run.items()
-        ]
+            events = session.query(AuditEvent).filter(AuditEvent.action.in_(ACTIONS)).order_by(AuditEvent.seq)
+            return [departure_of(event.at, event.action, json.loads(event.body)) for event in events]
 
     def offers(self) -> list[KnownOffer]:
         """Return every study that this site was offered, oldest first."""
         with reading(self._engine) as session:
             rows = session.query(Offer, StudyBundle).join(StudyBundle, StudyBundle.name == Offer.study)
             mine = rows.filter(Offer.site == self.site).order_by(Offer.offered_at, Offer.study)
-            return [
-                KnownOffer(
-                    offer.study, offer.state, offer.reason, bundle.bundle_sha256, offer.offered_at, offer.answered_at
-                )
-                for offer, bundle in mine
+            return [_known(offer, bundle) for offer, bundle in mine]
+
+    def offer_of(self, study: str) -> KnownOffer:
+        """Return a study that this site was offered.
+
+        Raises: FederationError: it was not.
+        """
+        with reading(self._engine) as session:
+            return _known(*self._offered(session, study))
+
+    def last_approved(self, study: str) -> Approved | None:
+        """Return the version of a study that was approved here last; of any study where it never was, or none at all.
+
+        The audit log tells: an offer's row is replaced when the study comes with other settings, and a file can be
+        edited.
+        """
+        with reading(self._engine) as session:
+            events = session.query(AuditEvent).filter(AuditEvent.action == "study.approved")
+            approved = [
+                Approved(body["study"], event.at, body["bundle_sha256"], body["settings"])
+                for event in events.order_by(AuditEvent.seq.desc())
+                if "settings" in (body := json.loads(event.body))
             ]
+        return next((one for one in approved if one.study == study), next(iter(approved), None))
+
+    def a_person_refused(self, study: str) -> bool:
+        """Whether the last answer that people here gave to a study, in this version or another, was to refuse it."""
+        with reading(self._engine) as session:
+            answers = session.query(AuditEvent).filter(
+                AuditEvent.actor == PERSON, AuditEvent.action.in_(("study.approved", "study.refused"))
+            )
+            its = [e.action for e in answers.order_by(AuditEvent.seq) if json.loads(e.body)["study"] == study]
+        return its[-1:] == ["study.refused"]
 
     def learn(self, offer: StudyOffer, bundle: bytes) -> None:
         """Keep a study that this site is offered; where it was known with other settings, its answer is void.
@@ -156,26 +191,53 @@ class SiteRecords:
             )
             audit.append(session, "coordinator", "study.offered", study=offer.study, bundle_sha256=offer.bundle_sha256)
 
-    def answer(self, study: str, state: str, reason: str) -> KnownOffer:
+    def answer(self, study: str, state: str, reason: str, bundle_sha256: str = "") -> KnownOffer:
         """Note what this site's people answer; a later answer replaces an earlier one.
 
         Args:
             study: its name.
             state: `approved` or `refused`.
             reason: theirs, which the coordinator will read.
+            bundle_sha256: of the bundle that they have looked at; empty: whichever is offered.
+        Raises: FederationError: this site was not offered such a study, or meanwhile another bundle of it.
+        """
+        with transaction(self._engine) as session:
+            offer, bundle = self._offered(session, study)
+            if bundle_sha256 not in ("", bundle.bundle_sha256):
+                raise FederationError(
+                    f"The study {study} was offered with other settings meanwhile; nothing was answered",
+                    fix=f"look at it again: `fl-client approve {study}`",
+                )
+            return _decide(session, offer, bundle, state, reason[:REASON_CHARACTERS], actor=PERSON)
+
+    def approve_by_rule(self, study: str, bundle_sha256: str, rules: list[str]) -> KnownOffer | None:
+        """Note that the site's policy approves a study that nobody has answered.
+
+        Args:
+            study: its name.
+            bundle_sha256: of the bundle that the rules were applied to.
+            rules: those that held, for the audit log.
+        Returns: the study; None where meanwhile a person has answered, or another bundle is offered.
         Raises: FederationError: this site was not offered such a study.
         """
         with transaction(self._engine) as session:
-            offer, bundle = session.get(Offer, (study, self.site)), session.get(StudyBundle, study)
-            if offer is None or bundle is None:
-                raise FederationError(
-                    f"This site was not offered a study {study}", fix="see `fl-client status` for the studies there are"
-                )
-            offer.state, offer.reason, offer.answered_at = state, reason[:REASON_CHARACTERS], now()
-            audit.append(
-                session, "it", f"study.{state}", study=study, bundle_sha256=bundle.bundle_sha256, reason=offer.reason
+            offer, bundle = self._offered(session, study)
+            if offer.state != "pending" or bundle.bundle_sha256 != bundle_sha256:
+                return None
+            return _decide(session, offer, bundle, "approved", BY_RULE, actor="policy", rules=rules)
+
+    def _offered(self, session: Session, study: str) -> tuple[Offer, StudyBundle]:
+        offer, bundle = session.get(Offer, (study, self.site)), session.get(StudyBundle, study)
+        if offer is None or bundle is None:
+            raise FederationError(
+                f"This site was not offered a study {study}", fix="see `fl-client status` for the studies there are"
             )
-            return KnownOffer(study, state, offer.reason, bundle.bundle_sha256, offer.offered_at, offer.answered_at)
+        return offer, bundle
+
+    def approved_study(self, bundle_sha256: str) -> Study | None:
+        """Return the study that an app bundle is of, where this site's people have approved just this bundle."""
+        wanted = ("approved", bundle_sha256)
+        return next((study_of(o.toml) for o in self.offers() if (o.state, o.bundle_sha256) == wanted), None)
 
     def check_approved(self, study: str, toml: str) -> None:
         """Refuse a study unless this site's people have approved exactly these settings.
@@ -198,3 +260,34 @@ class SiteRecords:
                 f"The study {study} came with other settings than those that this site approved",
                 fix="tell the coordinator; nothing was trained",
             )
+
+
+def _known(offer: Offer, bundle: StudyBundle) -> KnownOffer:
+    return KnownOffer(
+        study=offer.study,
+        state=offer.state,
+        reason=offer.reason,
+        bundle_sha256=bundle.bundle_sha256,
+        offered_at=offer.offered_at,
+        answered_at=offer.answered_at,
+        toml=bundle.toml,
+        bundle=bundle.bundle,
+    )
+
+
+def _decide(
+    session: Session, offer: Offer, bundle: StudyBundle, state: str, reason: str, *, actor: str, **told: object
+) -> KnownOffer:
+    offer.state, offer.reason, offer.answered_at = state, reason, now()
+    if state == "approved":  # what a later version is compared with
+        told["settings"] = study_of(bundle.toml).model_dump(mode="json")
+    audit.append(
+        session,
+        actor,
+        f"study.{state}",
+        study=offer.study,
+        bundle_sha256=bundle.bundle_sha256,
+        reason=reason,
+        **told,
+    )
+    return _known(offer, bundle)

@@ -15,7 +15,7 @@ prepared = {prepared}   # prepared cases; safe to delete, costly to make again
 address = {address}   # host or host:port, as the invitation has it; empty: in no federation
 
 [proxy]
-url = {proxy}                        # where only a proxy may go out: "http://proxy.example.org:3128" or "http://user:password@..."
+url = {proxy}                        # where only a proxy may go out: "http://[user:password@]proxy.example.org:3128"
 
 [preprocessing]                 # must be the study's, or training refuses and says so
 grid = 48                       # voxels along each axis of the model's grid, a multiple of 16
@@ -26,6 +26,13 @@ normalization = "zscore"        # or "robust": median and interquartile range
 workers = 2                     # processes that prepare cases side by side
 threads = 1                     # CPU threads of one training; fixed, so that results repeat
 device = "auto"                 # "cpu", "cuda", or whichever there is
+
+[policy]                        # what is approved without asking a person; what a person has refused stays so
+approve = "never"               # "by-rule": where ALL of the rules below hold; the rest waits for you
+max_rounds = 0                  # at most so many rounds
+max_epochs_per_round = 0        # and so many passes over the cases in each
+models = []                     # only these: "tiny", "small", "base", "large", "densenet121"
+require_differential_privacy = true   # false: also studies whose updates are not noised; this release has no others
 """
 
 

@@ -6,13 +6,17 @@ from typing import Any
 
 from core.certificates import not_after
 from core.clock import age_s
+from core.study import closing_sentence, study_of
 from core.supervision import ProcessState, states_of
 from fl_client.carried import read_carried
 from fl_client.config import SiteConfig
 from fl_client.contact import Contact, read_contact
+from fl_client.ledger import Sent
 from fl_client.paths import SiteHome
 from fl_client.progress import Progress, read_progress
-from fl_client.site_records import KnownOffer, Sent, SiteRecords
+from fl_client.site_records import KnownOffer, SiteRecords
+from fl_client.study_bundle import printable
+from fl_client.study_card import why_it_waits
 from fl_client.traffic import Passed
 
 
@@ -24,7 +28,8 @@ class OfferTold:
         study, state, reason, answered_at: as in `KnownOffer`.
         sites: all that were asked.
         rounds_close: in one sentence.
-        settings: the file to read before it is answered.
+        settings: the file with every setting.
+        waits: why the site's policy leaves it to a person; empty once it is answered.
     """
 
     study: str
@@ -34,6 +39,7 @@ class OfferTold:
     sites: list[str]
     rounds_close: str
     settings: str
+    waits: list[str]
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def site_status(site: SiteConfig, home: SiteHome) -> SiteStatus:
         progress=_progress(home),
         sent=records.sent(),
         carried=read_carried(home.carried),
-        offers=[_told(offer, home) for offer in records.offers()],
+        offers=[_told(offer, home, _waits(offer, records, site)) for offer in records.offers()],
     )
 
 
@@ -100,6 +106,16 @@ def status_lines(status: SiteStatus) -> list[str]:
         *_sent_lines(status),
         *(line for offer in status.offers for line in _offer_lines(offer)),
     ]
+
+
+def sites_asked(home: SiteHome, offer: KnownOffer) -> list[str] | None:
+    """Return every site that was asked with an offer; None where the file beside it is missing or of another."""
+    try:
+        came = json.loads((home.studies / offer.study / "offer.json").read_text("utf-8"))
+        names = [printable(str(name)) for name in came["sites"]]
+        return names if came["bundle_sha256"] == offer.bundle_sha256 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def duration(seconds: float) -> str:
@@ -165,15 +181,15 @@ def _sent_lines(status: SiteStatus) -> list[str]:
     return ["Left the building, weights and counts only:", *lines] if lines else ["Nothing has left the building"]
 
 
-def _told(offer: KnownOffer, home: SiteHome) -> OfferTold:
-    folder = home.studies / offer.study
-    try:
-        came = json.loads((folder / "offer.json").read_text("utf-8"))
-        sites, rounds_close = list(came["sites"]), str(came["rounds_close"])
-    except (OSError, ValueError, KeyError, TypeError):
-        sites, rounds_close = [], ""
-    settings = str(folder / "study.toml")
-    return OfferTold(offer.study, offer.state, offer.reason, offer.answered_at, sites, rounds_close, settings)
+def _waits(offer: KnownOffer, records: SiteRecords, site: SiteConfig) -> list[str]:
+    return why_it_waits(offer, site.policy, records.a_person_refused(offer.study))
+
+
+def _told(offer: KnownOffer, home: SiteHome, waits: list[str]) -> OfferTold:
+    sites = sites_asked(home, offer) or []
+    closes = closing_sentence(study_of(offer.toml), len(sites)) if sites else ""
+    settings = str(home.studies / offer.study / "study.toml")
+    return OfferTold(offer.study, offer.state, offer.reason, offer.answered_at, sites, closes, settings, waits)
 
 
 def _offer_lines(offer: OfferTold) -> list[str]:
@@ -183,7 +199,8 @@ def _offer_lines(offer: OfferTold) -> list[str]:
     return [
         f"Study {offer.study} WAITS for an answer: `fl-client approve {offer.study}`, or refuse",
         f"  asked: {', '.join(offer.sites)}; a round: {offer.rounds_close}",
-        f"  read first: {offer.settings}",
+        f"  read first: the card that it shows, or every setting in {offer.settings}",
+        *(f"  not approved by rule: {reason}" for reason in offer.waits),
     ]
 
 

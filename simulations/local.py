@@ -27,7 +27,8 @@ from core.errors import FederationError, FLError
 from core.files import private_folder, write_atomically, write_private
 from core.progress import Report, silent
 from core.records.db import open_database
-from core.records.runs import rounds_of, run_of
+from core.records.rounds import rounds_of
+from core.records.runs import run_of
 from core.study import FederationSettings, ModelSettings, PreprocessingSettings, Study, TrainingSettings
 from fl_client.start import free_ports
 from simulations.noise import SMALLEST_GRID, write_noise
@@ -207,7 +208,7 @@ def _launch(coordinator: Side, folder: Path, study: Study) -> str:
 
 
 def _approve(side: Side, study: str) -> None:
-    side.call("approve", study)
+    side.call("approve", study, "--yes")
 
 
 def _finished(records: Engine, run: str) -> str | None:

@@ -9,10 +9,13 @@ import pytest
 from core.certificates import serial_of
 from core.clock import now
 from core.errors import ConnectionProblem
+from core.records.audit import events as audit_events
+from core.records.db import open_database, reading
 from core.signing import load_public
+from core.study import FederationSettings, ModelSettings, Study
 from fl_client import agent as agent_module
 from fl_client.agent import Agent, attend
-from fl_client.config import load_site
+from fl_client.config import PolicySettings, load_site
 from fl_client.contact import read_contact
 from fl_client.paths import SiteHome
 from fl_client.progress import Progress, ProgressFile
@@ -20,6 +23,7 @@ from fl_client.traffic import Passed, Traffic
 from fl_client.trainer_socket import listen, pack, serve, unpack
 from tests.fl_client.factories_coordinator import ScriptedCoordinator
 from tests.fl_client.factories_site import events
+from tests.fl_client.factories_studies import offered
 
 TRAINING = Progress("training", "r-1", 3, 5, 20, now(), None, "CPU", "", 1.5, 0.0, (7, 8))
 
@@ -94,6 +98,120 @@ def test_new_offers_are_fetched_when_the_coordinator_says_that_there_are_some(
     assert [offer.study for offer in agent.records.offers()] == ["tiny"]
     agent.beat()
     assert coordinator.calls.count("GET offers") == 2
+
+
+LENIENT = PolicySettings(
+    approve="by-rule", max_rounds=10, max_epochs_per_round=1, models=("tiny",), require_differential_privacy=False
+)
+
+
+def a_short_study(rounds: int = 10) -> Study:
+    return Study(name="tiny", model=ModelSettings(preset="tiny"), federation=FederationSettings(rounds=rounds))
+
+
+def ruled_by(agent: Agent, policy: PolicySettings = LENIENT) -> Agent:
+    agent.site = agent.site.model_copy(update={"policy": policy})
+    return agent
+
+
+def state_of(agent: Agent) -> str:
+    (offer,) = agent.records.offers()
+    return offer.state
+
+
+def ask_again(coordinator: ScriptedCoordinator, agent: Agent) -> None:
+    """Let the agent look for offers at its next beat, as it does every minute."""
+    agent._offers.done = float("-inf")
+    agent.beat()
+
+
+def test_a_study_that_keeps_to_the_rules_is_approved_and_the_log_has_the_rules(
+    coordinator: ScriptedCoordinator, home: SiteHome, agent: Agent
+) -> None:
+    toml = offered(coordinator, home.root / "app", a_short_study())
+    ruled_by(agent).beat()
+    agent.records.check_approved("tiny", toml)
+    assert coordinator.answers["tiny"]["state"] == "approved"
+    assert coordinator.answers["tiny"]["bundle_sha256"] == coordinator.offers[0]["bundle_sha256"]
+    with reading(open_database(home.records)) as session:
+        (event,) = audit_events(session, action="study.approved")
+        actor, body = event.actor, json.loads(event.body)
+    assert (actor, body["reason"]) == ("policy", "by this site's policy")
+    assert body["rules"] == [
+        "10 rounds are at most 10",
+        "1 epoch a round is at most 1",
+        "the model tiny is among tiny",
+        "differential privacy is not required here",
+        "its bundle holds no unexpected file",
+        "a person here refused no version of it",
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"approve": "never"},
+        {"max_rounds": 9},
+        {"max_epochs_per_round": 0},
+        {"models": ("base",)},
+        {"require_differential_privacy": True},
+    ],
+    ids=str,
+)
+def test_one_rule_that_does_not_hold_leaves_it_to_a_person(
+    coordinator: ScriptedCoordinator, home: SiteHome, agent: Agent, change: dict[str, object]
+) -> None:
+    offered(coordinator, home.root / "app", a_short_study())
+    ruled_by(agent, LENIENT.model_copy(update=change)).beat()
+    assert state_of(agent) == "pending"
+    assert not coordinator.answers
+
+
+def test_a_bundle_with_an_unexpected_file_is_left_to_a_person(
+    coordinator: ScriptedCoordinator, home: SiteHome, agent: Agent
+) -> None:
+    offered(coordinator, home.root / "app", a_short_study(), **{"gliofed_study/more.py": "import os"})
+    ruled_by(agent).beat()
+    assert state_of(agent) == "pending"
+
+
+def test_a_changed_study_is_judged_anew(coordinator: ScriptedCoordinator, home: SiteHome, agent: Agent) -> None:
+    offered(coordinator, home.root / "app", a_short_study(rounds=3))
+    ruled_by(agent).beat()
+    assert state_of(agent) == "approved"
+    offered(coordinator, home.root / "app", a_short_study(rounds=11))
+    ask_again(coordinator, agent)
+    assert state_of(agent) == "pending"
+    offered(coordinator, home.root / "app", a_short_study(rounds=4))
+    ask_again(coordinator, agent)
+    assert state_of(agent) == "approved"
+
+
+def test_what_a_person_refused_is_never_approved_by_rule_until_a_person_approves_it(
+    coordinator: ScriptedCoordinator, home: SiteHome, agent: Agent
+) -> None:
+    offered(coordinator, home.root / "app", a_short_study(rounds=3))
+    ruled_by(agent).beat()
+    agent.records.answer("tiny", "refused", "the ethics vote is open")
+    ask_again(coordinator, agent)
+    assert state_of(agent) == "refused"
+    offered(coordinator, home.root / "app", a_short_study(rounds=4))
+    ask_again(coordinator, agent)
+    assert state_of(agent) == "pending"
+    agent.records.answer("tiny", "approved", "")
+    offered(coordinator, home.root / "app", a_short_study(rounds=5))
+    ask_again(coordinator, agent)
+    assert state_of(agent) == "approved"
+
+
+def test_a_study_that_waited_already_is_judged_by_new_rules(
+    coordinator: ScriptedCoordinator, home: SiteHome, agent: Agent
+) -> None:
+    offered(coordinator, home.root / "app", a_short_study())
+    agent.beat()
+    assert state_of(agent) == "pending"
+    ask_again(coordinator, ruled_by(agent))
+    assert state_of(agent) == "approved"
 
 
 def test_a_certificate_is_renewed_in_time_and_shown_from_then_on(

@@ -63,7 +63,8 @@ def fl_client(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 
 def test_help_teaches_with_an_example(fl_client: Command, tmp_path: Path) -> None:
-    for command in ("join", "check", "start", "status", "approve", "refuse", "leave", "verify", "models pull"):
+    commands = ["join", "check", "start", "status", "approve", "refuse", "ledger", "leave", "verify"]
+    for command in (*commands, "models pull"):
         done = fl_client(*command.split(), "--help", home=tmp_path)
         assert done.returncode == 0
         assert f"Example: fl-client {command}" in done.stdout
@@ -81,13 +82,13 @@ def test_a_site_joins_answers_looks_and_leaves(
     assert (again.returncode, again.stderr.startswith("Problem: ")) == (ConfigError.exit_code, True)
 
     coordinator.offer(TOML)
-    approved = fl_client("approve", "tiny", home=home.root)  # fetched at once, though nothing has been started
+    approved = fl_client("approve", "tiny", "--yes", home=home.root)  # fetched at once, though nothing has been started
     assert approved.returncode == 0, approved.stderr
     assert coordinator.answers["tiny"]["state"] == "approved"
     refused = fl_client("refuse", "tiny", "--reason", "the ethics vote is open", home=home.root)
     assert refused.returncode == 0
     assert coordinator.answers["tiny"]["reason"] == "the ethics vote is open"
-    assert fl_client("approve", "other", home=home.root).returncode == FederationError.exit_code
+    assert fl_client("approve", "other", "--yes", home=home.root).returncode == FederationError.exit_code
 
     verified = fl_client("verify", home=home.root)
     assert verified.returncode == 0, verified.stderr
@@ -109,7 +110,7 @@ def test_refusals_come_with_problem_fix_and_their_own_exit_code(
     assert (unfit.returncode, unfit.stderr.count("\n")) == (ConfigError.exit_code, 2)
     coordinator.offer(TOML)
     coordinator.scripted["GET offers"] = (502, b"")
-    assert fl_client("approve", "tiny", home=home.root).returncode == ConnectionProblem.exit_code
+    assert fl_client("approve", "tiny", "--yes", home=home.root).returncode == ConnectionProblem.exit_code
     for command in (["status"], ["start"], ["verify"], ["leave"], ["models", "pull"]):
         nowhere = fl_client(*command, home=tmp_path / "nowhere")
         assert nowhere.returncode == ConfigError.exit_code, command
@@ -144,8 +145,9 @@ def test_status_tells_what_runs_what_left_and_what_waits(
         "Trainer training on CPU: run tiny-run-1, round 3, 5 of 20 steps; last progress ",
         "  tiny-run-1: 2 answers up to round 2; 33.0 MB out, 66.0 MB in",
         "Study second WAITS for an answer: `fl-client approve second`, or refuse",
-        "  asked: north, south; a round: 2 of 2 sites within 1 hour, else pause and keep what is done",
-        f"  read first: {home.studies / 'second' / 'study.toml'}",
+        "  asked: north, south; a round: 2 of 2 sites within 1 hour, else wait 10 minutes more, then pause and keep",
+        f"  read first: the card that it shows, or every setting in {home.studies / 'second' / 'study.toml'}",
+        '  not approved by rule: every study is left to a person ([policy] approve = "never" in site.toml)',
         "(no)",
     ):
         assert line in told

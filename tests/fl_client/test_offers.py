@@ -117,6 +117,53 @@ def test_a_study_that_comes_again_with_other_settings_must_be_approved_again(
         records.check_approved("tiny", TOML)
 
 
+def test_an_answer_about_a_bundle_that_was_replaced_meanwhile_is_refused(
+    coordinator: ScriptedCoordinator, reached: Coordinator, records: SiteRecords, home: SiteHome
+) -> None:
+    coordinator.offer(TOML)
+    fetch_offers(reached, records, home)
+    shown = records.offer_of("tiny").bundle_sha256
+    coordinator.offer(TOML.replace("3", "4"))
+    fetch_offers(reached, records, home)
+    with pytest.raises(FederationError, match="other settings meanwhile"):
+        answer_offer(records, reached, "tiny", "approved", "", shown)
+    assert records.approve_by_rule("tiny", shown, ["a rule"]) is None
+    assert records.offer_of("tiny").state == "pending"
+    assert not coordinator.answers
+    answer_offer(records, reached, "tiny", "approved", "", records.offer_of("tiny").bundle_sha256)
+    assert records.offer_of("tiny").state == "approved"
+
+
+def test_a_rule_does_not_stand_in_for_an_answer_that_was_given(
+    coordinator: ScriptedCoordinator, reached: Coordinator, records: SiteRecords, home: SiteHome
+) -> None:
+    coordinator.offer(TOML)
+    fetch_offers(reached, records, home)
+    refused = records.answer("tiny", "refused", "no")
+    assert records.approve_by_rule("tiny", refused.bundle_sha256, ["a rule"]) is None
+    assert (records.offer_of("tiny").state, records.offer_of("tiny").reason) == ("refused", "no")
+
+
+def test_the_last_approved_version_is_the_studys_own_else_the_newest_of_all(
+    coordinator: ScriptedCoordinator, reached: Coordinator, records: SiteRecords, home: SiteHome
+) -> None:
+    assert records.last_approved("tiny") is None
+    for name, seed in (("tiny", 3), ("tiny", 4), ("other", 5)):
+        coordinator.offer(f'name = "{name}"\nseed = {seed}\n', name)
+        fetch_offers(reached, records, home)
+        records.answer(name, "approved", "")
+    coordinator.offer('name = "tiny"\nseed = 6\n')
+    fetch_offers(reached, records, home)
+    records.answer("tiny", "refused", "no")
+
+    def found(study: str) -> tuple[str, int]:
+        last = records.last_approved(study)
+        assert last is not None
+        return last.study, last.settings["seed"]
+
+    assert (found("tiny"), found("other"), found("third")) == (("tiny", 4), ("other", 5), ("other", 5))
+
+
 def test_an_approval_by_the_coordinator_alone_is_none(
     coordinator: ScriptedCoordinator, reached: Coordinator, records: SiteRecords, home: SiteHome
 ) -> None:

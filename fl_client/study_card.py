@@ -1,0 +1,219 @@
+"""What a person should know of a study before they let this site train on it, on one card."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from core.presets import preset_of
+from core.study import Study, closing_sentence, study_of
+from fl_client.config import PolicySettings, SiteConfig
+from fl_client.policy import reasons_against
+from fl_client.site_records import Approved, KnownOffer
+from fl_client.study_bundle import BundleFile, files_in, printable, unexpected
+
+NOT_NOISED = "NONE. Updates are not noised: a study of this release has no differential privacy."
+LABEL_CHARACTERS = 16
+
+
+@dataclass(frozen=True)
+class Card:
+    """A study, for a person to judge.
+
+    Attributes:
+        study, state, reason: as in `KnownOffer`.
+        coordinator: address of the one who asks.
+        sites: the other hospitals that were asked; None where that is not known.
+        offered_at: text of core.clock.
+        bundle_sha256: of exactly what an approval is about.
+        files: in the bundle.
+        model: its preset.
+        values, update_bytes: of the model's weights.
+        rounds, epochs_per_round: of the study.
+        passes: over each training case, in all rounds.
+        round_closes: in one sentence.
+        privacy: what is done to updates before they leave.
+        reads, sends: what training reads here, and what leaves.
+        compared_with: in one sentence, the version that `differences` starts from.
+        differences: `setting: old -> new`.
+        waits: why the site's policy leaves it to a person.
+    """
+
+    study: str
+    state: str
+    reason: str
+    coordinator: str
+    sites: list[str] | None
+    offered_at: str
+    bundle_sha256: str
+    files: tuple[BundleFile, ...]
+    model: str
+    values: int
+    update_bytes: int
+    rounds: int
+    epochs_per_round: int
+    passes: int
+    round_closes: str
+    privacy: str
+    reads: list[str]
+    sends: list[str]
+    compared_with: str
+    differences: list[str]
+    waits: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return asdict(self)
+
+
+def card_of(
+    offer: KnownOffer, site: SiteConfig, *, sites: list[str] | None, last: Approved | None, was_refused: bool
+) -> Card:
+    """Put together what a person should know of a study.
+
+    Args:
+        offer: as this site's records have it.
+        site: its settings.
+        sites: all that were asked; None where that is not known.
+        last: the version to compare with.
+        was_refused: as in `fl_client.policy.rules_of`.
+    Raises: ConfigError: its settings are not a study's.
+    """
+    study, shape = study_of(offer.toml), preset_of(study_of(offer.toml).model)
+    compared_with, differences = _compared(offer, study, last)
+    return Card(
+        study=offer.study,
+        state=offer.state,
+        reason=offer.reason,
+        coordinator=site.coordinator.address,
+        sites=None if sites is None else [name for name in sites if name != site.site.name],
+        offered_at=offer.offered_at,
+        bundle_sha256=offer.bundle_sha256,
+        files=files_in(offer.bundle, offer.study, offer.toml),
+        model=study.model.preset,
+        values=shape.size,
+        update_bytes=shape.bytes,
+        rounds=study.federation.rounds,
+        epochs_per_round=study.training.epochs_per_round,
+        passes=study.federation.rounds * study.training.epochs_per_round,
+        round_closes=_closes(study, sites),
+        privacy=NOT_NOISED,
+        reads=_reads(study, site.site.prepared),
+        sends=_sends(shape.size, shape.bytes),
+        compared_with=compared_with,
+        differences=differences,
+        waits=why_it_waits(offer, site.policy, was_refused),
+    )
+
+
+def why_it_waits(offer: KnownOffer, policy: PolicySettings, was_refused: bool) -> list[str]:
+    """Return why the site's policy leaves a study to a person: nothing where it was answered or is approved by rule."""
+    if offer.state != "pending":
+        return []
+    files = files_in(offer.bundle, offer.study, offer.toml)
+    return reasons_against(study_of(offer.toml), policy, files, was_refused)
+
+
+def card_lines(card: Card) -> list[str]:
+    """Return a card as lines to read."""
+    strangers = unexpected(card.files)
+    return [
+        *_rows("study", card.study),
+        *_rows("asked by", f"the coordinator at {card.coordinator}, on {_when(card.offered_at)}"),
+        *_rows("also asked", _others(card.sites)),
+        *_rows("answer so far", card.state + (f" ({printable(card.reason)})" if card.reason else "")),
+        *_rows("approval is of", f"SHA-256 {card.bundle_sha256}"),
+        *_rows("its files", *(f"{file.name}, {file.bytes:,} bytes: {file.told}" for file in card.files)),
+        *(_rows("WARNING", f"{strangers} of these files should not be there") if strangers else ()),
+        *_rows("model", f"{card.model}: {card.values:,} values, {card.update_bytes / 1e6:,.2f} MB an update"),
+        *_rows("rounds", f"{card.rounds:,}, with {_passes(card.epochs_per_round)} over each training case in each"),
+        *_rows("in all", f"{_passes(card.passes)} over each training case"),
+        *_rows("a round closes", card.round_closes),
+        *_rows("privacy", card.privacy),
+        *_rows("read here", *card.reads),
+        *_rows("sent", *card.sends),
+        *_rows("differences", card.compared_with, *card.differences),
+        *(_rows("by rule: no", *card.waits) if card.waits else ()),
+    ]
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return what differs between two studies' settings but their names, as `setting: old -> new`.
+
+    Args:
+        old, new: every setting by section, as `Study.model_dump` gives them; a release may have more than another.
+    """
+    before, after = _flat(old), _flat(new)
+    names = [*after, *(name for name in before if name not in after)]
+    return [
+        f"{name}: {before.get(name, 'not there')} -> {after.get(name, 'not there')}"
+        for name in names
+        if name != "name" and before.get(name) != after.get(name)
+    ]
+
+
+def _compared(offer: KnownOffer, study: Study, last: Approved | None) -> tuple[str, list[str]]:
+    if last is None:
+        return "no version was approved before", []
+    when, found = _when(last.at), differences(last.settings, study.model_dump(mode="json"))
+    if last.study != offer.study:
+        told = f"no version of {offer.study} was approved before; from {last.study}, approved on {when}:"
+    elif last.bundle_sha256 == offer.bundle_sha256:
+        return f"none: this very version was approved on {when}", []
+    else:
+        told = f"from the version that was approved on {when}:"
+    return told, found or ["no setting differs"]
+
+
+def _flat(settings: Mapping[str, Any], section: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{section}{name}.")
+        else:
+            found[section + name] = value if isinstance(value, str) else json.dumps(value)
+    return found
+
+
+def _reads(study: Study, prepared: Path) -> list[str]:
+    return [
+        f"the prepared cases in {prepared}; no DICOM file is opened in training",
+        f"{study.validation_fraction:.0%} of the patients only validate: they are never trained on",
+    ]
+
+
+def _sends(values: int, size: int) -> list[str]:
+    return [
+        f"each round: the model's weights, {values:,} numbers, {size:,} bytes",
+        "each round: counts of this site's cases by use and label, sums of losses, histograms of the model's scores",
+        "each round: a receipt, 64 digits that stand for this site's event log",
+        "where a task fails: a number for the kind of error",
+        "nothing else; this site's gate looks through every answer (`fl-client ledger` lists them)",
+        "beside it, while `fl-client start` runs: what `fl-client status` shows of progress and device",
+    ]
+
+
+def _closes(study: Study, sites: list[str] | None) -> str:
+    if sites is None:
+        return f"with {study.federation.quorum} sites at least, after {study.federation.deadline_s:g} seconds at most"
+    return closing_sentence(study, len(sites))
+
+
+def _others(sites: list[str] | None) -> str:
+    if sites is None:
+        return "not known here"
+    return ", ".join(sites) or "nobody else"
+
+
+def _passes(count: int) -> str:
+    return f"{count:,} pass{'' if count == 1 else 'es'}"
+
+
+def _when(moment: str) -> str:
+    return f"{moment[:19].replace('T', ' ')} UTC"
+
+
+def _rows(label: str, *texts: str) -> list[str]:
+    """Return a labeled line, and one more for each further text."""
+    return [f"{'' if number else label:{LABEL_CHARACTERS}}{text}" for number, text in enumerate(texts)]
