@@ -24,6 +24,7 @@ FENCES = {
     "flwr": (
         "fl_client.client_app",
         "fl_client.fleet_messages",
+        "fl_client.fleet_objects",
         "fl_server.exchange",
         "fl_server.rounds",
         "fl_server.server_app",
@@ -36,6 +37,7 @@ FENCES = {
         "core.imaging.preprocessing",
         "core.predictor",
         "fl_client.dataset",
+        "fl_client.epoch_checkpoint",
         "fl_client.training",
         "fl_client.trainer",
         "simulations",
