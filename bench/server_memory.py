@@ -45,7 +45,9 @@ def child(sites: int, megabytes: float, folder: str) -> None:
     from flwr.supercore.task_identity import TaskIdentity
 
     from core.messages import Manifest, Part
+    from core.records.db import open_database
     from core.study import FederationSettings, Study, TrainingSettings
+    from fl_server.journal import Journal
     from fl_server.rounds import Plan, run_rounds
 
     TaskIdentity.task_id = TaskIdentity.run_id = TaskIdentity.node_id = 1
@@ -58,7 +60,8 @@ def child(sites: int, megabytes: float, folder: str) -> None:
     )
     initial = np.zeros(manifest.size, np.float32)
     imports = peak()
-    plan = Plan("memory", Path(folder), lambda: names, lambda _: "0" * 64, lambda *_: None)
+    journal = Journal(open_database(f"sqlite:///{folder}/records.db"), Path(folder) / "objects")
+    plan = Plan("memory", Path(folder), lambda: names, journal, lambda _: None)
     state = run_rounds(disk_grid(names, manifest, Path(folder)), study, manifest, initial, plan)
     assert [len(record.sites) for record in state.history] == [sites, sites]
     # Site k adds k to every weight, all with as many cases: the mean is that of 0, 1, ..., n - 1.

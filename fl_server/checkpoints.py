@@ -11,15 +11,16 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from core.errors import FederationError
-from core.files import atomic, only_process, write_atomically
+from core.files import only_process, write_atomically
 from core.learning.metrics import scores_of
 from core.messages import Counts, Flat, Manifest
 from core.npy import sha256_of
@@ -80,6 +81,11 @@ class RunState:
     weights: Flat
     history: tuple[RoundRecord, ...] = ()
 
+    @cached_property
+    def weights_sha256(self) -> str:
+        """How both sides name these weights."""
+        return sha256_of(self.weights)
+
 
 @dataclass(frozen=True)
 class _Stored:
@@ -130,10 +136,10 @@ def save_state(run: Path, study: Study, manifest: Manifest, state: RunState) -> 
         state: with at least one try.
     """
     newest, tries = _weights_path(run, state.round), len(state.history)
-    with atomic(newest) as temporary:
-        save_file({"weights": state.weights}, temporary)
+    # As bytes: of a full disk safetensors' own writing raises what is no OSError.
+    write_atomically(newest, save({"weights": state.weights}))
     write_atomically(_try_path(run, tries), json.dumps(asdict(state.history[-1])))
-    stored = _Stored(settings_digest(study), manifest.digest, state.round, sha256_of(state.weights), tries)
+    stored = _Stored(settings_digest(study), manifest.digest, state.round, state.weights_sha256, tries)
     write_atomically(run / "state.json", json.dumps(asdict(stored), indent=2))
     keep = {newest, _weights_path(run, best_round(state.history))}
     for path in run.glob("round-*.safetensors"):
@@ -158,10 +164,10 @@ def load_state(run: Path, study: Study, manifest: Manifest, initial: Flat) -> Ru
         raise FederationError(
             f"The folder {run} holds a run of other settings", fix="name another run folder, or restore the settings"
         )
-    weights = round_weights(run, stored.round)
-    if sha256_of(weights) != stored.weights_sha256:
+    state = RunState(stored.round, round_weights(run, stored.round), read_history(run))
+    if state.weights_sha256 != stored.weights_sha256:
         raise _damaged(run, "the weights are not those of the state")
-    return RunState(stored.round, weights, read_history(run))
+    return state
 
 
 def read_history(run: Path) -> tuple[RoundRecord, ...]:

@@ -71,15 +71,15 @@ class Conductor:
     def _start(self, run: Run, why: str) -> None:
         if run.flower_run:
             self._stop_flower(run.flower_run)
-        starts = self._starts.setdefault(run.id, [])
-        starts.append(_tries(Path(run.folder)))
-        if len(starts) >= MOST_STARTS and len(set(starts[-MOST_STARTS:])) == 1:
-            self._starts.pop(run.id)
+        starts = [*self._starts.get(run.id, []), _tries(Path(run.folder))][-MOST_STARTS:]
+        if len(starts) == MOST_STARTS and len(set(starts)) == 1:
             cause = f"its process ended {MOST_STARTS} times in a row without a round between"
             move_run(self.records, run.id, "failed", actor=ACTOR, cause=cause)
+            self._starts.pop(run.id)
             return
         logger.info("Starting %s: %s", run.id, why)
         move_run(self.records, run.id, "starting", actor=ACTOR, cause=why, flower_run="", process="")
+        self._starts[run.id] = starts  # now: while the database takes nothing, none is a start
         flower_run = self.start(self.bundles / run.study, run.id)
         note_flower_run(self.records, run.id, flower_run)
 

@@ -13,6 +13,7 @@ from flwr.app import Error, Message
 from flwr.serverapp import Grid
 
 from core.clock import age_s, moment_of, now
+from core.errors import FederationError
 from core.messages import SITE_ERROR
 from core.study import FederationSettings
 from fl_server.strategies import FederatedAveraging
@@ -87,6 +88,9 @@ class _Site:
     tries: int = 0
     rests_until: float = 0.0
     asked_at: str = ""
+    # What our own disk or database has kept from being written: that it is asked, or what it answered.
+    unasked: FederationError | None = None
+    unkept: FederationError | None = None
     # When its last upload was over that has been looked into, as the edge saw it.
     looked_into: str = ""
 
@@ -100,14 +104,18 @@ def exchange(grid: Grid, strategy: FederatedAveraging, tasks: Iterable[Message],
     Args:
         grid: reaches the sites.
         strategy: has configured the exchange; says whether an answer may count, and makes a site's task anew.
-        tasks: the first task of each site that is connected.
+        tasks: the first task of each site that is connected, but for those whose answers the journal holds already.
         told: returns what the edge knows of sites' uploads; None where there is no edge.
     Returns: at most one answer a site. An answer twice, or to an earlier round's task, is left aside.
+    Raises: FederationError: the coordinator's disk or database did not take some site's answer until the very end.
     """
     federation = strategy.study.federation
     opened = time.monotonic()
     known = told(strategy.sites) if told else {}
-    sites = {site: _Site(looked_into=known[site].done if site in known else "") for site in strategy.sites}
+    sites = {
+        site: _Site(counts=site in strategy.journal.answers, looked_into=known[site].done if site in known else "")
+        for site in strategy.sites
+    }
     _send(grid, strategy, sites, list(tasks), 0.0)
     looks_at, asks_at = LOOK_S, 0.0
     while True:
@@ -127,9 +135,13 @@ def exchange(grid: Grid, strategy: FederatedAveraging, tasks: Iterable[Message],
             looks_at = elapsed + LOOK_S
             _ask_again(grid, strategy, sites, elapsed, told)
         time.sleep(_rest_s(elapsed, federation, POLL_S if told is None else LOOK_UP_S))
+    for site in sites.values():
+        hindrance = site.unkept or site.unasked
+        if hindrance and strategy.journal.trouble:  # no site is left out of a round because our disk is full
+            raise hindrance
     return Answers(
         [site.reply for site in sites.values() if site.reply is not None],
-        {name: site.cause for name, site in sites.items() if site.reply is None},
+        {name: site.cause for name, site in sites.items() if site.reply is None and not site.counts},
         time.monotonic() - opened,
     )
 
@@ -145,10 +157,20 @@ def _just_uploaded(sites: dict[str, _Site], told: Told) -> list[_Site]:
 
 
 def _has_lost_its_task(site: _Site, heard: Upload) -> bool:
-    """Say whether a site is there but gets on with nothing: its node has ended with the task in its hands."""
+    """Say whether what a site's node had in its hands is lost: it has begun anew, or gets on with nothing."""
+    if heard.is_under_way:
+        return False
+    if heard.anew > site.asked_at:
+        return True
     last = max(site.asked_at, heard.progressed, heard.done)
     waited = moment_of(heard.seen) - moment_of(last) if heard.seen else timedelta()
-    return not heard.is_under_way and waited.total_seconds() > LOST_S
+    return waited.total_seconds() > LOST_S
+
+
+def _is_half_there(site: _Site, heard: Upload) -> bool:
+    """Say whether SuperLink has a part of an answer, for whose other pieces who fetches it would wait."""
+    broken_off = heard.was_broken_off and site.asked_at < heard.anew
+    return (heard.is_under_way or broken_off) and age_s(heard.began) < LONGEST_UPLOAD_S
 
 
 def _not_uploading(sites: dict[str, _Site], told: Told | None) -> list[_Site]:
@@ -157,8 +179,7 @@ def _not_uploading(sites: dict[str, _Site], told: Told | None) -> list[_Site]:
     return [
         site
         for name, site in sites.items()
-        if site.pending
-        and not (name in uploads and uploads[name].is_under_way and age_s(uploads[name].began) < LONGEST_UPLOAD_S)
+        if site.pending and not (name in uploads and _is_half_there(site, uploads[name]))
     ]
 
 
@@ -179,14 +200,24 @@ def meaning_of(error: Error) -> str:
 def _send(
     grid: Grid, strategy: FederatedAveraging, sites: dict[str, _Site], tasks: list[Message], elapsed: float
 ) -> None:
+    names = [strategy.asked.sites[task.metadata.dst_node_id] for task in tasks]
+    if not tasks:
+        return
+    try:
+        strategy.journal.ask(names)
+    except FederationError as error:
+        for name in names:
+            sites[name].unasked = error
+            _rest(sites[name], error.problem, elapsed)
+        return
     # Flower leaves out what it could not send: one entry, or all of them.
     ids: list[str | None] = list(grid.push_messages(tasks)) or [None] * len(tasks)
-    for sent, task in zip(ids, tasks, strict=True):
-        node = task.metadata.dst_node_id
-        site = sites[strategy.asked.sites[node]]
+    for sent, task, name in zip(ids, tasks, names, strict=True):
+        site = sites[name]
         site.tries += 1
+        site.unasked = None
         if sent:
-            site.pending[sent], site.asked_at = node, now()
+            site.pending[sent], site.asked_at = task.metadata.dst_node_id, now()
             site.cause = NO_ANSWER if site.cause == NOT_CONNECTED else site.cause
         else:
             _rest(site, UNDELIVERED, elapsed)
@@ -207,11 +238,21 @@ def _collect(grid: Grid, strategy: FederatedAveraging, sites: list[_Site], elaps
             elif reply.metadata.src_node_id != node:
                 _rest(site, IMPOSTOR, elapsed)
             else:
-                site.reply, site.counts = reply, strategy.may_count(reply)
-                if site.counts:
-                    site.pending.clear()
-                else:
-                    _rest(site, site.cause, elapsed)
+                _take(strategy, site, reply, elapsed)
+
+
+def _take(strategy: FederatedAveraging, site: _Site, reply: Message, elapsed: float) -> None:
+    try:
+        site.counts = strategy.may_count(reply)
+    except FederationError as error:
+        site.unkept = error
+        _rest(site, error.problem, elapsed)
+        return
+    site.reply, site.unkept = reply, None
+    if site.counts:
+        site.pending.clear()
+    else:
+        _rest(site, site.cause, elapsed)
 
 
 def _rest(site: _Site, cause: str, elapsed: float) -> None:
@@ -233,4 +274,7 @@ def _ask_again(
         and elapsed >= site.rests_until
         and (not site.pending or (name in heard and _has_lost_its_task(site, heard[name])))
     ]
+    for _, name in due:
+        if name in heard and _is_half_there(sites[name], heard[name]):
+            sites[name].pending.clear()  # the other half will never come
     _send(grid, strategy, sites, [strategy.task_for(*one, elapsed) for one in due], elapsed)

@@ -14,16 +14,16 @@ from flwr.serverapp import Grid
 from core.errors import FederationError
 from core.messages import Flat, Manifest, task_of
 from core.npy import npy_array
+from core.records.rounds import Question
 from core.study import Study
 from fl_server.checkpoints import RoundRecord, RunState, SiteRound, load_state, save_state
 from fl_server.exchange import Answers, Told, exchange
-from fl_server.spool import Spool
-from fl_server.strategies import FederatedAveraging, Outcome, pooled_counts, task_content
+from fl_server.journal import Journal
+from fl_server.strategies import NAME, FederatedAveraging, Outcome, pooled_counts, task_content
 
 logger = logging.getLogger(__name__)
 
-Opened = Callable[[int], str]
-Closed = Callable[[RoundRecord, int], None]
+Closed = Callable[[RunState], None]
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class Plan:
         run: its name.
         folder: its folder.
         sites: returns the names of the sites that take part, asked anew for each round.
-        opened: told a round's number when it opens; returns the head of the coordinator's audit log.
-        closed: told what each try of a round brought, and its place among all tries, once it is on disk.
+        journal: what arrives is written into it before it counts.
+        closed: told the run's state after each try of a round, once it is on disk; also again, where a process may have
+            ended in between.
         waits: whether a round waits for its deadline; in one process nobody is late, so whoever has not answered when
             all were asked never will.
         told: see `fl_server.exchange.exchange`.
@@ -44,7 +45,7 @@ class Plan:
     run: str
     folder: Path
     sites: Callable[[], tuple[str, ...]]
-    opened: Opened
+    journal: Journal
     closed: Closed
     waits: bool = True
     told: Told | None = None
@@ -60,14 +61,18 @@ def run_rounds(grid: Grid, study: Study, manifest: Manifest, initial: Flat, plan
         initial: float32 [manifest.size], the weights before round 1.
         plan: the run.
     Returns: the state after the last evaluation; what it holds is on disk too.
-    Raises: FederationError: a round stayed below its quorum, or the folder holds another run.
+    Raises:
+        FederationError: a round stayed below its quorum, the disk took no answers, or the folder holds another run.
+        RecordsError: the database cannot be used.
+        OSError: the state cannot be written.
     """
     state = load_state(plan.folder, study, manifest, initial)
+    if state.history:
+        plan.closed(state)
     if is_finished(state, study):
+        plan.journal.clear()
         return state
-    strategy = FederatedAveraging(
-        study if plan.waits else _in_haste(study), manifest, plan.sites(), Spool(plan.folder / "spool")
-    )
+    strategy = FederatedAveraging(study if plan.waits else _in_haste(study), manifest, plan.sites(), plan.journal)
     strategy.summary()
     while state.round < study.federation.rounds:
         state = _step(_train, grid, strategy, state, plan)
@@ -91,9 +96,9 @@ def _step(step: Step, grid: Grid, strategy: FederatedAveraging, state: RunState,
     """Take one step and keep what it brought."""
     state = step(grid, strategy, state, plan)
     save_state(plan.folder, strategy.study, strategy.manifest, state)
-    strategy.spool.clear()
+    plan.closed(state)
+    plan.journal.clear()
     last = state.history[-1]
-    plan.closed(last, len(state.history))
     logger.info("Round %d: %s", last.round, sentence(last))
     if last.counted:
         return state
@@ -105,7 +110,8 @@ def _step(step: Step, grid: Grid, strategy: FederatedAveraging, state: RunState,
 
 def _train(grid: Grid, strategy: FederatedAveraging, state: RunState, plan: Plan) -> RunState:
     number = state.round + 1
-    answers = _ask(grid, strategy, strategy.configure_train, state.weights, number, plan)
+    question = Question(plan.run, number, "update", state.weights_sha256)
+    answers = _ask(grid, strategy, strategy.configure_train, state.weights, question, plan)
     average, pooled = strategy.aggregate_train(number, answers.replies)
     record = _record(number, strategy.outcome, answers, pooled)
     if average is None:
@@ -115,7 +121,8 @@ def _train(grid: Grid, strategy: FederatedAveraging, state: RunState, plan: Plan
 
 def _evaluate(grid: Grid, strategy: FederatedAveraging, state: RunState, plan: Plan) -> RunState:
     number = state.round + 1
-    answers = _ask(grid, strategy, strategy.configure_evaluate, state.weights, number, plan)
+    question = Question(plan.run, number, "evaluation", state.weights_sha256)
+    answers = _ask(grid, strategy, strategy.configure_evaluate, state.weights, question, plan)
     pooled = strategy.aggregate_evaluate(number, answers.replies)
     return RunState(state.round, state.weights, (*state.history, _record(number, strategy.outcome, answers, pooled)))
 
@@ -124,12 +131,12 @@ Configure = Callable[[int, ArrayRecord, ConfigRecord, Grid], Iterable[Message]]
 
 
 def _ask(
-    grid: Grid, strategy: FederatedAveraging, configure: Configure, weights: Flat, number: int, plan: Plan
+    grid: Grid, strategy: FederatedAveraging, configure: Configure, weights: Flat, question: Question, plan: Plan
 ) -> Answers:
     strategy.sites = plan.sites()
-    receipt = plan.opened(number)
-    task = task_of(strategy.study, number, weights, strategy.manifest.digest, plan.run, receipt)
-    return exchange(grid, strategy, configure(number, *task_content(task), grid), plan.told)
+    receipt = plan.journal.open(question, strategy.sites, strategy=NAME, seed=strategy.study.seed)
+    task = task_of(strategy.study, question.round, weights, strategy.manifest.digest, plan.run, receipt)
+    return exchange(grid, strategy, configure(question.round, *task_content(task), grid), plan.told)
 
 
 def _record(number: int, outcome: Outcome, answers: Answers, pooled: MetricRecord | None) -> RoundRecord:

@@ -1,6 +1,7 @@
 """Flower's ServerApp: run the rounds, then register the best round's model as a candidate version."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sqlalchemy import Engine
 
 from core.clock import now
 from core.config import load_config, validate
-from core.errors import ConfigError, FederationError, FLError
+from core.errors import ConfigError, FederationError, FLError, RecordsError
 from core.learning.metrics import scores_of
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, named
@@ -19,13 +20,16 @@ from core.processes import this_process
 from core.records.db import open_database
 from core.records.home import registry_folder
 from core.records.registry import add_version, find_version, list_versions, load_version
-from core.records.runs import close_round, move_run, open_round, register_version, run_of, taking_part
+from core.records.rounds import close_round
+from core.records.runs import move_run, register_version, run_of, taking_part
 from core.records.tables import Round, Run
 from core.study import Study
 from fl_server.card import card_of
-from fl_server.checkpoints import RoundRecord, RunState, best_round, locked, round_weights
+from fl_server.checkpoints import RunState, best_round, locked, round_weights
 from fl_server.config import RunConfig, database_url
+from fl_server.journal import Journal, writing
 from fl_server.rounds import Plan, run_rounds
+from fl_server.strategies import NAME
 from fl_server.uploads import uploads_of
 
 ACTOR = "server-app"
@@ -55,7 +59,8 @@ def run_study(grid: Grid, study: Study, run: str, records: Engine, *, waits: boo
 
     Raises:
         ConfigError: the quorum can never be reached.
-        FederationError: the run cannot go on; it is paused where a round stayed below its quorum.
+        FederationError: the run cannot go on and is paused: a round stayed below its quorum, or the coordinator's disk
+            or database takes nothing.
     """
     row = run_of(records, run)
     folder = Path(row.folder)
@@ -67,14 +72,15 @@ def run_study(grid: Grid, study: Study, run: str, records: Engine, *, waits: boo
         if row.state != "finished":
             move_run(records, run, "running", actor=ACTOR, process=this_process())
         try:
-            state = run_rounds(grid, study, manifest, flatten(model), _plan(records, row, study, waits))
-        except FederationError as error:
-            move_run(records, run, "paused", actor=ACTOR, cause=error.problem)
-            raise
+            with writing():
+                state = run_rounds(grid, study, manifest, flatten(model), _plan(records, row, study, waits))
+                _register(records, row, study, manifest, state)
         except FLError as error:
-            move_run(records, run, "failed", actor=ACTOR, cause=error.problem)
+            if row.state != "finished":
+                state_now = "paused" if isinstance(error, FederationError) else "failed"
+                with suppress(RecordsError):  # else it is taken up again as it stands
+                    move_run(records, run, state_now, actor=ACTOR, cause=error.problem)
             raise
-        _register(records, row, study, manifest, state)
 
 
 def _plan(records: Engine, row: Run, study: Study, waits: bool) -> Plan:
@@ -88,7 +94,7 @@ def _plan(records: Engine, row: Run, study: Study, waits: bool) -> Plan:
         run=row.id,
         folder=Path(row.folder),
         sites=lambda: taking_part(records, row),
-        opened=lambda number: open_round(records, row.id, number),
+        journal=Journal(records, Path(row.folder) / "objects"),
         closed=_closer(records, row.id),
         waits=waits,
         # Where nobody waits there is no edge either.
@@ -96,12 +102,13 @@ def _plan(records: Engine, row: Run, study: Study, waits: bool) -> Plan:
     )
 
 
-def _closer(records: Engine, run: str) -> Callable[[RoundRecord, int], None]:
-    def close(record: RoundRecord, number_of_try: int) -> None:
+def _closer(records: Engine, run: str) -> Callable[[RunState], None]:
+    def close(state: RunState) -> None:
+        record = state.history[-1]
         scores = scores_of(record.validation) if record.sites else None
         row = Round(
             run=run,
-            number_of_try=number_of_try,
+            number_of_try=len(state.history),
             round=record.round,
             counted=record.counted,
             sites=list(record.sites),
@@ -116,6 +123,8 @@ def _closer(records: Engine, run: str) -> Callable[[RoundRecord, int], None]:
             row,
             weights={site: brought.weights_sha256 for site, brought in record.sites.items()},
             receipts={site: brought.receipt for site, brought in record.sites.items()},
+            aggregate=state.weights_sha256,
+            strategy=NAME,
         )
 
     return close

@@ -27,7 +27,7 @@ from core.files import private_folder
 from core.site_protocol import Refusal, json_of
 from fl_server.access import Caller, Refusals, check_access
 from fl_server.enrollment import Federation
-from fl_server.uploads import BEGINS, ENDS, Uploads
+from fl_server.uploads import ACTIVATES, BEGINS, ENDS, Uploads
 
 LONGEST_PATH = 200
 UNKNOWN_CALL = AccessError("There is no such call", fix="call what core/site_protocol.py names, with its method")
@@ -127,7 +127,7 @@ async def _check(request: Request) -> Response:
     site = await site_of(request)
     uploads: Uploads = request.app.state.uploads
     path = caller_of(request).path
-    if path.endswith((BEGINS, ENDS)):
+    if path.endswith((BEGINS, ENDS, ACTIVATES)):
         await run_in_threadpool(uploads.saw, site.name, path)
     return Response(status_code=204, headers={"X-Site": site.name})
 

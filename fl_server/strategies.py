@@ -30,9 +30,12 @@ from core.npy import HEADER_BYTES, NPY, npy_array, npy_bytes
 from core.study import Study, closing_sentence
 from core.updates import VALIDATION, check_evaluation, check_update
 from fl_server.aggregation import federated_average
-from fl_server.spool import Spool
+from fl_server.journal import Journal
 
 logger = logging.getLogger(__name__)
+
+# As the records call it.
+NAME = "fedavg"
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Outcome:
     """What the answers of one exchange amounted to.
 
     Attributes:
-        updates: by site, those that count, without their weights, which are in the spool.
+        updates: by site, those that count, without their weights, which are in the journal.
         hashes: by site, the SHA-256 of those weights.
         evaluations: by site, those that count.
         rejected: by site, why its answer may not count.
@@ -82,16 +85,15 @@ class FederatedAveraging(Strategy):
     name, or with another's, is never sent anything.
     """
 
-    def __init__(self, study: Study, manifest: Manifest, sites: tuple[str, ...], spool: Spool) -> None:
+    def __init__(self, study: Study, manifest: Manifest, sites: tuple[str, ...], journal: Journal) -> None:
         self.study = study
         self.manifest = manifest
         self.sites = sites
-        self.spool = spool
+        self.journal = journal
         self.asked = Asked(0, MessageType.TRAIN, {}, RecordDict())
         self.outcome = Outcome()
         # By the task's message, which has one answer: an update is decoded and checked once.
-        self._judged: dict[str, Update | Evaluation | UpdateRejected] = {}
-        self._hashes: dict[str, str] = {}
+        self._judged: dict[str, UpdateRejected | None] = {}
 
     def online(self, grid: Grid) -> dict[int, str]:
         """Return the expected sites whose nodes are connected, by node; a name that two nodes carry is nobody's."""
@@ -102,13 +104,13 @@ class FederatedAveraging(Strategy):
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
-        """Address the round's training task to every expected site that is connected."""
+        """Address the round's training task to every expected site that is connected and has not answered it yet."""
         return self._address(MessageType.TRAIN, server_round, arrays, config, grid)
 
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
-        """Address the evaluation task to every expected site that is connected."""
+        """Address the evaluation task to every expected site that is connected and has not answered it yet."""
         return self._address(MessageType.EVALUATE, server_round, arrays, config, grid)
 
     def read(self, reply: Message) -> Update | Evaluation:
@@ -134,26 +136,30 @@ class FederatedAveraging(Strategy):
         )
         return update
 
-    def judge(self, reply: Message) -> Update | Evaluation | UpdateRejected:
-        """Read an answer, or return why it may not count; the same answer is not read twice.
+    def judge(self, reply: Message) -> UpdateRejected | None:
+        """Enter an answer into the journal, or return why it may not count; the same answer is not read twice.
 
-        The weights of an update that counts go to the spool, and no answer keeps its own.
+        The answer's weights go with it, and no message keeps its own.
+
+        Raises: FederationError: the journal cannot be written now.
         """
         task = reply.metadata.reply_to_message_id
         if task not in self._judged:
             try:
-                answer = self.read(reply)
-                if isinstance(answer, Update):
-                    answer, self._hashes[answer.site] = self.spool.keep(answer)
-                self._judged[task] = answer
+                self.journal.keep(self.read(reply))
+                self._judged[task] = None
             except UpdateRejected as rejection:
                 self._judged[task] = rejection
-            reply.content.pop("arrays", None)
+            finally:
+                reply.content.pop("arrays", None)
         return self._judged[task]
 
     def may_count(self, reply: Message) -> bool:
-        """Say whether an answer would count."""
-        return not isinstance(self.judge(reply), UpdateRejected)
+        """Say whether an answer counts.
+
+        Raises: FederationError: see `judge`.
+        """
+        return self.judge(reply) is None
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -163,7 +169,7 @@ class FederatedAveraging(Strategy):
         updates = self.outcome.updates
         if len(updates) < self.study.federation.quorum:
             return None, None
-        weights = federated_average(self.spool, self.manifest.size)
+        weights = federated_average(self.journal, self.manifest.size)
         pooled = pooled_counts({site: update.validation for site, update in updates.items()})
         return ArrayRecord({"weights": array_of(weights)}), MetricRecord(dict(pooled))
 
@@ -190,9 +196,9 @@ class FederatedAveraging(Strategy):
         self, kind: str, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> list[Message]:
         self.asked = Asked(server_round, kind, {}, RecordDict({"arrays": arrays, "config": config}))
-        self._judged, self._hashes = {}, {}
-        self.spool.clear()
-        return [self.task_for(node, name) for node, name in self.online(grid).items()]
+        self._judged = {}
+        online = self.online(grid).items()
+        return [self.task_for(node, name) for node, name in online if name not in self.journal.answers]
 
     def task_for(self, node: int, site: str, elapsed_s: float = 0.0) -> Message:
         """Return the exchange's task for one node, once more where it was asked before.
@@ -209,15 +215,16 @@ class FederatedAveraging(Strategy):
         return Message(self.asked.content, node, self.asked.kind, ttl=ttl, group_id=str(self.asked.round))
 
     def _sort(self, replies: Iterable[Message]) -> Outcome:
+        """Say what the journal holds and why the others may not count."""
         outcome = Outcome()
         for reply in replies:
-            site = self.asked.sites[reply.metadata.src_node_id]
-            answer = self.judge(reply)
-            if isinstance(answer, UpdateRejected):
-                outcome.rejected[site] = answer.problem
-            elif isinstance(answer, Update):
+            rejection = self.judge(reply)
+            if rejection is not None:
+                outcome.rejected[self.asked.sites[reply.metadata.src_node_id]] = rejection.problem
+        for site, answer in self.journal.answers.items():
+            if isinstance(answer, Update):
                 outcome.updates[site] = answer
-                outcome.hashes[site] = self._hashes[site]
+                outcome.hashes[site] = self.journal.arrivals[site].weights_sha256
             else:
                 outcome.evaluations[site] = answer
         return outcome

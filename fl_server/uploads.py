@@ -3,6 +3,10 @@
 Flower shows an answer to whoever asks for it once its upload has begun, and who then fetches it waits: a second, two,
 four ... for pieces on their way, three minutes for those of a site that has died. SuperNode's calls tell when it is
 there: `push-messages` begins an answer, and the next `pull-messages` comes when all of it has left.
+
+A node begins anew where what it had in its hands is lost. A SuperNode that starts calls `activate-node`, once more
+after each refusal, before it asks for tasks. One whose gate was started anew cannot hand its answer over, and asks for
+the next task without having answered the one that it confirmed: it works on one at a time.
 """
 
 from collections.abc import Mapping
@@ -15,7 +19,8 @@ from core.clock import now
 from core.records.db import reading, transaction
 from core.records.tables import Presence, Site
 
-BEGINS, ENDS = "push-messages", "pull-messages"
+BEGINS, ENDS, ACTIVATES = "push-messages", "pull-messages", "activate-node"
+CONFIRMS = "confirm-message-received"
 
 
 @dataclass(frozen=True)
@@ -27,17 +32,24 @@ class Upload:
         done: when it, or an earlier one, was over.
         seen: when the site last told its status.
         progressed: when its work last got on, as that status says.
+        anew: when its node last began anew.
     """
 
     began: str
     done: str
     seen: str = ""
     progressed: str = ""
+    anew: str = ""
 
     @property
     def is_under_way(self) -> bool:
         """Whether it has begun and not ended yet."""
-        return self.began > self.done
+        return self.began > max(self.done, self.anew)
+
+    @property
+    def was_broken_off(self) -> bool:
+        """Whether the node ended in the middle of it."""
+        return self.done < self.began < self.anew
 
 
 class Uploads:
@@ -47,19 +59,35 @@ class Uploads:
         self._records = records
         self._lock = Lock()
         with reading(records) as session:
-            rows = session.execute(select(Site.name, Site.upload_began_at, Site.uploaded_at))
-            self._open = {name for name, began, done in rows if (began or "") > (done or "")}
+            rows = session.execute(select(Site.name, Site.upload_began_at, Site.uploaded_at, Site.began_anew_at))
+            self._open = {name for name, began, *ends in rows if (began or "") > max(end or "" for end in ends)}
+        self._activating: dict[str, str] = {}
+        self._at_work: set[str] = set()
 
     def saw(self, site: str, path: str) -> None:
         """Take note of a call of Flower's that a site makes."""
         call = path.rpartition("/")[2]
         with self._lock:
-            if call == BEGINS:
+            if call == ACTIVATES:
+                self._activating[site] = now()
+            elif call == CONFIRMS:
+                self._at_work.add(site)
+            elif call == BEGINS:
+                self._at_work.discard(site)
                 self._open.add(site)
                 self._note(site, upload_began_at=now())
-            elif call == ENDS and site in self._open:
-                self._open.discard(site)
-                self._note(site, uploaded_at=now())
+            elif call == ENDS:
+                self._asks_for_tasks(site)
+
+    def _asks_for_tasks(self, site: str) -> None:
+        activated, at_work = self._activating.pop(site, ""), site in self._at_work
+        self._at_work.discard(site)
+        if activated or at_work:
+            self._open.discard(site)
+            self._note(site, began_anew_at=activated or now())
+        elif site in self._open:
+            self._open.discard(site)
+            self._note(site, uploaded_at=now())
 
     def _note(self, site: str, **times: str) -> None:
         with transaction(self._records) as session:
@@ -68,7 +96,9 @@ class Uploads:
 
 def uploads_of(records: Engine, sites: tuple[str, ...]) -> Mapping[str, Upload]:
     """Return each enrolled site's last upload, and when it was heard of."""
-    columns = select(Site.name, Site.upload_began_at, Site.uploaded_at, Site.seen_at, Presence.progressed_at)
+    columns = select(
+        Site.name, Site.upload_began_at, Site.uploaded_at, Site.seen_at, Presence.progressed_at, Site.began_anew_at
+    )
     with reading(records) as session:
         rows = session.execute(columns.outerjoin(Presence, Presence.site == Site.name).where(Site.name.in_(sites)))
         return {name: Upload(*(time or "" for time in times)) for name, *times in rows}

@@ -111,7 +111,8 @@ def _explained(url: URL) -> Iterator[None]:
         if not isinstance(error, OperationalError) and type(error) is not DatabaseError:
             raise
         number = next(iter(getattr(error.orig, "args", ())), None)
-        raise _unusable(url, type(error.orig).__name__, number if isinstance(number, int) else None) from None
+        cause = getattr(error.orig, "sqlite_errorname", type(error.orig).__name__)
+        raise _unusable(url, cause, number if isinstance(number, int) else None) from None
 
 
 def _unusable(url: URL, cause: str, number: int | None = None) -> RecordsError:

@@ -1,4 +1,4 @@
-"""Runs of studies: their states and rounds, each change with its audit event in one transaction.
+"""Runs of studies and their states, each change with its audit event in one transaction.
 
 offered -> starting -> running -> finished; or paused, stopped or failed, from where it may be resumed
 """
@@ -10,7 +10,7 @@ from core.clock import now
 from core.errors import FederationError
 from core.records import audit
 from core.records.db import reading, transaction
-from core.records.tables import Offer, Round, Run, Site, StudyBundle, Version
+from core.records.tables import Offer, Run, Site, StudyBundle, Version
 from core.study import Study, study_of
 
 # Which state may follow which.
@@ -160,44 +160,6 @@ def wish(engine: Engine, run: str, wanted: str, *, actor: str) -> None:
             raise FederationError(f"The run {run} is {row.state}: it cannot {wanted}", fix="see `fl-server status`")
         row.wish = wanted
         audit.append(session, actor, f"run.{wanted}-asked", run=run)
-
-
-def open_round(engine: Engine, run: str, number: int) -> str:
-    """Note that a round opens and return the head of the audit log, which the round's tasks cite."""
-    with transaction(engine) as session:
-        return audit.append(session, "server-app", "round.opened", run=run, round=number)
-
-
-def close_round(engine: Engine, row: Round, *, weights: dict[str, str], receipts: dict[str, str]) -> None:
-    """Keep what a try of a round brought; the same try is kept once.
-
-    Args:
-        row: the try.
-        weights: by site, SHA-256 of what it sent.
-        receipts: by site, the head of its own audit log, so that neither side can rewrite history alone.
-    """
-    with transaction(engine) as session:
-        if session.get(Round, (row.run, row.number_of_try)) is not None:
-            return
-        session.add(row)
-        audit.append(
-            session,
-            "server-app",
-            "round.closed",
-            run=row.run,
-            round=row.round,
-            number_of_try=row.number_of_try,
-            counted=row.counted,
-            weights=weights,
-            receipts=receipts,
-            left_out=row.left_out,
-        )
-
-
-def rounds_of(engine: Engine, run: str) -> list[Round]:
-    """Return every try of every round of a run, in order."""
-    with reading(engine) as session:
-        return list(session.scalars(select(Round).where(Round.run == run).order_by(Round.number_of_try)))
 
 
 def register_version(engine: Engine, run: str, *, name: str, weights_sha256: str) -> None:

@@ -77,6 +77,7 @@ class Site(Base):
     seen_at: Mapped[str | None] = mapped_column(Moment)
     upload_began_at: Mapped[str | None] = mapped_column(Moment)
     uploaded_at: Mapped[str | None] = mapped_column(Moment)
+    began_anew_at: Mapped[str | None] = mapped_column(Moment)
     protocol: Mapped[int | None] = mapped_column(Integer)
     release: Mapped[str | None] = mapped_column(String(30))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from flwr.app import Context, Message, RecordDict
@@ -21,11 +22,16 @@ from core.messages import (
     task_of,
     update_records,
 )
+from core.npy import sha256_of
 from core.progress import silent
+from core.records.db import open_database
+from core.records.rounds import Question
 from core.study import FederationSettings, Study, TrainingSettings
 from core.updates import TRAINING, VALIDATION
 from fl_client import client_app
 from fl_client.trainer_socket import packed, unpacked
+from fl_server.journal import Journal
+from fl_server.strategies import NAME
 from simulations.federation import InProcessGrid
 
 MANIFEST = Manifest((Part("weight", (4,)),))
@@ -60,6 +66,17 @@ def a_grid(answer: Answer, sites: tuple[str, ...] = SITES) -> InProcessGrid:
 
 def a_task(study: Study, number: int = 3) -> Task:
     return task_of(study, number, INITIAL, MANIFEST.digest, "glioma-1", RECEIPT)
+
+
+def a_journal(folder: Path) -> Journal:
+    """Return a journal of a new process over the records and objects in this folder."""
+    return Journal(open_database(f"sqlite:///{folder / 'records.db'}"), folder / "objects")
+
+
+def opened(journal: Journal, kind: str = "update") -> Journal:
+    """Open the round of `a_task` in a journal."""
+    journal.open(Question("glioma-1", 3, kind, sha256_of(INITIAL)), SITES, strategy=NAME, seed=7)
+    return journal
 
 
 def validation_counts(loss: float = 1.0) -> Counts:

@@ -91,15 +91,14 @@ def test_only_the_newest_and_the_best_aggregate_are_kept(tmp_path: Path) -> None
 @pytest.mark.parametrize("torn", ["round-0003.safetensors", "try-0003.json", "state.json"])
 def test_a_crash_before_any_of_the_writes_leaves_the_round_before(tmp_path: Path, torn: str, monkeypatch) -> None:
     before = save_rounds(tmp_path, [0.9, 0.7])
-    atomic, write = checkpoints.atomic, checkpoints.write_atomically
+    write = checkpoints.write_atomically
 
-    def stop_at(path: Path, do):
+    def write_or_stop(path: Path, content: bytes | str) -> None:
         if path.name == torn:
             raise KeyboardInterrupt
-        return do()
+        write(path, content)
 
-    monkeypatch.setattr(checkpoints, "atomic", lambda path: stop_at(path, lambda: atomic(path)))
-    monkeypatch.setattr(checkpoints, "write_atomically", lambda path, text: stop_at(path, lambda: write(path, text)))
+    monkeypatch.setattr(checkpoints, "write_atomically", write_or_stop)
     with pytest.raises(KeyboardInterrupt):
         save_state(tmp_path, STUDY, MANIFEST, RunState(3, weights_of(3), (*before.history, record_of(3, 0.5))))
     loaded = load_state(tmp_path, STUDY, MANIFEST, INITIAL)

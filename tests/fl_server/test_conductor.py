@@ -7,12 +7,13 @@ import tomli_w
 from sqlalchemy import Engine
 
 from core.clock import after
-from core.errors import FederationError
+from core.errors import FederationError, RecordsError
 from core.processes import this_process
 from core.records import runs
 from core.records.db import open_database, transaction
 from core.records.tables import Offer, Run
 from core.study import FederationSettings, Study
+from fl_server import conductor as module
 from fl_server.conductor import MOST_STARTS, START_S, Conductor
 
 SITES = ["east", "north", "south"]
@@ -120,6 +121,22 @@ def test_a_run_that_keeps_dying_without_a_round_fails_with_its_cause(records, fl
     runs.wish(records, "r", "resume", actor="coordinator")
     conductor.look()
     assert len(flower.started) == MOST_STARTS
+
+
+def test_while_the_database_takes_nothing_no_look_is_a_start(records, flower, conductor, monkeypatch) -> None:
+    put(records, state="running", process=GONE)
+    with monkeypatch.context() as patch:
+
+        def full(*_: object, **__: object) -> None:
+            raise RecordsError("The database cannot be used (SQLITE_FULL)", fix="make room")
+
+        patch.setattr(module, "move_run", full)
+        for _ in range(2 * MOST_STARTS):
+            with pytest.raises(RecordsError):
+                conductor.look()
+    conductor.look()
+    assert flower.started == ["s r"]
+    assert runs.run_of(records, "r").state == "starting"
 
 
 def test_a_round_between_two_deaths_is_progress(records, flower, conductor, tmp_path: Path) -> None:

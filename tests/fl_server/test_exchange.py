@@ -1,16 +1,29 @@
+import errno
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from flwr.app import Error, Message
 
+from core.errors import FederationError, RecordsError
 from fl_server import exchange as module
+from fl_server import journal
 from fl_server.exchange import ASK_AGAIN_S, NO_ANSWER, NOT_CONNECTED, UNDELIVERED, Answers, exchange
-from fl_server.spool import Spool
 from fl_server.strategies import FederatedAveraging, task_content
 from fl_server.uploads import Upload
 from simulations.federation import InProcessGrid
-from tests.fl_server.factories_answers import MANIFEST, SITES, Answer, a_grid, a_study, a_task, honest
+from tests.fl_server.factories_answers import (
+    MANIFEST,
+    SITES,
+    Answer,
+    a_grid,
+    a_journal,
+    a_study,
+    a_task,
+    honest,
+    opened,
+)
 
 
 class Clock:
@@ -39,7 +52,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def run(folder: Path, grid: InProcessGrid, **federation: float) -> tuple[Answers, FederatedAveraging]:
     study = a_study(**{"deadline_s": 100, "grace_s": 50, **federation})
-    strategy = FederatedAveraging(study, MANIFEST, SITES, Spool(folder))
+    strategy = FederatedAveraging(study, MANIFEST, SITES, opened(a_journal(folder)))
     return exchange(grid, strategy, strategy.configure_train(3, *task_content(a_task(study)), grid)), strategy
 
 
@@ -213,7 +226,7 @@ def watched(clock: Clock, answer: Answer = honest) -> InProcessGrid:
 
 def run_watched(folder: Path, grid: InProcessGrid, edge: Edge) -> tuple[Answers, FederatedAveraging]:
     study = a_study(deadline_s=1000, grace_s=0)
-    strategy = FederatedAveraging(study, MANIFEST, SITES, Spool(folder))
+    strategy = FederatedAveraging(study, MANIFEST, SITES, opened(a_journal(folder)))
     tasks = strategy.configure_train(3, *task_content(a_task(study)), grid)
     return exchange(grid, strategy, tasks, edge), strategy
 
@@ -302,4 +315,156 @@ def test_a_site_that_has_a_task_is_not_asked_again_while_it_works(tmp_path: Path
 
     answers, _ = run(tmp_path, a_grid(silent))
     assert asked == [*SITES]
+    assert answers.failed == {"site-a": NO_ANSWER}
+
+
+def test_who_has_answered_another_process_is_not_asked_again_and_counts(tmp_path: Path, clock: Clock) -> None:
+    def away(site: str, task: Message) -> list[Message]:
+        return [] if site == "site-a" else honest(site, task)
+
+    first, _ = run(tmp_path, a_grid(away))
+    assert sorted(reply.metadata.src_node_id for reply in first.replies) == [3, 4]
+    answer, asked = failing("site-b", 1000)
+    # Both of those are gone by now, and the round has its quorum without site-a.
+    second, strategy = run(tmp_path, a_grid(answer, ("site-a",)))
+    assert asked == ["site-a"]
+    assert counting(strategy, second) == [*SITES]
+    assert not second.failed
+    assert not run(tmp_path, a_grid(answer))[0].failed
+    assert asked == ["site-a"], "all have answered"
+
+
+def full_until(monkeypatch: pytest.MonkeyPatch, clock: Clock, name: str, error: Exception, then: float) -> list[float]:
+    """Let what the journal writes with fail until so much time has passed; returns when it was tried."""
+    write, tried = getattr(journal, name), list[float]()
+
+    def fail_first(*what: object) -> None:
+        tried.append(clock.now)
+        if clock.now < then:
+            raise error
+        write(*what)
+
+    monkeypatch.setattr(journal, name, fail_first)
+    return tried
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+NO_PAGES = RecordsError("The database records.db cannot be used (SQLITE_FULL)", fix="make room")
+
+
+@pytest.mark.parametrize(
+    ("what", "error"), [("write_atomically", FULL), ("note_arrival", NO_PAGES), ("ask_sites", NO_PAGES)]
+)
+def test_an_answer_that_found_no_room_is_asked_for_again_and_counts_once_there_is_some(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, what: str, error: Exception
+) -> None:
+    tried = full_until(monkeypatch, clock, what, error, 20)
+    answers, strategy = run(tmp_path, a_grid(honest))
+    assert counting(strategy, answers) == [*SITES]
+    assert not answers.failed
+    assert 20 <= clock.now < 100
+    assert len(tried) < 40, "sites are asked with growing rests"
+
+
+@pytest.mark.parametrize(
+    ("what", "error", "said"),
+    [
+        ("write_atomically", FULL, "The coordinator's disk is full"),
+        ("note_arrival", NO_PAGES, "SQLITE_FULL"),
+        ("ask_sites", NO_PAGES, "SQLITE_FULL"),
+    ],
+)
+def test_a_disk_that_stays_full_ends_the_exchange_with_the_cause_and_keeps_what_had_arrived(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, what: str, error: Exception, said: str
+) -> None:
+    """Although two of three sites would be a quorum: no site is left out of a round because our disk is full."""
+    run(tmp_path, a_grid(honest, ("site-a", "site-b")))
+    full_until(monkeypatch, clock, what, error, 1e9)
+    with pytest.raises(FederationError, match=said):
+        run(tmp_path, a_grid(honest))
+    monkeypatch.undo()
+    answer, asked = failing("site-c", 0)
+    answers, strategy = run(tmp_path, a_grid(answer))
+    assert asked == ["site-c"]
+    assert counting(strategy, answers) == [*SITES]
+
+
+def test_a_site_that_could_not_be_asked_at_first_and_never_answers_is_left_out_like_any_other(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_until(monkeypatch, clock, "ask_sites", NO_PAGES, 10)
+    answer, _ = failing("site-a", 1000, lambda *_: [])
+    answers, strategy = run(tmp_path, a_grid(answer))
+    assert counting(strategy, answers) == ["site-b", "site-c"]
+    assert "site-a" in answers.failed
+
+
+class Lived(Edge):
+    """An edge that sees site-a's node end with its task, and start anew at a given second."""
+
+    def __init__(self, clock: Clock, at: float, before: Upload, after: Upload) -> None:
+        super().__init__()
+        self.uploads["site-a"] = before
+        clock.events.append((at, lambda: self.uploads.update({"site-a": after})))
+
+
+def second(number: int) -> str:
+    return f"2026-11-24T21:00:{number:02d}.000000Z"
+
+
+@pytest.fixture
+def seconds(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "now", lambda: second(int(clock.now)))
+    monkeypatch.setattr(module, "age_s", lambda text: clock.now - int(text[17:19]))
+
+
+@pytest.mark.usefixtures("seconds")
+def test_a_site_whose_node_was_started_anew_has_lost_its_task_and_is_asked_again_at_once(
+    tmp_path: Path, clock: Clock
+) -> None:
+    answer, asked = failing("site-a", 1, lambda *_: [])
+    edge = Lived(clock, 10, Upload("", ""), Upload("", "", anew=second(9)))
+    answers, strategy = run_watched(tmp_path, watched(clock, answer), edge)
+    assert counting(strategy, answers) == [*SITES]
+    assert asked.count("site-a") == 2
+    # It was looked for within two seconds, and its answer fetched in passing within five.
+    assert clock.now < 10 + module.LOOK_S + module.IN_PASSING_S + 1
+
+
+@pytest.mark.usefixtures("seconds")
+def test_of_an_upload_that_broke_off_with_its_node_the_other_half_is_not_waited_for(
+    tmp_path: Path, clock: Clock
+) -> None:
+    """SuperLink has a part of it, and who fetches that waits for three minutes."""
+    answer, asked = failing("site-a", 1, lambda *_: [])
+    grid = watched(clock, answer)
+    # Between two looks at who is to be asked again there is one in passing at who has answered.
+    edge = Lived(clock, 14.5, Upload(second(3), ""), Upload(second(3), "", anew=second(14)))
+    pull, pulled = grid.pull_messages, []
+    grid.pull_messages = lambda ids: (pulled.extend(ids), pull(ids))[1]
+    answers, strategy = run_watched(tmp_path, grid, edge)
+    assert counting(strategy, answers) == [*SITES]
+    assert asked.count("site-a") == 2
+    assert "message-1" not in pulled
+    assert "message-4" in pulled
+    assert clock.now < 14.5 + module.LOOK_S + module.IN_PASSING_S + 1
+
+
+@pytest.mark.usefixtures("seconds")
+@pytest.mark.parametrize(
+    "heard",
+    [
+        Upload("", "", anew=second(0)),
+        # It has begun to answer since: what was asked was not lost.
+        Upload(second(30), "", anew=second(20)),
+    ],
+)
+def test_a_node_that_was_started_before_or_hands_an_answer_over_is_not_asked_again(
+    tmp_path: Path, clock: Clock, heard: Upload
+) -> None:
+    answer, asked = failing("site-a", 1, lambda *_: [])
+    edge = Lived(clock, 31, Upload("", ""), replace(heard, seen=""))
+    clock.events.append((58, lambda: setattr(clock, "now", 1000)))
+    answers, _ = run_watched(tmp_path, watched(clock, answer), edge)
+    assert asked.count("site-a") == 1
     assert answers.failed == {"site-a": NO_ANSWER}

@@ -11,17 +11,17 @@ from flwr.app import Error, Message
 
 from core.errors import FederationError
 from core.messages import SITE_ERROR, update_records
-from fl_server.checkpoints import RoundRecord, RunState
+from fl_server.checkpoints import RunState
 from fl_server.exchange import IMPOSTOR, MEANINGS, NO_ANSWER, NOT_CONNECTED, meaning_of
 from fl_server.rounds import Plan, run_rounds
 from tests.fl_server.factories_answers import (
     INITIAL,
     MANIFEST,
-    RECEIPT,
     RECEIPTS,
     SITES,
     Answer,
     a_grid,
+    a_journal,
     a_study,
     an_update,
     honest,
@@ -33,8 +33,8 @@ SECRET = "/data/patient_007/flair.nii.gz"
 STEP = 230 / 60
 
 
-def a_plan(folder: Path, closed: Callable[[RoundRecord, int], None] = lambda *_: None) -> Plan:
-    return Plan("glioma-1", folder, lambda: SITES, lambda _: RECEIPT, closed)
+def a_plan(folder: Path, closed: Callable[[RunState], None] = lambda _: None) -> Plan:
+    return Plan("glioma-1", folder, lambda: SITES, a_journal(folder), closed)
 
 
 def run(folder: Path, answer: Answer, sites: tuple[str, ...] = SITES, **federation: float) -> RunState:
@@ -150,12 +150,16 @@ def test_below_quorum_the_run_pauses_with_reasons_and_goes_on_with_the_weights_i
 def test_each_try_is_told_once_it_is_on_disk_and_no_update_outlives_it(tmp_path: Path) -> None:
     told = []
 
-    def closed(record: RoundRecord, number: int) -> None:
-        told.append((record.round, number, (tmp_path / f"try-{number:04d}.json").exists()))
-        assert not list((tmp_path / "spool").iterdir())
+    def closed(state: RunState) -> None:
+        number = len(state.history)
+        told.append((state.history[-1].round, number, (tmp_path / f"try-{number:04d}.json").exists()))
+        assert len(list((tmp_path / "objects").glob("*.json"))) == len(SITES), (
+            "what one process tells, the next may need"
+        )
 
     run_rounds(a_grid(honest), a_study(), MANIFEST, INITIAL, a_plan(tmp_path, closed))
     assert told == [(1, 1, True), (2, 2, True), (3, 3, True)]
+    assert not list((tmp_path / "objects").iterdir())
 
 
 def test_a_round_cites_each_sites_log_and_the_hash_of_what_it_sent(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
+import errno
 import json
 import platform
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,49 +9,26 @@ from flwr.app import Context, Message, RecordDict
 from sqlalchemy import Engine
 
 from core.config import validate
-from core.errors import ConfigError
+from core.errors import AuditError, ConfigError, FederationError, RecordsError
 from core.learning.curves import interval_from_area
-from core.learning.model import build_model
-from core.learning.weights import flatten, manifest_of, unnamed
-from core.messages import Evaluation, evaluation_records, update_records
+from core.learning.weights import flatten, unnamed
+from core.npy import sha256_of
 from core.predictor import load_predictor
-from core.records.db import open_database, transaction
+from core.records import audit
+from core.records.db import open_database, reading, transaction
 from core.records.registry import approve_version, list_versions, load_version
 from core.records.runs import create_run, move_run, run_of
 from core.records.tables import Run
 from core.signing import make_key
 from core.study import Study
+from fl_server import checkpoints, journal, server_app
 from fl_server.card import card_of, cohort_of
-from fl_server.checkpoints import RoundRecord, SiteRound
+from fl_server.checkpoints import RoundRecord, SiteRound, round_weights
 from fl_server.config import RunConfig, database_url
 from fl_server.server_app import make_server_app
-from tests.fl_server.factories_answers import (
-    RECEIPT,
-    SITES,
-    Answer,
-    a_grid,
-    an_update,
-    reply,
-    task_records_of,
-    validation_counts,
-)
-from tests.simulations.factories_federation import a_study, write_study
-
-STUDY = a_study(rounds=3)
-MODEL = build_model(STUDY.model, STUDY.seed)
-MANIFEST = manifest_of(MODEL)
-# By round: the loss of the incoming model, which is the one after the round before.
-LOSSES = {1: 9.0, 2: 0.5, 3: 0.4, 4: 0.9}
-
-
-def answer(site: str, task: Message) -> list[Message]:
-    records = task_records_of(task)
-    number = int(records.config["round"])
-    validation = validation_counts(LOSSES[number])
-    if task.metadata.message_type == "evaluate":
-        return [reply(evaluation_records(Evaluation(site, number, validation, RECEIPT)), task)]
-    update = an_update(site, number, records.arrays["weights"])
-    return [reply(update_records(replace(update, manifest=MANIFEST.digest, validation=validation)), task)]
+from tests.fl_server.factories_answers import RECEIPT, SITES, Answer, a_grid, validation_counts
+from tests.fl_server.factories_runs import MANIFEST, MODEL, STUDY, answer
+from tests.simulations.factories_federation import write_study
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +92,81 @@ def test_a_run_that_ended_before_it_noted_its_version_registers_it_once(tmp_path
     serve(tmp_path, lambda *_: pytest.fail("a site was asked"))
     assert list_versions(tmp_path / "registry") == [name]
     assert run_of(records(), "r").version == name
+
+
+def no_room(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def no_pages(*_: object, **__: object) -> None:
+    raise RecordsError("The database cannot be used (SQLITE_FULL)", fix="make room")
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "fails", "said", "arrived"),
+    [
+        (journal, "write_atomically", no_room, "The coordinator's disk is full", 0),
+        (journal, "note_arrival", no_pages, "SQLITE_FULL", 0),
+        (journal, "open_round", no_pages, "SQLITE_FULL", 0),
+        (checkpoints, "write_atomically", no_room, "The coordinator's disk is full", 3),
+        (server_app, "close_round", no_pages, "SQLITE_FULL", 3),
+        (server_app, "add_version", no_room, "The coordinator's disk is full", 0),
+    ],
+)
+def test_a_full_disk_pauses_a_run_which_ends_with_the_same_bits_when_it_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: object, name: str, fails: object, said: str, arrived: int
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, fails)
+        with pytest.raises(FederationError, match=said):
+            serve(tmp_path, answer)
+    row = run_of(records(), "r")
+    assert (row.state, said in row.cause) == ("paused", True)
+    assert len(list((tmp_path / "run" / "objects").glob("*.npy"))) == arrived
+    asked: list[tuple[str, str]] = []
+
+    def asking(site: str, task: Message) -> list[Message]:
+        asked.append((site, task.metadata.group_id))
+        return answer(site, task)
+
+    serve(tmp_path, asking)
+    assert (("site-a", "1") in asked) == (not arrived and name != "add_version")
+    assert run_of(records(), "r").state == "finished"
+    (name_there,) = list_versions(tmp_path / "registry")
+    monkeypatch.setenv("FL_HOME", str(tmp_path / "undisturbed"))
+    (tmp_path / "undisturbed").mkdir()
+    serve(tmp_path / "undisturbed", answer)
+    (undisturbed,) = list_versions(tmp_path / "undisturbed" / "registry")
+    assert name_there.partition("-")[2] == undisturbed.partition("-")[2], "the name ends with the weights' hash"
+
+
+def test_a_changed_audit_log_fails_a_run_instead_of_pausing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(*_: object) -> None:
+        raise AuditError("Event 3 was changed", fix="find out who did it")
+
+    monkeypatch.setattr(journal, "note_arrival", changed)
+    with pytest.raises(AuditError):
+        serve(tmp_path, answer)
+    assert run_of(records(), "r").state == "failed"
+
+
+def test_the_log_tells_of_each_round_who_was_asked_what_arrived_and_what_it_came_to(tmp_path: Path) -> None:
+    serve(tmp_path, answer)
+    with reading(records()) as session:
+        told = [(event.action, json.loads(event.body)) for event in audit.events(session)]
+    rounds = [(action, body) for action, body in told if action.startswith(("round.", "answer."))]
+    one_round = ["round.opened", "round.asked", *["answer.arrived"] * 3, "round.closed"]
+    assert [action for action, _ in rounds] == one_round * 4
+    incoming = [body["incoming_sha256"] for action, body in rounds if action == "round.opened"]
+    aggregates = [body["aggregate_sha256"] for action, body in rounds if action == "round.closed"]
+    assert incoming == [sha256_of(flatten(MODEL)), *aggregates[:3]]
+    assert aggregates[3] == aggregates[2], "an evaluation changes nothing"
+    assert aggregates[2] == sha256_of(round_weights(tmp_path / "run", 3))
+    closed = [body for action, body in rounds if action == "round.closed"]
+    for place, body in enumerate(closed):
+        arrived = [one for action, one in rounds if action == "answer.arrived" and one["round"] == place + 1]
+        assert body["weights"] == {one["site"]: one["weights_sha256"] for one in arrived}
+        assert body["receipts"] == {one["site"]: one["receipt"] for one in arrived}
 
 
 def site_round(**cohort: float) -> SiteRound:

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from core.clock import after, now
 from core.records import runs
 from core.records.db import open_database, transaction
+from core.records.rounds import close_round
 from core.records.tables import Effort, Offer, Presence, Round, Site
 from fl_server.status import SILENT_S, shown, status_of
 
@@ -48,6 +49,10 @@ def a_round(number: int, sites: list[str], left_out: dict[str, str]) -> Round:
     )  # fmt: skip
 
 
+def close(records: Engine, row: Round) -> None:
+    close_round(records, row, weights={}, receipts={}, aggregate="a" * 64, strategy="fedavg")
+
+
 def text_of(records: Engine, home: Path) -> str:
     printed = StringIO()
     Console(width=200, file=printed).print(shown(status_of(records, home)))
@@ -85,7 +90,7 @@ def test_a_site_that_is_kept_out_says_so_and_its_own_cause_is_shown(records: Eng
 
 
 def test_a_refusal_is_seen_with_its_reason_and_a_left_out_site_with_its_cause(records: Engine, tmp_path: Path) -> None:
-    runs.close_round(records, a_round(1, ["north"], {"south": "not connected"}), weights={}, receipts={})
+    close(records, a_round(1, ["north"], {"south": "not connected"}))
     (run,) = status_of(records, tmp_path).runs
     assert run.answers == {"north": "approved", "south": "refused (the ethics vote is open)"}
     assert not run.complete
@@ -95,9 +100,9 @@ def test_a_refusal_is_seen_with_its_reason_and_a_left_out_site_with_its_cause(re
 
 
 def test_a_run_over_a_subset_never_calls_itself_complete(records: Engine, tmp_path: Path) -> None:
-    runs.close_round(records, a_round(1, ["north", "south"], {}), weights={}, receipts={})
+    close(records, a_round(1, ["north", "south"], {}))
     assert status_of(records, tmp_path).runs[0].complete
-    runs.close_round(records, a_round(2, ["north"], {"south": "away"}), weights={}, receipts={})
+    close(records, a_round(2, ["north"], {"south": "away"}))
     runs.register_version(records, "s-1", name="0001-s-abcd", weights_sha256="f" * 64)
     assert not status_of(records, tmp_path).runs[0].complete
     assert "finished, but not by all sites in every round" in text_of(records, tmp_path)

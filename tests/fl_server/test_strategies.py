@@ -12,19 +12,21 @@ from core.errors import UpdateRejected
 from core.messages import Evaluation, evaluation_records, update_records
 from core.npy import sha256_of
 from fl_server import strategies
-from fl_server.spool import Spool
 from fl_server.strategies import FederatedAveraging, pooled_counts, records_of, task_content
 from tests.fl_server.factories_answers import (
     INITIAL,
     MANIFEST,
     RECEIPT,
     SITES,
+    STEPS,
     a_grid,
+    a_journal,
     a_study,
     a_task,
     an_update,
     content_of,
     honest,
+    opened,
     reply,
     validation_counts,
 )
@@ -33,17 +35,18 @@ STUDY = a_study()
 
 
 @pytest.fixture(autouse=True)
-def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "spool"
 
 
 def a_strategy(**federation: float) -> FederatedAveraging:
-    return FederatedAveraging(a_study(**federation), MANIFEST, SITES, Spool(Path("spool")))
+    return FederatedAveraging(a_study(**federation), MANIFEST, SITES, a_journal(Path()))
 
 
 def ask(strategy: FederatedAveraging, grid: Grid, kind: str = "train") -> list[Message]:
     """Send round 3's task and return it as it reached each site."""
+    strategy.journal.clear()
+    opened(strategy.journal, "update" if kind == "train" else "evaluation")
     arrays, config = task_content(a_task(strategy.study))
     configure = strategy.configure_train if kind == "train" else strategy.configure_evaluate
     messages = list(configure(3, arrays, config, grid))
@@ -89,14 +92,15 @@ def test_an_answer_keeps_no_weights_in_memory_and_none_are_left_of_an_earlier_ro
     strategy, grid = a_strategy(), a_grid(honest)
     for number in (1, 2):
         arrived = answers(strategy, grid)
-        assert not list(strategy.spool), number
+        assert not list(strategy.journal), number
         assert all(strategy.may_count(reply) for reply in arrived)
         assert not any(reply.content.array_records for reply in arrived)
-        assert sorted(path.name for path in strategy.spool.folder.iterdir()) == [f"{site}.npy" for site in SITES]
+        sent = {sha256_of(np.full(4, step, np.float32)) for step in STEPS.values()}
+        assert {path.stem for path in Path("objects").glob("*.npy")} == sent
     strategy.aggregate_train(3, arrived)
     assert all(update.weights.size == 0 for update in strategy.outcome.updates.values())
     assert strategy.outcome.hashes["site-b"] == sha256_of(np.full(4, 2, np.float32))
-    np.testing.assert_array_equal(strategy.spool["site-b"].weights, np.full(4, 2, np.float32))
+    np.testing.assert_array_equal(strategy.journal["site-b"].weights, np.full(4, 2, np.float32))
 
 
 def test_below_the_quorum_there_is_no_average() -> None:

@@ -61,6 +61,35 @@ def test_an_upload_that_began_before_the_service_was_started_anew_ends_all_the_s
     assert not uploads_of(records, SITES)["north"].is_under_way
 
 
+def test_a_node_counts_as_started_when_it_asks_for_tasks_since_it_may_have_been_refused_before(records: Engine) -> None:
+    uploads = Uploads(records)
+    uploads.saw("north", "/v1/fleet/activate-node")
+    refused = now()
+    uploads.saw("north", "/v1/fleet/activate-node")
+    assert not uploads_of(records, SITES)["north"].anew
+    let_in = now()
+    uploads.saw("north", "/v1/fleet/pull-messages")
+    anew = uploads_of(records, SITES)["north"].anew
+    assert refused < anew <= let_in
+    uploads.saw("north", "/v1/fleet/pull-messages")
+    assert uploads_of(records, SITES) == {"north": Upload("", "", anew=anew), "south": Upload("", "")}
+
+
+def test_an_upload_in_whose_middle_the_node_ended_was_broken_off_and_is_never_over(records: Engine) -> None:
+    uploads = Uploads(records)
+    for call in ("push-messages", "activate-node", "pull-messages", "pull-messages"):
+        uploads.saw("north", f"/v1/fleet/{call}")
+    broken = uploads_of(records, SITES)["north"]
+    assert not broken.is_under_way
+    assert broken.was_broken_off
+    assert not broken.done
+    Uploads(records).saw("north", "/v1/fleet/pull-messages")
+    assert not uploads_of(records, SITES)["north"].done
+    uploads.saw("north", "/v1/fleet/push-messages")
+    assert uploads_of(records, SITES)["north"].is_under_way
+    assert not uploads_of(records, SITES)["north"].was_broken_off
+
+
 def test_uploads_of_many_threads_are_each_noted(records: Engine) -> None:
     uploads = Uploads(records)
 
@@ -74,3 +103,12 @@ def test_uploads_of_many_threads_are_each_noted(records: Engine) -> None:
     for thread in threads:
         thread.join()
     assert all(upload.done and not upload.is_under_way for upload in uploads_of(records, SITES).values())
+
+
+def test_a_node_that_asks_for_the_next_task_without_having_answered_has_lost_the_last(records: Engine) -> None:
+    uploads = Uploads(records)
+    for call in ("confirm-message-received", "push-messages", "pull-messages", "confirm-message-received"):
+        uploads.saw("north", f"/v1/fleet/{call}")
+    assert not uploads_of(records, SITES)["north"].anew
+    uploads.saw("north", "/v1/fleet/pull-messages")
+    assert uploads_of(records, SITES)["north"].anew

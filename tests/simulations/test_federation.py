@@ -185,21 +185,27 @@ def test_a_run_that_is_stopped_and_started_again_ends_with_the_same_bits(
     assert told_by(result.history) == told_by(uninterrupted[1].history)
 
 
-def test_a_killed_process_loses_at_most_the_round_it_was_in(
+KILLED = """
+import sys, os, signal, torch; from pathlib import Path; torch.set_num_threads(1)
+from fl_server import journal
+from simulations.federation import run_federation
+note = journal.note_arrival
+def killing(records, question, arrival):
+    note(records, question, arrival)
+    if (arrival.site, question.round) == (sys.argv[1], 2): os.kill(os.getpid(), signal.SIGKILL)
+journal.note_arrival = killing
+folder, *sites = map(Path, sys.argv[2:])
+run_federation(sites, folder / "study.toml", folder / "run")
+"""
+
+
+def test_a_killed_process_loses_no_answer_that_had_arrived(
     tmp_path: Path, uninterrupted: tuple[Path, RunResult], sites: list[Path]
 ) -> None:
-    script = (
-        "import sys, os, signal, torch; from pathlib import Path; torch.set_num_threads(1)\n"
-        "from simulations.federation import run_federation\n"
-        "def faults(site, task, answer):\n"
-        "    if (site, task.metadata.group_id) == ('site-c', '2'): os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return [answer()]\n"
-        "folder, *sites = map(Path, sys.argv[1:])\n"
-        "run_federation(sites, folder / 'study.toml', folder / 'run', faults=faults)\n"
-    )
+    """Two of three had arrived in round 2, and those sites are gone for good when the next process takes it up."""
     write_study(tmp_path, a_study())
     killed = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path), *map(str, sites)],
+        [sys.executable, "-c", KILLED, "site-b", str(tmp_path), *map(str, sites)],
         cwd=Path(__file__).parents[2],
         env=os.environ | {"OMP_NUM_THREADS": "1", "FL_HOME": str(tmp_path)},
         capture_output=True,
@@ -207,9 +213,18 @@ def test_a_killed_process_loses_at_most_the_round_it_was_in(
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     assert sorted(path.name for path in (tmp_path / "run").glob("round-*")) == ["round-0001.safetensors"]
-    result = run(tmp_path, sites)
+    assert len(list((tmp_path / "run" / "objects").glob("*.npy"))) == 2
+    asked = []
+
+    def asking(site: str, task: Message, answer: Callable[[], Message]) -> list[Message]:
+        asked.append((site, task.metadata.group_id))
+        return [answer()]
+
+    result = run(tmp_path, sites, asking)
+    assert asked == [("site-c", "2"), *((site, "3") for site in CASES)]
     assert files_of(tmp_path) == files_of(uninterrupted[0])
     assert told_by(result.history) == told_by(uninterrupted[1].history)
+    assert not list((tmp_path / "run" / "objects").iterdir())
 
 
 def test_a_finished_run_trains_nobody_and_registers_nothing_again(

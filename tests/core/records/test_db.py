@@ -168,3 +168,14 @@ def refused(url: str) -> RecordsError:
     assert "a-secret" not in caught.value.problem + caught.value.fix
     assert caught.value.__cause__ is None
     return caught.value
+
+
+def test_a_database_without_room_says_so(tmp_path: Path) -> None:
+    engine = open_database(f"sqlite:///{tmp_path / 'records.db'}")
+    with (
+        pytest.raises(RecordsError, match=r"records\.db cannot be used \(SQLITE_FULL\)"),
+        transaction(engine) as session,
+    ):
+        pages = session.scalar(text("PRAGMA page_count"))
+        session.execute(text(f"PRAGMA max_page_count={pages}"))
+        session.execute(text("CREATE TABLE one_more (a)"))

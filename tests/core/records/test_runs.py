@@ -7,7 +7,7 @@ from core.clock import now
 from core.errors import FederationError
 from core.records import audit, runs
 from core.records.db import open_database, reading, transaction
-from core.records.tables import Offer, Round, Run, Site
+from core.records.tables import Offer, Run, Site
 
 
 @pytest.fixture
@@ -38,13 +38,6 @@ def enrolled(records: Engine, site: str, state: str = "enrolled") -> None:
 def actions(records: Engine) -> list[str]:
     with reading(records) as session:
         return [event.action for event in audit.events(session)]
-
-
-def a_round(number: int, number_of_try: int) -> Round:
-    return Round(
-        run="r", number_of_try=number_of_try, round=number, counted=True, sites=["north"], left_out={"south": "away"},
-        loss=0.5, auc=None, seconds=1.5, closed_at=now(),
-    )  # fmt: skip
 
 
 def test_every_change_of_a_run_is_an_event_of_the_same_transaction(records: Engine) -> None:
@@ -135,20 +128,6 @@ def test_only_enrolled_sites_that_approved_take_part(records: Engine) -> None:
 def test_in_a_simulation_all_sites_take_part(records: Engine) -> None:
     a_run(records)
     assert runs.taking_part(records, runs.run_of(records, "r")) == ("north", "south")
-
-
-def test_a_try_is_kept_once_with_what_each_side_cites(records: Engine) -> None:
-    a_run(records, "running")
-    head = runs.open_round(records, "r", 1)
-    for _ in range(2):
-        runs.close_round(records, a_round(1, 1), weights={"north": "d" * 64}, receipts={"north": "e" * 64})
-    assert [(one.round, one.left_out) for one in runs.rounds_of(records, "r")] == [(1, {"south": "away"})]
-    with reading(records) as session:
-        *_, opened, closed = audit.events(session)
-        assert (opened.action, opened.hash) == ("round.opened", head)
-        assert audit.cites(session, head)
-    assert '"receipts":{"north":"' + "e" * 64 in closed.body
-    assert actions(records).count("round.closed") == 1
 
 
 def test_a_version_is_registered_once_and_ends_its_run(records: Engine) -> None:
