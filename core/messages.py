@@ -19,9 +19,9 @@ from core.imaging.version import PREPROCESSING_VERSION
 from core.study import Study, settings_digest
 
 PROTOCOL = 2
-# A site that cannot answer sends this code plus its error's exit code (this code alone for a bug) and the error type's
-# name, never the error's text.
-SITE_ERROR = 100
+# A site that cannot answer sends this code plus its error's exit code (this code alone for a bug), and never a text;
+# where its gate did not let an answer out, the other.
+SITE_ERROR, HELD_BACK = 100, 150
 
 # Of an audit log; nothing else fits into a receipt.
 _HEAD = re.compile(r"[0-9a-f]{64}")

@@ -1,9 +1,9 @@
 """The one door between a site's SuperNode and the coordinator.
 
 SuperNode can neither show a certificate nor be told why it is refused. It speaks to the gate on loopback; the gate lets
-nothing but Flower's fleet calls through, to nobody but the coordinator, over mutual TLS. Where the coordinator has no
-message it waits with SuperNode's call and asks again, so that a task is here a moment after it was sent instead of
-after SuperNode's own rest of three seconds.
+nothing but Flower's fleet calls through, to nobody but the coordinator, over mutual TLS. What of a call may come in and
+go out is fl_client/passage.py's to say. Where the coordinator has no message the gate waits with SuperNode's call and
+asks again, so that a task is here a moment after it was sent instead of after SuperNode's own rest of three seconds.
 
 Threads and blocking sockets on purpose: half the CPU of an asynchronous relay for the same bytes, see
 docs/decisions/0008-a-fast-round.md.
@@ -13,7 +13,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,25 +21,32 @@ from pathlib import Path
 from threading import Event, Thread
 
 from core.certificates import Use, certificate_text, issue, new_key, private_text
-from core.errors import ConnectionProblem
-from core.files import write_atomically, write_private
+from core.errors import ConnectionProblem, FLError, UpdateRejected
+from core.files import write_atomically, write_fleeting, write_private
 from fl_client.door import Doorway, Request, refusal
 from fl_client.fleet_messages import (
+    ACTIVATE,
     CONFIRM_MESSAGE,
+    DEACTIVATE,
+    GET_FAB,
     HEARTBEAT,
     MEDIA_TYPE,
     NO_MESSAGES,
     PREFIX,
     PULL_MESSAGES,
     PULL_OBJECT,
-    brings_messages,
+    PUSH_MESSAGES,
+    PUSH_OBJECT,
+    check_request,
+    deactivation,
     is_on_its_way,
-    run_of,
 )
 from fl_client.flower_process import ring
+from fl_client.passage import Passage
 from fl_client.relay import Answer, Relay
+from fl_client.site_records import SiteRecords
 from fl_client.traffic import Passed, Traffic
-from fl_client.verdicts import OK, UNAUTHORIZED, UNAVAILABLE, verdict_on
+from fl_client.verdicts import NOT_ACTIVATED, OK, UNAUTHORIZED, UNAVAILABLE, flower_code, verdict_on
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +62,8 @@ OBJECT_PAUSE_S = 0.1
 REFUSED_RESTS_S = (20.0, 160.0)
 WATCH_S = 5.0
 CLOSING_S = 0.1
+# Between two tries to hand an answer on.
+INSIST_S = 1.0
 
 _PATH = re.compile(PREFIX + r"([a-z]+(-[a-z]+)*)")
 _TRY_AGAIN = Answer(UNAVAILABLE, MEDIA_TYPE, b"", (("Retry-After", "1"),))
@@ -72,6 +81,7 @@ class GateSettings:
         port: on loopback; 0 for a free one.
         silence: file that tells SuperNode's process to end, see fl_client/flower_process.py.
         bell: socket that tells SuperExec that a task is here.
+        node: file with the number that this site's node has.
     """
 
     coordinator: str
@@ -80,20 +90,20 @@ class GateSettings:
     port: int
     silence: Path
     bell: Path
-
-
-def inspect(_call: str, _body: bytes) -> None:
-    """Look at what is about to leave the site; nothing is refused yet, what passes is counted."""
+    node: Path
 
 
 class Gate:
     """Lets SuperNode's calls through and waits with those that would come back empty."""
 
-    def __init__(self, relay: Relay, traffic: Traffic, bell: Path) -> None:
+    def __init__(self, relay: Relay, traffic: Traffic, records: SiteRecords, settings: GateSettings) -> None:
         self.relay = relay
         self.traffic = traffic
-        self.bell = bell
+        self.settings = settings
+        self.passage = Passage(records, traffic, self.insist)
         self.closing = Event()
+        self._headers: Mapping[str, str] = {}
+        self._node = _read_node(settings.node)
         self._rests_until = 0.0
         self._rest_s = 0.0
 
@@ -104,17 +114,45 @@ class Gate:
             logger.warning("The gate refused a call that is none of SuperNode's")
             return refusal()
         call = path[1]
-        inspect(call, request.body)
-        if call not in (HEARTBEAT, PULL_MESSAGES):
-            self.traffic.act()
-        with self.traffic.call(call):
-            if call == PULL_MESSAGES:
-                return self._await_message(request)
-            if call == PULL_OBJECT:
-                return self._await_object(request)
-            answer = self._ask(call, request)
-        if call == CONFIRM_MESSAGE and answer.status == OK:
-            ring(self.bell)  # all of the message has arrived: a ClientApp that starts now waits for nothing
+        try:
+            self._met(check_request(call, request.body), request.headers)
+            if call not in (HEARTBEAT, PULL_MESSAGES):
+                self.traffic.act()
+            with self.traffic.call(call):
+                return self._answer(call, request)
+        except UpdateRejected as error:
+            logger.warning("The gate stopped %s: %s", call, error.problem)
+            return refusal()
+        except FLError as error:
+            self.traffic.fail(error.problem, error.fix)
+            return _TRY_AGAIN
+
+    def insist(self, call: str, body: bytes) -> Answer:
+        """Pass on a call of the gate's own until there is an answer, by the newest signature that SuperNode has made.
+
+        Raises: ConnectionProblem: the gate is closing.
+        """
+        while True:
+            answer = self._ask(call, Request(PREFIX + call, self._headers, body, lambda: False))
+            if answer.status != UNAVAILABLE:
+                return answer
+            if self.closing.wait(INSIST_S):
+                raise ConnectionProblem("The gate is closing", fix="nothing: SuperNode tries again")
+
+    def _answer(self, call: str, request: Request) -> Answer:
+        if call == PULL_MESSAGES:
+            return self._await_message(request)
+        if call == PULL_OBJECT:
+            return self._await_object(request)
+        if call == PUSH_MESSAGES:
+            return Answer(OK, MEDIA_TYPE, self.passage.announce(request.body))
+        if call == PUSH_OBJECT:
+            return Answer(OK, MEDIA_TYPE, self.passage.push(request.body))
+        answer = self._ask(call, request)
+        if answer.status == OK and call == GET_FAB:
+            self.passage.check_bundle(answer.body)
+        if answer.status == OK and call == CONFIRM_MESSAGE:
+            ring(self.settings.bell)  # all of the message has arrived: a ClientApp that starts now waits for nothing
         return answer
 
     def _await_message(self, request: Request) -> Answer:
@@ -123,10 +161,13 @@ class Gate:
             answer = self._ask(PULL_MESSAGES, request, signed_long_ago)
             if answer is _SIGN_ANEW:
                 return answer
-            brought = answer.status == OK and brings_messages(answer.body)
             if answer.status == OK:
+                brought = self.passage.admit(answer.body)
                 self.traffic.polled(brought)
-            if brought or answer.status not in (OK, UNAVAILABLE) or request.is_gone():
+                if brought:
+                    return answer
+                answer = replace(answer, body=NO_MESSAGES)
+            if answer.status not in (OK, UNAVAILABLE) or request.is_gone():
                 return answer
             if self.closing.wait(pause_s(self.traffic.idle_s())) or time.monotonic() > until:
                 return answer
@@ -136,7 +177,10 @@ class Gate:
         until = time.monotonic() + OBJECT_HOLD_S
         while True:
             answer = self._ask(PULL_OBJECT, request)
-            if answer.status != OK or not is_on_its_way(answer.body) or time.monotonic() > until or request.is_gone():
+            if answer.status == OK and not is_on_its_way(answer.body):
+                self.passage.came(request.body, answer.body)
+                return answer
+            if answer.status != OK or time.monotonic() > until or request.is_gone():
                 return answer
             self.closing.wait(OBJECT_PAUSE_S)
 
@@ -145,7 +189,7 @@ class Gate:
         if time.monotonic() < self._rests_until:
             return _TRY_AGAIN
         try:
-            answer = self.relay.post(request.path, request.headers, request.body)
+            answer = self._post(call, request)
         except ConnectionProblem as error:
             self.traffic.fail(error.problem, error.fix)
             return _TRY_AGAIN
@@ -157,14 +201,35 @@ class Gate:
             self.traffic.fail(verdict.problem, verdict.fix)
         else:
             self.traffic.succeed()
-            passed = Passed(len(request.body), len(answer.body))
-            self.traffic.count(run_of(call, request.body, answer.body), passed)
+            self.traffic.count(self.passage.flower_run, Passed(len(request.body), len(answer.body)))
         return _TRY_AGAIN if verdict.status == UNAVAILABLE else replace(answer, status=verdict.status)
+
+    def _post(self, call: str, request: Request) -> Answer:
+        answer = self.relay.post(request.path, request.headers, request.body)
+        if call == ACTIVATE and self._node and flower_code(answer.body) == NOT_ACTIVATED:
+            # SuperLink holds a node that was killed to be there for a minute more, unless it is told.
+            self.relay.post(PREFIX + DEACTIVATE, request.headers, deactivation(self._node))
+            answer = self.relay.post(request.path, request.headers, request.body)
+        return answer
+
+    def _met(self, node: int, headers: Mapping[str, str]) -> None:
+        """Remember who asks, and with which signature: it is good for any call for some minutes."""
+        self._headers = headers
+        if node and node != self._node:
+            self._node = node
+            write_fleeting(self.settings.node, str(node))
 
     def _note(self, refused: bool) -> None:
         shortest, longest = REFUSED_RESTS_S
         self._rest_s = min(max(2 * self._rest_s, shortest), longest) if refused else 0.0
         self._rests_until = time.monotonic() + self._rest_s
+
+
+def _read_node(path: Path) -> int:
+    try:
+        return int(path.read_text("ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def pause_s(idle_s: float) -> float:
@@ -174,17 +239,18 @@ def pause_s(idle_s: float) -> float:
 
 
 @contextmanager
-def open_gate(settings: GateSettings, traffic: Traffic) -> Iterator[int]:
+def open_gate(settings: GateSettings, traffic: Traffic, records: SiteRecords) -> Iterator[int]:
     """Let calls through while the block runs.
 
     Args:
         settings: where the gate stands.
         traffic: what counts.
+        records: this site's, which say what is approved and where it is noted what leaves.
     Returns: the port it listens on.
     Raises: ConfigError: the address, the proxy or a certificate cannot be used.
     """
     relay = Relay(settings.coordinator, settings.pki, settings.proxy)
-    gate = Gate(relay, traffic, settings.bell)
+    gate = Gate(relay, traffic, records, settings)
     doorway = Doorway(settings.port, settings.pki, gate.answer)
     listening = Thread(target=doorway.serve_forever, args=(CLOSING_S,), name="gate", daemon=True)
     listening.start()
@@ -197,16 +263,19 @@ def open_gate(settings: GateSettings, traffic: Traffic) -> Iterator[int]:
         relay.close()
 
 
-async def serve(settings: GateSettings, traffic: Traffic, opened: Callable[[int], None] = lambda port: None) -> None:
+async def serve(
+    settings: GateSettings, traffic: Traffic, records: SiteRecords, opened: Callable[[int], None] = lambda port: None
+) -> None:
     """Let calls through, and tell a SuperNode that works no more to end, until this task is cancelled.
 
     Args:
         settings: where the gate stands.
         traffic: what counts, for whoever else runs in this process.
+        records: this site's.
         opened: is told the port once the gate listens.
     Raises: ConfigError: as `open_gate`.
     """
-    with open_gate(settings, traffic) as port:
+    with open_gate(settings, traffic, records) as port:
         opened(port)
         while True:
             await asyncio.sleep(WATCH_S)

@@ -36,8 +36,10 @@ async def serve_site(home: SiteHome, port: int) -> None:
         port=port,
         silence=silence(home),
         bell=bell(home),
+        node=home.run / "node.id",
     )
-    both = asyncio.gather(serve(settings, traffic), attend(Agent(site, home, traffic)))
+    agent = Agent(site, home, traffic)
+    both = asyncio.gather(serve(settings, traffic, agent.records), attend(agent))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, both.cancel)
     try:
         await both

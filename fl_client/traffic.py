@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # Longer than SuperNode ever rests between two tries (20 s) and takes to start.
 SILENCE_S = 120.0
+# How long people are shown what the gate refused.
+WARNING_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,15 @@ class Traffic:
         self._runs: dict[int, Passed] = {}
         self.passed = Passed()
         self.polled_at = ""
-        self.cause: Cause | None = None
+        self._cause: Cause | None = None
+        self._warning: tuple[Cause, float] | None = None
+
+    @property
+    def cause(self) -> Cause | None:
+        """What is wrong now, or else what the gate refused of late."""
+        if self._cause is None and self._warning and self._clock() - self._warning[1] < WARNING_S:
+            return self._warning[0]
+        return self._cause
 
     def of_run(self, run: int) -> Passed:
         """Return what passed for a run that Flower numbers so."""
@@ -110,15 +120,19 @@ class Traffic:
     def fail(self, problem: str, fix: str) -> None:
         """Note, and log once, what is wrong; it stands until a call succeeds."""
         cause = Cause(problem, fix)
-        if cause != self.cause:
+        if cause != self._cause:
             logger.warning("%s; %s", problem, fix)
-            self.cause = cause
+            self._cause = cause
+
+    def warn(self, problem: str, fix: str) -> None:
+        """Note what the gate refused; the coordinator hears of it with the site's status."""
+        self._warning = Cause(problem, fix), self._clock()
 
     def succeed(self) -> None:
         """Note that the coordinator answered as it should."""
-        if self.cause is not None:
+        if self._cause is not None:
             logger.info("The coordinator answers again")
-            self.cause = None
+            self._cause = None
 
     def is_silent(self) -> bool:
         """Say whether SuperNode lives on without doing its work, so that only a new one helps."""

@@ -33,7 +33,7 @@ from fl_client.progress import Effort, Efforts, Progress, ProgressFile, read_pro
 from fl_client.site_error import cause_of, site_error
 from fl_client.site_records import SiteRecords
 from fl_client.spool import Spool
-from fl_client.trainer_socket import STOP, head_of, listen, pack, serve, unpack
+from fl_client.trainer_socket import STOP, listen, pack, serve, unpack
 
 logger = logging.getLogger(__name__)
 
@@ -94,18 +94,7 @@ class Trainer:
         task, study = read_task(records), study_of(toml)
         self.records.check_approved(study.name, toml)
         self.efforts.came_as(task.run, flower_run)
-        answer = self.jobs.job_of(kind, task, study).answer.result()
-        head = head_of(answer)
-        self.records.append(
-            ACTOR,
-            f"{head['kind']}.sent",
-            study=task.study,
-            run=task.run,
-            round=task.round,
-            weights_sha256=head["weights_sha256"],
-            bytes=len(answer),
-        )
-        return answer
+        return self.jobs.job_of(kind, task, study).answer.result()
 
     def _answer_to(self, job: Job) -> bytes:
         self.jobs.check_wanted(job)

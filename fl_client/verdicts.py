@@ -7,9 +7,11 @@ drops the message and goes on. After any other status it stays as a process and 
 import json
 from dataclasses import dataclass
 
-from fl_client.fleet_messages import ACTIVATE, HEARTBEAT, NOT_ACTIVATED, flower_code
+from fl_client.fleet_messages import ACTIVATE, HEARTBEAT
 from fl_client.relay import Answer
 
+# Flower's code for a node that cannot become active: unknown, or its predecessor crashed less than a minute ago.
+NOT_ACTIVATED = 2004
 OK, FORBIDDEN, UNAUTHORIZED, UNAVAILABLE = 200, 403, 401, 503
 # The longest that is repeated of what the coordinator says.
 WORDS = 300
@@ -84,3 +86,15 @@ def _refusal(body: bytes) -> tuple[str, str] | None:
     if not isinstance(told, dict) or not isinstance(told.get("problem"), str) or not isinstance(told.get("fix"), str):
         return None
     return told["problem"][:WORDS], told["fix"][:WORDS]
+
+
+def flower_code(answer: bytes) -> int | None:
+    """Return the code of an error that Flower itself answers, or None where the answer is somebody else's."""
+    try:
+        told = json.loads(answer)
+    except ValueError:
+        return None
+    if not isinstance(told, dict) or not isinstance(told.get("detail"), str):
+        return None
+    code = told.get("code")
+    return code if isinstance(code, int) and not isinstance(code, bool) else None

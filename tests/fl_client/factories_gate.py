@@ -11,14 +11,18 @@ import httpx
 from fl_client.fleet_messages import MEDIA_TYPE
 from fl_client.gate import GateSettings, open_gate
 from fl_client.relay import Answer
+from fl_client.site_records import SiteRecords
 from fl_client.traffic import Traffic
 from tests.fl_client.factories_fleet import Call
 
 
 @contextmanager
-def gate(pki: Path, address: str, proxy: str = "", traffic: Traffic | None = None) -> Iterator[int]:
-    settings = GateSettings(address, proxy, pki, 0, pki / "supernode.silent", pki / "superexec.bell")
-    with open_gate(settings, traffic or Traffic()) as port:
+def gate(
+    pki: Path, address: str, proxy: str = "", traffic: Traffic | None = None, records: SiteRecords | None = None
+) -> Iterator[int]:
+    settings = GateSettings(address, proxy, pki, 0, pki / "supernode.silent", pki / "superexec.bell", pki / "node.id")
+    kept = records or SiteRecords("north", f"sqlite:///{pki / 'records.db'}")
+    with open_gate(settings, traffic or Traffic(), kept) as port:
         yield port
 
 

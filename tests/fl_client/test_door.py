@@ -7,12 +7,18 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from flwr.proto.fleet_pb2 import ActivateNodeRequest
+from flwr.proto.node_pb2 import Node
+from flwr.proto.run_pb2 import GetRunRequest
 
 from fl_client import door
 from fl_client.fleet_messages import MEDIA_TYPE
 from fl_client.relay import Answer
 from tests.fl_client.factories_fleet import Call, coordinator, make_pki, ok
 from tests.fl_client.factories_gate import SuperNode, connected, gate
+
+# A call that the gate passes on without a look at its answer.
+BODY = bytes(GetRunRequest(node=Node(node_id=7), run_id=11).SerializeToString())
 
 
 @pytest.fixture
@@ -21,29 +27,32 @@ def pki(tmp_path: Path) -> Path:
 
 
 def test_five_megabytes_pass_unchanged_both_ways(pki: Path) -> None:
-    sent, brought = (random.Random(seed).randbytes(5_242_909) for seed in (1, 2))
+    key, brought = (random.Random(seed).randbytes(5_242_909) for seed in (1, 2))
+    sent = bytes(ActivateNodeRequest(public_key=key).SerializeToString())
     with (
         coordinator(pki, lambda call: ok(brought)) as there,
         gate(pki, there.address) as port,
         SuperNode(pki, port) as node,
     ):
-        answer = node.call("push-object", sent)
+        answer = node.call("activate-node", sent)
         assert (answer.status_code, answer.headers["content-type"]) == (200, MEDIA_TYPE)
         assert hashlib.sha256(answer.content).digest() == hashlib.sha256(brought).digest()
         assert hashlib.sha256(there.calls[0].body).digest() == hashlib.sha256(sent).digest()
-        assert (there.calls[0].path, there.calls[0].site) == ("/v1/fleet/push-object", "north")
+        assert (there.calls[0].path, there.calls[0].site) == ("/v1/fleet/activate-node", "north")
 
 
 def test_only_flowers_own_headers_leave_the_site(pki: Path) -> None:
     with coordinator(pki) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
-        node.call("get-run", **{"flwr-signature": "s", "cookie": "c", "x-client-verify": "SUCCESS", "x-real-ip": "1"})
+        node.call(
+            "get-run", BODY, **{"flwr-signature": "s", "cookie": "c", "x-client-verify": "SUCCESS", "x-real-ip": "1"}
+        )
         headers = {name.lower(): value for name, value in there.calls[0].headers.items()}
         assert headers.pop("host") == there.address
         assert headers == {
             "flwr-signature": "s",
             "content-type": MEDIA_TYPE,
             "accept": MEDIA_TYPE,
-            "content-length": "0",
+            "content-length": str(len(BODY)),
             "accept-encoding": "identity",
         }
 
@@ -51,7 +60,7 @@ def test_only_flowers_own_headers_leave_the_site(pki: Path) -> None:
 def test_flowers_word_on_versions_comes_back(pki: Path) -> None:
     told = Answer(200, MEDIA_TYPE, b"", (("flwr-version-incompatibility-message", "old"), ("server", "x")))
     with coordinator(pki, lambda call: told) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
-        headers = node.call("get-run").headers
+        headers = node.call("get-run", BODY).headers
         assert headers["flwr-version-incompatibility-message"] == "old"
         assert "server" not in headers
 
@@ -115,7 +124,7 @@ def test_a_long_answer_keeps_supernode_waiting(pki: Path, monkeypatch: pytest.Mo
         return ok(b"at last")
 
     with coordinator(pki, answering) as there, gate(pki, there.address) as port, connected(pki, port) as node:
-        node.sendall(b"POST /v1/fleet/push-object HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        node.sendall(b"POST /v1/fleet/get-run HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY)
         got = b""
         while got.count(b"HTTP/1.1 102 Processing\r\n\r\n") < 3:
             got += node.recv(2**16)
@@ -141,5 +150,5 @@ def test_httpx_waits_through_interim_responses(pki: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(door.Door, "still_here", still_here)
     with coordinator(pki, answering) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
-        assert node.call("get-fab").content == b"at last"
+        assert node.call("get-run", BODY).content == b"at last"
         assert len(told) >= 3

@@ -2,25 +2,44 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 
 import pytest
-from flwr.proto.fleet_pb2 import PullMessagesResponse
-from flwr.proto.message_pb2 import Message, Metadata, PullObjectRequest, PullObjectResponse
+from flwr.proto.fleet_pb2 import ActivateNodeRequest, ActivateNodeResponse, DeactivateNodeRequest
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
+from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, PullObjectResponse
+from flwr.proto.node_pb2 import Node
+from flwr.proto.run_pb2 import GetRunRequest
 
 from fl_client import gate as gates
 from fl_client.fleet_messages import NO_MESSAGES
 from fl_client.flower_process import hang_bell
 from fl_client.gate import GateSettings, end_silent, pause_s, serve
 from fl_client.relay import Answer
+from fl_client.site_records import SiteRecords
 from fl_client.traffic import SILENCE_S, Passed, Traffic
 from tests.fl_client.factories_fleet import Call, coordinator, make_pki, ok
 from tests.fl_client.factories_gate import SuperNode, connected, gate, one_after_another
+from tests.fl_client.factories_messages import (
+    NODE,
+    RUN,
+    SuperLink,
+    a_task,
+    approving,
+    pull_of,
+    pulling,
+    task_message,
+)
 
-RUN = 2**63 + 11
-MESSAGE = PullMessagesResponse(messages_list=[Message(metadata=Metadata(run_id=RUN))]).SerializeToString()
+TASK = task_message(a_task())
+MESSAGE = SuperLink(TASK, b"").pull_messages(b"").SerializeToString()
+PULL, PIECE = pulling(), pull_of(TASK.metadata.message_id)
+BEAT = SendNodeHeartbeatRequest(node=Node(node_id=NODE), heartbeat_interval=30).SerializeToString()
+CONFIRM = ConfirmMessageReceivedRequest(
+    node=Node(node_id=NODE), run_id=RUN, message_object_id=TASK.metadata.message_id
+).SerializeToString()
 REFUSED = Answer(403, "application/json", b'{"problem": "Site north is suspended", "fix": "ask the coordinator"}')
 
 
@@ -29,28 +48,49 @@ def pki(tmp_path: Path) -> Path:
     return make_pki(tmp_path)
 
 
+@pytest.fixture
+def approved(tmp_path: Path) -> tuple[SiteRecords, SuperLink]:
+    records, bundle = approving(tmp_path)
+    return records, SuperLink(TASK, bundle)
+
+
+def pulls(superlink: SuperLink, *answers: Answer | type[Exception]) -> Callable[[Call], Answer]:
+    """Answer pull-messages with these answers in turn, and all else as SuperLink does."""
+    one = one_after_another(*answers)
+    return lambda call: one(call) if call.name == "pull-messages" else superlink.answer(call)
+
+
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gates, "PAUSES_S", (0.001, 0.01))
     monkeypatch.setattr(gates, "OBJECT_PAUSE_S", 0.001)
 
 
-def test_a_wait_for_messages_ends_with_the_message_and_not_before(pki: Path) -> None:
-    answering = one_after_another(ok(NO_MESSAGES), ok(NO_MESSAGES), ok(NO_MESSAGES), ok(MESSAGE), ok(NO_MESSAGES))
-    with coordinator(pki, answering) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
-        assert node.call("pull-messages", b"who").content == MESSAGE
-        assert [call.body for call in there.calls] == [b"who"] * 4
+Approved = tuple[SiteRecords, SuperLink]
 
 
-def test_a_wait_goes_on_while_the_coordinator_restarts(pki: Path) -> None:
-    answering = one_after_another(ConnectionResetError, Answer(502, "", b""), Answer(500, "", b""), ok(MESSAGE))
+def test_a_wait_for_messages_ends_with_the_message_and_not_before(pki: Path, approved: Approved) -> None:
+    records, superlink = approved
+    answering = pulls(superlink, ok(NO_MESSAGES), ok(NO_MESSAGES), ok(NO_MESSAGES), ok(MESSAGE), ok(NO_MESSAGES))
+    with (
+        coordinator(pki, answering) as there,
+        gate(pki, there.address, records=records) as port,
+        SuperNode(pki, port) as node,
+    ):
+        assert node.call("pull-messages", PULL).content == MESSAGE
+        assert [call.body for call in there.calls if call.name == "pull-messages"] == [PULL] * 4
+
+
+def test_a_wait_goes_on_while_the_coordinator_restarts(pki: Path, approved: Approved) -> None:
+    records, superlink = approved
+    answering = pulls(superlink, ConnectionResetError, Answer(502, "", b""), Answer(500, "", b""), ok(MESSAGE))
     traffic = Traffic()
     with (
         coordinator(pki, answering) as there,
-        gate(pki, there.address, traffic=traffic) as port,
+        gate(pki, there.address, traffic=traffic, records=records) as port,
         SuperNode(pki, port) as node,
     ):
-        assert node.call("pull-messages").content == MESSAGE
+        assert node.call("pull-messages", PULL).content == MESSAGE
         assert traffic.cause is None
 
 
@@ -59,7 +99,7 @@ def test_a_wait_ends_empty_at_last(pki: Path, monkeypatch: pytest.MonkeyPatch) -
     traffic = Traffic()
     with coordinator(pki, lambda call: ok(NO_MESSAGES)) as there, gate(pki, there.address, traffic=traffic) as port:
         with SuperNode(pki, port) as node:
-            answer = node.call("pull-messages")
+            answer = node.call("pull-messages", PULL)
         assert (answer.status_code, answer.content) == (200, NO_MESSAGES)
         assert traffic.polled_at
 
@@ -73,27 +113,32 @@ def test_a_signature_that_grew_old_in_a_wait_is_made_anew(pki: Path) -> None:
         gate(pki, there.address, traffic=traffic) as port,
         SuperNode(pki, port) as node,
     ):
-        answer = node.call("pull-messages")
+        answer = node.call("pull-messages", PULL)
         assert (answer.status_code, answer.content) == (200, NO_MESSAGES)
         assert traffic.cause is None
 
 
-def test_no_message_is_fetched_for_a_supernode_that_has_gone(pki: Path) -> None:
+def test_no_message_is_fetched_for_a_supernode_that_has_gone(pki: Path, approved: Approved) -> None:
+    records, superlink = approved
     asked, gone = Event(), Event()
 
-    def answering(_call: Call) -> Answer:
-        if len(there.calls) == 2:
+    def answering(call: Call) -> Answer:
+        if call.name != "pull-messages":
+            return superlink.answer(call)
+        number = there.names().count("pull-messages")
+        if number == 2:
             asked.set()
             gone.wait(30)
-        return ok(MESSAGE if len(there.calls) == 3 else NO_MESSAGES)
+        return ok(MESSAGE if number == 3 else NO_MESSAGES)
 
-    with coordinator(pki, answering) as there, gate(pki, there.address) as port:
+    with coordinator(pki, answering) as there, gate(pki, there.address, records=records) as port:
         with connected(pki, port) as dying:
-            dying.sendall(b"POST /v1/fleet/pull-messages HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            head = f"POST /v1/fleet/pull-messages HTTP/1.1\r\nHost: x\r\nContent-Length: {len(PULL)}\r\n\r\n"
+            dying.sendall(head.encode() + PULL)
             asked.wait(30)
         gone.set()
         with SuperNode(pki, port) as node:
-            assert node.call("pull-messages").content == MESSAGE
+            assert node.call("pull-messages", PULL).content == MESSAGE
 
 
 def test_an_object_that_is_on_its_way_is_waited_for(pki: Path) -> None:
@@ -101,7 +146,7 @@ def test_an_object_that_is_on_its_way_is_waited_for(pki: Path) -> None:
     here = PullObjectResponse(object_found=True, object_available=True, object_content=b"x").SerializeToString()
     answering = one_after_another(ok(coming), ok(coming), ok(here))
     with coordinator(pki, answering) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
-        assert node.call("pull-object").content == here
+        assert node.call("pull-object", PIECE).content == here
         assert len(there.calls) == 3
 
 
@@ -118,10 +163,10 @@ def test_what_would_end_supernode_becomes_a_failure_that_it_tries_again_after(
         gate(pki, there.address, traffic=traffic) as port,
         SuperNode(pki, port) as node,
     ):
-        answer = node.call("push-object", b"x")
+        answer = node.call("send-node-heartbeat", BEAT)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert traffic.cause is not None
-        assert node.call("push-object", b"x").content == b"later"
+        assert node.call("send-node-heartbeat", BEAT).content == b"later"
         assert traffic.cause is None
 
 
@@ -130,7 +175,7 @@ def test_a_coordinator_that_is_away_is_named(pki: Path) -> None:
     with coordinator(pki) as there:
         address = there.address
     with gate(pki, address, traffic=traffic) as port, SuperNode(pki, port) as node:
-        assert node.call("send-node-heartbeat").status_code == 503
+        assert node.call("send-node-heartbeat", BEAT).status_code == 503
         assert traffic.cause is not None
         assert address in traffic.cause.problem
 
@@ -142,34 +187,36 @@ def test_a_refused_site_is_told_why_and_does_not_ask_on_and_on(pki: Path) -> Non
         gate(pki, there.address, traffic=traffic) as port,
         SuperNode(pki, port) as node,
     ):
-        assert [node.call("send-node-heartbeat").status_code for _ in range(5)] == [503] * 5
+        assert [node.call("send-node-heartbeat", BEAT).status_code for _ in range(5)] == [503] * 5
         assert len(there.calls) == 1
         assert traffic.cause is not None
         assert (traffic.cause.problem, traffic.cause.fix) == ("Site north is suspended", "ask the coordinator")
 
 
-def test_a_site_that_is_taken_back_goes_on(pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_site_that_is_taken_back_goes_on(pki: Path, approved: Approved, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gates, "REFUSED_RESTS_S", (0.0, 0.0))
+    records, superlink = approved
     with (
-        coordinator(pki, one_after_another(REFUSED, ok(MESSAGE))) as there,
-        gate(pki, there.address) as port,
+        coordinator(pki, pulls(superlink, REFUSED, ok(MESSAGE))) as there,
+        gate(pki, there.address, records=records) as port,
         SuperNode(pki, port) as node,
     ):
-        assert node.call("pull-messages").content == MESSAGE
+        assert node.call("pull-messages", PULL).content == MESSAGE
 
 
-def test_bytes_are_counted_by_run(pki: Path) -> None:
+def test_bytes_are_counted_by_run(pki: Path, approved: Approved) -> None:
+    records, superlink = approved
     traffic = Traffic()
-    request = PullObjectRequest(run_id=RUN, object_id="o").SerializeToString()
     with (
-        coordinator(pki, lambda call: ok(b"y" * 1000)) as there,
-        gate(pki, there.address, traffic=traffic) as port,
+        coordinator(pki, superlink.answer) as there,
+        gate(pki, there.address, traffic=traffic, records=records) as port,
         SuperNode(pki, port) as node,
     ):
-        node.call("pull-object", request)
-        node.call("send-node-heartbeat", b"beat")
-    assert traffic.of_run(RUN) == Passed(len(request), 1000)
-    assert traffic.passed == Passed(len(request) + 4, 2000)
+        node.call("pull-messages", PULL)
+        before, total = traffic.of_run(RUN), traffic.passed
+        piece = node.call("pull-object", PIECE).content
+    assert traffic.of_run(RUN) == before + Passed(len(PIECE), len(piece))
+    assert traffic.passed == total + Passed(len(PIECE), len(piece))
 
 
 def test_what_was_refused_is_not_counted(pki: Path) -> None:
@@ -179,7 +226,7 @@ def test_what_was_refused_is_not_counted(pki: Path) -> None:
         gate(pki, there.address, traffic=traffic) as port,
         SuperNode(pki, port) as node,
     ):
-        node.call("push-object", b"x" * 1000)
+        node.call("pull-object", PIECE)
     assert traffic.passed == Passed()
 
 
@@ -187,10 +234,10 @@ def test_the_bell_rings_once_all_of_a_message_is_here(pki: Path) -> None:
     with coordinator(pki) as there, hang_bell(pki / "superexec.bell") as bell, gate(pki, there.address) as port:
         bell.setblocking(False)
         with SuperNode(pki, port) as node:
-            node.call("pull-object")
+            node.call("pull-object", PIECE)
             with pytest.raises(BlockingIOError):
                 bell.recv(1)
-            node.call("confirm-message-received")
+            node.call("confirm-message-received", CONFIRM)
         assert bell.recv(1)
 
 
@@ -203,11 +250,14 @@ def test_serving_ends_when_it_is_cancelled(pki: Path) -> None:
     async def run() -> int:
         ports: list[int] = []
         with coordinator(pki, lambda call: ok(b"here")) as there:
-            settings = GateSettings(there.address, "", pki, 0, pki / "silent", pki / "bell")
-            serving = asyncio.create_task(serve(settings, Traffic(), ports.append))
+            settings = GateSettings(there.address, "", pki, 0, pki / "silent", pki / "bell", pki / "node.id")
+            records = SiteRecords("north", f"sqlite:///{pki / 'records.db'}")
+            serving = asyncio.create_task(serve(settings, Traffic(), records, ports.append))
             await asyncio.sleep(0)
             with SuperNode(pki, ports[0]) as node:
-                answer = await asyncio.to_thread(node.call, "get-run")
+                answer = await asyncio.to_thread(
+                    node.call, "get-run", GetRunRequest(node=Node(node_id=NODE)).SerializeToString()
+                )
             assert answer.content == b"here"
             serving.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -228,3 +278,27 @@ def test_a_silent_supernode_is_told_to_end_once(tmp_path: Path) -> None:
     told.unlink()
     end_silent(told, traffic)
     assert not told.exists()
+
+
+def test_a_node_that_was_killed_is_let_in_at_once(pki: Path) -> None:
+    """SuperLink holds it to be there until its heartbeat lapses, a minute long, unless it is told."""
+    refusal = Answer(400, "application/json", b'{"code": 2004, "detail": "could not be activated"}')
+    let_in = ok(ActivateNodeResponse(node_id=NODE).SerializeToString())
+    there_still = [True]
+
+    def answering(call: Call) -> Answer:
+        if call.name == "deactivate-node":
+            assert DeactivateNodeRequest.FromString(call.body).node_id == NODE
+            there_still[0] = False
+        return refusal if call.name == "activate-node" and there_still[0] else let_in
+
+    activate = ActivateNodeRequest(public_key=b"key", heartbeat_interval=30).SerializeToString()
+    with coordinator(pki, answering) as there:
+        with gate(pki, there.address) as port, SuperNode(pki, port) as node:
+            node.call("send-node-heartbeat", BEAT)
+        with (
+            gate(pki, there.address) as port,
+            SuperNode(pki, port) as node,
+        ):  # a gate that was started anew knows it too
+            assert node.call("activate-node", activate).status_code == 200
+        assert there.names()[1:] == ["activate-node", "deactivate-node", "activate-node"]
