@@ -87,9 +87,7 @@ def arrivals_of(engine: Engine, question: Question) -> dict[str, Arrival]:
     asked, found = asdict(question), dict[str, Arrival]()
     of_this_run = AuditEvent.body.contains(f'"run":{json.dumps(question.run)}', autoescape=True)
     newest_first = (
-        select(AuditEvent)
-        .where(AuditEvent.action.in_((ARRIVED, CLOSED)), of_this_run)
-        .order_by(AuditEvent.seq.desc())
+        select(AuditEvent).where(AuditEvent.action.in_((ARRIVED, CLOSED)), of_this_run).order_by(AuditEvent.seq.desc())
     )
     with reading(engine) as session:
         for event in session.scalars(newest_first.execution_options(yield_per=100)):
