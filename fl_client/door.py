@@ -12,11 +12,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as StillWaiting
 from dataclasses import dataclass
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext, TLSVersion
 from threading import Thread
 
+from core.certificates import Use, certificate_text, issue, new_key, private_text
+from core.files import write_atomically, write_private
 from fl_client.relay import Answer, is_readable
 
 logger = logging.getLogger(__name__)
@@ -148,3 +151,12 @@ def refusal() -> Answer:
     """Return the answer to what the gate lets nobody do."""
     told = {"problem": "The gate lets only Flower's fleet calls through", "fix": "nothing but SuperNode belongs here"}
     return Answer(FORBIDDEN, "application/json", json.dumps(told).encode())
+
+
+def make_gate_certificate(pki: Path) -> None:
+    """Make the certificate that SuperNode knows the gate by; it is worth nothing outside this machine."""
+    key = new_key()
+    hosts = ("127.0.0.1", "localhost")
+    certificate = issue("gliofed gate", key.public_key(), timedelta(days=3650), Use.SERVER, key, hosts=hosts)
+    write_private(pki / "gate.key", private_text(key))
+    write_atomically(pki / "gate.crt", certificate_text(certificate))

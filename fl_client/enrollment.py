@@ -24,7 +24,7 @@ from core.site_protocol import SITE_PROTOCOL, Enrolled, Enrollment
 from fl_client.config import SiteConfig, load_site
 from fl_client.connection import fetch_ca
 from fl_client.coordinator import Coordinator, enroll
-from fl_client.gate import make_gate_certificate
+from fl_client.door import make_gate_certificate
 from fl_client.paths import SiteHome
 from fl_client.site_records import SiteRecords
 from fl_client.site_toml import site_toml

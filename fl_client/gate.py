@@ -14,15 +14,13 @@ import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 
-from core.certificates import Use, certificate_text, issue, new_key, private_text
 from core.errors import ConnectionProblem, FLError, UpdateRejected
-from core.files import write_atomically, write_fleeting, write_private
+from core.files import write_atomically, write_fleeting
 from fl_client.door import Doorway, Request, refusal
 from fl_client.fleet_messages import (
     ACTIVATE,
@@ -62,10 +60,11 @@ OBJECT_PAUSE_S = 0.1
 REFUSED_RESTS_S = (20.0, 160.0)
 WATCH_S = 5.0
 CLOSING_S = 0.1
-# Between two tries to hand an answer on.
-INSIST_S = 1.0
+INSIST_S = 1.0  # between two tries to hand an answer on
 
 _PATH = re.compile(PREFIX + r"([a-z]+(-[a-z]+)*)")
+# Calls whose bytes are counted for the run that is at work.
+_CARRYING = (PULL_OBJECT, PUSH_MESSAGES, PUSH_OBJECT)
 _TRY_AGAIN = Answer(UNAVAILABLE, MEDIA_TYPE, b"", (("Retry-After", "1"),))
 _SIGN_ANEW = Answer(OK, MEDIA_TYPE, NO_MESSAGES)
 
@@ -122,6 +121,8 @@ class Gate:
                 return self._answer(call, request)
         except UpdateRejected as error:
             logger.warning("The gate stopped %s: %s", call, error.problem)
+            if call in (PUSH_MESSAGES, PUSH_OBJECT):
+                self._begin_anew(request)
             return refusal()
         except FLError as error:
             self.traffic.fail(error.problem, error.fix)
@@ -162,8 +163,7 @@ class Gate:
             if answer is _SIGN_ANEW:
                 return answer
             if answer.status == OK:
-                brought = self.passage.admit(answer.body)
-                self.traffic.polled(brought)
+                self.traffic.polled(brought := self.passage.admit(answer.body))
                 if brought:
                     return answer
                 answer = replace(answer, body=NO_MESSAGES)
@@ -201,7 +201,8 @@ class Gate:
             self.traffic.fail(verdict.problem, verdict.fix)
         else:
             self.traffic.succeed()
-            self.traffic.count(self.passage.flower_run, Passed(len(request.body), len(answer.body)))
+            run = self.passage.flower_run if call in _CARRYING else None
+            self.traffic.count(run, Passed(len(request.body), len(answer.body)))
         return _TRY_AGAIN if verdict.status == UNAVAILABLE else replace(answer, status=verdict.status)
 
     def _post(self, call: str, request: Request) -> Answer:
@@ -211,6 +212,14 @@ class Gate:
             self.relay.post(PREFIX + DEACTIVATE, request.headers, deactivation(self._node))
             answer = self.relay.post(request.path, request.headers, request.body)
         return answer
+
+    def _begin_anew(self, request: Request) -> None:
+        """Let the coordinator hear that an answer is dropped here, before SuperNode asks for the next task.
+
+        SuperLink refuses to activate a node that is there already; the coordinator's edge sees that it was tried.
+        """
+        with suppress(ConnectionProblem):
+            self.relay.post(PREFIX + ACTIVATE, request.headers, b"")
 
     def _met(self, node: int, headers: Mapping[str, str]) -> None:
         """Remember who asks, and with which signature: it is good for any call for some minutes."""
@@ -288,12 +297,3 @@ def end_silent(silence: Path, traffic: Traffic) -> None:
         logger.warning("SuperNode has fallen silent and is started anew")
         write_atomically(silence, "")
         traffic.watch_anew()
-
-
-def make_gate_certificate(pki: Path) -> None:
-    """Make the certificate that SuperNode knows the gate by; it is worth nothing outside this machine."""
-    key = new_key()
-    hosts = ("127.0.0.1", "localhost")
-    certificate = issue("gliofed gate", key.public_key(), timedelta(days=3650), Use.SERVER, key, hosts=hosts)
-    write_private(pki / "gate.key", private_text(key))
-    write_atomically(pki / "gate.crt", certificate_text(certificate))

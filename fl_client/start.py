@@ -11,7 +11,7 @@ from core.large_messages import KEEPS_MEMORY
 from core.supervision import Process, Supervisor
 from fl_client import supernode, warm_app
 from fl_client.config import SiteConfig, load_site
-from fl_client.gate import make_gate_certificate
+from fl_client.door import make_gate_certificate
 from fl_client.paths import SiteHome
 
 # What our own processes get of this one's variables, beside FL_*.

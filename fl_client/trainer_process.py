@@ -19,7 +19,6 @@ from core.clock import now
 from core.errors import FederationError, FLError
 from core.files import only_process, private_folder
 from core.messages import Records, Task, read_task
-from core.npy import sha256_of
 from core.progress import Report
 from core.study import digest, study_of
 from core.terminal import run
@@ -134,13 +133,7 @@ class Trainer:
             )
             self.efforts.worked(job.task.run, cost.cpu_s, cost.gpu_s)
             trainer.release(self.device)
-        weights = records.arrays.get("weights")
-        head = {
-            "key": job.key,
-            "kind": "evaluation" if weights is None else "update",
-            "weights_sha256": "" if weights is None else sha256_of(weights),
-        }
-        return pack(head, records)
+        return pack({"key": job.key}, records)
 
     def _make_room(self, job: Job) -> None:
         """Free the cases of a cohort that is no more, and of studies before the last few."""

@@ -35,12 +35,13 @@ from fl_server.uploads import uploads_of
 ACTOR = "server-app"
 
 
-def make_server_app(study: Path, *, waits: bool = True) -> ServerApp:
+def make_server_app(study: Path, *, waits: bool = True, has_edge: bool = True) -> ServerApp:
     """Return the ServerApp of a study.
 
     Args:
         study: its study.toml, which lies in the app bundle.
         waits: see `fl_server.rounds.Plan`.
+        has_edge: whether sites come through the edge, which tells of their uploads.
     """
     app = ServerApp()
 
@@ -49,12 +50,19 @@ def make_server_app(study: Path, *, waits: bool = True) -> ServerApp:
         """Run the study, or what is left of it; a finished and registered run is left as it is."""
         config = validate(RunConfig, context.run_config, "the run-config")
         # Without this process's variables: every site must read the same study.
-        run_study(grid, load_config(Study, study, {}), config.run, open_database(database_url()), waits=waits)
+        run_study(
+            grid,
+            load_config(Study, study, {}),
+            config.run,
+            open_database(database_url()),
+            waits=waits,
+            has_edge=has_edge,
+        )
 
     return app
 
 
-def run_study(grid: Grid, study: Study, run: str, records: Engine, *, waits: bool) -> None:
+def run_study(grid: Grid, study: Study, run: str, records: Engine, *, waits: bool, has_edge: bool) -> None:
     """Take a run from wherever it stands to its end, and note in the records how it ends.
 
     Raises:
@@ -73,7 +81,7 @@ def run_study(grid: Grid, study: Study, run: str, records: Engine, *, waits: boo
             move_run(records, run, "running", actor=ACTOR, process=this_process())
         try:
             with writing():
-                state = run_rounds(grid, study, manifest, flatten(model), _plan(records, row, study, waits))
+                state = run_rounds(grid, study, manifest, flatten(model), _plan(records, row, study, waits, has_edge))
                 _register(records, row, study, manifest, state)
         except FLError as error:
             if row.state != "finished":
@@ -83,7 +91,7 @@ def run_study(grid: Grid, study: Study, run: str, records: Engine, *, waits: boo
             raise
 
 
-def _plan(records: Engine, row: Run, study: Study, waits: bool) -> Plan:
+def _plan(records: Engine, row: Run, study: Study, waits: bool, has_edge: bool) -> Plan:
     sites = taking_part(records, row)
     if study.federation.quorum > len(sites):
         raise ConfigError(
@@ -97,8 +105,7 @@ def _plan(records: Engine, row: Run, study: Study, waits: bool) -> Plan:
         journal=Journal(records, Path(row.folder) / "objects"),
         closed=_closer(records, row.id),
         waits=waits,
-        # Where nobody waits there is no edge either.
-        told=partial(uploads_of, records) if waits else None,
+        told=partial(uploads_of, records) if has_edge else None,
     )
 
 

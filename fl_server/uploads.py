@@ -5,8 +5,7 @@ four ... for pieces on their way, three minutes for those of a site that has die
 there: `push-messages` begins an answer, and the next `pull-messages` comes when all of it has left.
 
 A node begins anew where what it had in its hands is lost. A SuperNode that starts calls `activate-node`, once more
-after each refusal, before it asks for tasks. One whose gate was started anew cannot hand its answer over, and asks for
-the next task without having answered the one that it confirmed: it works on one at a time.
+after each refusal, before it asks for tasks. A site's gate makes the same call where it has to drop an answer.
 """
 
 from collections.abc import Mapping
@@ -20,7 +19,6 @@ from core.records.db import reading, transaction
 from core.records.tables import Presence, Site
 
 BEGINS, ENDS, ACTIVATES = "push-messages", "pull-messages", "activate-node"
-CONFIRMS = "confirm-message-received"
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,6 @@ class Uploads:
             rows = session.execute(select(Site.name, Site.upload_began_at, Site.uploaded_at, Site.began_anew_at))
             self._open = {name for name, began, *ends in rows if (began or "") > max(end or "" for end in ends)}
         self._activating: dict[str, str] = {}
-        self._at_work: set[str] = set()
 
     def saw(self, site: str, path: str) -> None:
         """Take note of a call of Flower's that a site makes."""
@@ -70,21 +67,17 @@ class Uploads:
         with self._lock:
             if call == ACTIVATES:
                 self._activating[site] = now()
-            elif call == CONFIRMS:
-                self._at_work.add(site)
             elif call == BEGINS:
-                self._at_work.discard(site)
                 self._open.add(site)
                 self._note(site, upload_began_at=now())
             elif call == ENDS:
                 self._asks_for_tasks(site)
 
     def _asks_for_tasks(self, site: str) -> None:
-        activated, at_work = self._activating.pop(site, ""), site in self._at_work
-        self._at_work.discard(site)
-        if activated or at_work:
+        activated = self._activating.pop(site, "")
+        if activated:
             self._open.discard(site)
-            self._note(site, began_anew_at=activated or now())
+            self._note(site, began_anew_at=activated)
         elif site in self._open:
             self._open.discard(site)
             self._note(site, uploaded_at=now())

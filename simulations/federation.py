@@ -59,7 +59,13 @@ class RunResult:
 
 
 def run_federation(
-    sites: list[Path], study: Path, folder: Path, report: Report = silent, faults: Fault | None = None
+    sites: list[Path],
+    study: Path,
+    folder: Path,
+    report: Report = silent,
+    faults: Fault | None = None,
+    *,
+    waits: bool = False,
 ) -> RunResult:
     """Run a study over sites on this machine, or what is left of it.
 
@@ -70,7 +76,8 @@ def run_federation(
         study: study.toml.
         folder: the run's folder; the same folder again resumes the run, or returns it where it is finished.
         report: told after each site's work in each round.
-        faults: for tests, what goes wrong at which site.
+        faults: for tests and drills, what goes wrong at which site.
+        waits: whether a round waits for its deadline and asks a site that failed again.
     Raises: FLError: as in a deployment.
     """
     # What a SuperLink tells a task's process about itself; messages cannot be made without it.
@@ -97,7 +104,7 @@ def run_federation(
     )
     if run_of(records, run).state in ("paused", "failed", "stopped", "running"):
         move_run(records, run, "starting", actor="researcher")
-    make_server_app(study, waits=False)(grid, Context(RUN_ID, RUN_ID, {}, RecordDict(), {"run": run}))
+    make_server_app(study, waits=waits, has_edge=False)(grid, Context(RUN_ID, RUN_ID, {}, RecordDict(), {"run": run}))
     history = read_history(folder)
     return RunResult(str(run_of(records, run).version), best_round(history), history)
 

@@ -13,7 +13,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -130,6 +130,57 @@ def tiny_study(sites: int, rounds: int) -> Study:
     )
 
 
+@dataclass(frozen=True)
+class Running:
+    """A federation of processes while it runs.
+
+    Attributes:
+        coordinator, hospitals: its sides, all started.
+        run: the name of the run that was launched and approved everywhere.
+        records: the coordinator's.
+    """
+
+    coordinator: Side
+    hospitals: list[Side]
+    run: str
+    records: Engine
+
+
+@contextmanager
+def running_federation(
+    folder: Path, sites: int, study: Study, tell: Callable[[str], None] = lambda step: None, proxies: Sequence[str] = ()
+) -> Iterator[Running]:
+    """Make a federation, start it, and let it train while the block runs.
+
+    Args:
+        folder: empty or missing.
+        sites: how many hospitals.
+        study: what they train.
+        tell: told each of `STEPS` that is done, up to `launch`.
+        proxies: a proxy's URL for each site, where they reach the coordinator through one.
+    Raises: FLError: a step failed; the logs are in the folder.
+    """
+    ways = list(proxies) or [""] * sites
+    with ThreadPoolExecutor(4) as pool, ExitStack() as started:
+        coordinator = make_coordinator(folder / "coordinator")
+        hospitals = [Side("fl_client", folder / f"site-{number}", {}) for number in range(1, sites + 1)]
+        made = pool.map(_make_hospital, hospitals)
+        tell("init")
+        started.enter_context(coordinator.started())
+        list(made)
+        wait_for(lambda: _answers(coordinator), "the coordinator to answer")
+        tell("start")
+        for hospital in pool.map(lambda side, way: _join(coordinator, side, way), hospitals, ways):
+            started.enter_context(hospital.started())
+        tell("join")
+        run = _launch(coordinator, folder, study)
+        list(pool.map(lambda side: _approve(side, study.name), hospitals))
+        tell("launch")
+        records = open_database(f"sqlite:///{coordinator.home / 'records.db'}")
+        started.callback(records.dispose)
+        yield Running(coordinator, hospitals, run, records)
+
+
 def run_local_federation(folder: Path, sites: int, study: Study, report: Report = silent) -> LocalFederation:
     """Make, run, approve, check and stop a federation.
 
@@ -144,32 +195,16 @@ def run_local_federation(folder: Path, sites: int, study: Study, report: Report 
     def tell(step: str) -> None:
         report("federation of processes", STEPS.index(step) + 1, len(STEPS))
 
-    with ThreadPoolExecutor(4) as pool:
-        coordinator = make_coordinator(folder / "coordinator")
-        hospitals = [Side("fl_client", folder / f"site-{number}", {}) for number in range(1, sites + 1)]
-        made = pool.map(_make_hospital, hospitals)
-        tell("init")
-        with coordinator.started(), ExitStack() as running:
-            list(made)
-            _await(lambda: _answers(coordinator), "the coordinator to answer")
-            tell("start")
-            for hospital in pool.map(lambda side: _join(coordinator, side), hospitals):
-                running.enter_context(hospital.started())
-            tell("join")
-            run = _launch(coordinator, folder, study)
-            list(pool.map(lambda side: _approve(side, study.name), hospitals))
-            tell("launch")
-            records = open_database(f"sqlite:///{coordinator.home / 'records.db'}")
-            version = _await(lambda: _finished(records, run), "the run to finish")
-            tell("rounds")
-            coordinator.call("approve", version)
-            list(pool.map(lambda side: side.call("models", "pull"), hospitals))
-            tell("approve")
-            list(pool.map(lambda side: side.call("verify"), [coordinator, *hospitals]))
-            tell("verify")
-            rounds = _rounds(records, run)
-            records.dispose()
-        tell("stop")
+    with ThreadPoolExecutor(4) as pool, running_federation(folder, sites, study, tell) as federation:
+        version = wait_for(lambda: finished(federation), "the run to finish")
+        tell("rounds")
+        federation.coordinator.call("approve", version)
+        list(pool.map(lambda side: side.call("models", "pull"), federation.hospitals))
+        tell("approve")
+        list(pool.map(lambda side: side.call("verify"), [federation.coordinator, *federation.hospitals]))
+        tell("verify")
+        rounds = _rounds(federation.records, federation.run)
+    tell("stop")
     return LocalFederation(rounds, version, "intact")
 
 
@@ -195,9 +230,10 @@ def _answers(coordinator: Side) -> bool:
     return socket_of.exists() and (coordinator.home / "run" / "nginx.pid").exists()
 
 
-def _join(coordinator: Side, side: Side) -> Side:
+def _join(coordinator: Side, side: Side, proxy: str) -> Side:
     invitation = coordinator.call("invite", side.home.name).strip()
-    side.call("join", invitation, "--data", str(side.home), "--prepared", str(side.home / "prepared"))
+    folders = ("--data", str(side.home), "--prepared", str(side.home / "prepared"))
+    side.call("join", invitation, *folders, *(("--proxy", proxy) if proxy else ()))
     return side
 
 
@@ -211,8 +247,12 @@ def _approve(side: Side, study: str) -> None:
     side.call("approve", study, "--yes")
 
 
-def _finished(records: Engine, run: str) -> str | None:
-    row = run_of(records, run)
+def finished(federation: Running) -> str | None:
+    """Return the model version of a federation's run once it has finished.
+
+    Raises: FederationError: it has ended otherwise.
+    """
+    row = run_of(federation.records, federation.run)
     if row.state in ("paused", "failed", "stopped"):
         raise FederationError(f"The run is {row.state}: {row.cause}", fix="see the logs in the folder")
     return row.version
@@ -229,7 +269,11 @@ def _rounds(records: Engine, run: str) -> list[dict[str, Any]]:
 FoundT = TypeVar("FoundT")
 
 
-def _await(look: Callable[[], FoundT | None], what: str) -> FoundT:
+def wait_for(look: Callable[[], FoundT | None], what: str) -> FoundT:
+    """Look until there is something, and return it.
+
+    Raises: FLError: nothing came.
+    """
     gives_up = time.monotonic() + WAIT_S
     while time.monotonic() < gives_up:
         if found := look():

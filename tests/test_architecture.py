@@ -29,6 +29,7 @@ FENCES = {
         "fl_server.rounds",
         "fl_server.server_app",
         "fl_server.strategies",
+        "simulations.drill_updates",
         "simulations.federation",
     ),
     "torch": (
@@ -59,6 +60,7 @@ FENCES = {
         "fl_client.site_records",
         "fl_server",
         "simulations.approval",
+        "simulations.drill_updates",
         "simulations.local",
         "webapp",
     ),

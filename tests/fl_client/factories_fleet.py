@@ -15,8 +15,8 @@ from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatResponse
 
 from core.certificates import Use, certificate_text, issue, new_key, private_text, read_certificate
 from core.files import write_private
+from fl_client.door import make_gate_certificate
 from fl_client.fleet_messages import MEDIA_TYPE
-from fl_client.gate import make_gate_certificate
 from fl_client.relay import Answer
 
 

@@ -1,23 +1,76 @@
-import json
-
 import pytest
 from flwr.proto.fleet_pb2 import PullMessagesRequest, PullMessagesResponse, PushMessagesRequest
-from flwr.proto.message_pb2 import Message, Metadata, PullObjectRequest, PullObjectResponse, PushObjectRequest
+from flwr.proto.message_pb2 import Message, PullObjectResponse, PushObjectRequest
 from flwr.proto.node_pb2 import Node
 
+from core.errors import UpdateRejected
 from fl_client import fleet_messages as fleet
+from tests.fl_client.factories_messages import NODE, RUN, a_task, announcement, good_answer, pulling, task_message
+
+TASK = task_message(a_task())
+ANSWER = good_answer(TASK)
 
 
 def test_an_answer_without_messages_brings_none() -> None:
-    assert not fleet.brings_messages(b"")
-    assert not fleet.brings_messages(fleet.NO_MESSAGES)
-    assert fleet.brings_messages(PullMessagesResponse(messages_list=[Message()]).SerializeToString())
+    assert fleet.message_in(b"") is None
+    assert fleet.message_in(fleet.NO_MESSAGES) is None
 
 
-def test_what_cannot_be_read_is_left_to_supernode() -> None:
-    assert fleet.brings_messages(b"\xff\xff\xff")
-    assert not fleet.is_on_its_way(b"\xff\xff\xff")
-    assert fleet.run_of(fleet.PUSH_OBJECT, b"\xff\xff\xff", b"") is None
+def test_an_announcement_says_what_is_answered_and_what_it_consists_of() -> None:
+    read = fleet.answer_in(announcement(ANSWER).SerializeToString())
+    assert (read.id, read.answers, read.run, read.kind, read.error) == (
+        ANSWER.object_id, TASK.metadata.message_id, RUN, "train", None,
+    )  # fmt: skip
+    assert read.objects[-1] == ANSWER.object_id
+    assert len(read.objects) == len(set(read.objects)) == 7
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\xff\xff\xff",
+        PushMessagesRequest().SerializeToString(),
+        PushMessagesRequest(messages_list=[Message(), Message()]).SerializeToString(),
+        announcement(ANSWER).SerializeToString() + announcement(ANSWER).SerializeToString(),
+        announcement(ANSWER).SerializeToString() + b"\xfa\x3f\x04Jane",
+    ],
+    ids=["no message", "none", "two", "twice", "a field that nobody knows"],
+)
+def test_what_is_not_known_is_refused(body: bytes) -> None:
+    with pytest.raises(UpdateRejected, match="does not know"):
+        fleet.answer_in(body)
+
+
+def test_a_call_names_its_node() -> None:
+    assert fleet.check_request("pull-messages", pulling()) == NODE
+    assert fleet.check_request("deactivate-node", fleet.deactivation(NODE)) == NODE
+
+
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        ("register-node", b""),
+        ("unregister-node", b""),
+        ("start-run", b""),
+        ("pull-messages", PullMessagesRequest(node=Node(node_id=1), message_ids=["Jane"]).SerializeToString()),
+        ("push-object", PushObjectRequest(object_id="Jane").SerializeToString()),
+        ("get-fab", b""),
+    ],
+)
+def test_a_call_that_supernode_does_not_make_is_refused(call: str, body: bytes) -> None:
+    with pytest.raises(UpdateRejected):
+        fleet.check_request(call, body)
+
+
+def test_a_pushed_object_must_have_its_own_name() -> None:
+    call = fleet.pushed_object(NODE, RUN, "s", "ab" * 32, b"x")
+    with pytest.raises(UpdateRejected, match="SHA-256"):
+        fleet.object_in(call)
+
+
+def test_more_than_one_message_at_a_time_is_refused() -> None:
+    with pytest.raises(UpdateRejected):
+        fleet.message_in(PullMessagesResponse(messages_list=[Message(), Message()]).SerializeToString())
 
 
 def test_an_object_is_on_its_way_where_it_is_known_and_not_there() -> None:
@@ -29,41 +82,3 @@ def test_an_object_is_on_its_way_where_it_is_known_and_not_there() -> None:
     assert not fleet.is_on_its_way(answer(found=False, available=False))
     assert not fleet.is_on_its_way(answer(found=True, available=True, content=b"x"))
     assert not fleet.is_on_its_way(answer(found=True, available=True, content=b"x" * 1000))
-
-
-def test_the_run_is_read_from_the_call_or_its_answer() -> None:
-    run = 2**63 + 5  # Flower's numbers fill 64 bits
-    messages = [Message(metadata=Metadata(run_id=run))]
-    assert (
-        fleet.run_of("push-object", PushObjectRequest(run_id=run, object_content=b"x").SerializeToString(), b"") == run
-    )
-    assert fleet.run_of("pull-object", PullObjectRequest(run_id=run).SerializeToString(), b"") == run
-    assert fleet.run_of("push-messages", PushMessagesRequest(messages_list=messages).SerializeToString(), b"") == run
-    pulled = PullMessagesResponse(messages_list=messages).SerializeToString()
-    asked = PullMessagesRequest(node=Node(node_id=1)).SerializeToString()
-    assert fleet.run_of("pull-messages", asked, pulled) == run
-    assert fleet.run_of("pull-messages", asked, b"") is None
-    assert fleet.run_of("send-node-heartbeat", b"", b"") is None
-
-
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (json.dumps({"code": 2004, "detail": "Failed to activate SuperNode"}).encode(), 2004),
-        (json.dumps({"detail": "Invalid SuperNode authentication"}).encode(), None),
-        (json.dumps({"code": True, "detail": "x"}).encode(), None),
-        (json.dumps({"problem": "a", "fix": "b"}).encode(), None),
-        (b"<html>", None),
-        (b"[1]", None),
-        (b"", None),
-    ],
-)
-def test_only_an_error_of_flowers_own_has_a_code(body: bytes, code: int | None) -> None:
-    assert fleet.flower_code(body) == code
-
-
-def test_flowers_own_errors_are_read_as_flower_writes_them() -> None:
-    from flwr.supercore.error import ApiErrorCode, FlowerError
-
-    error = FlowerError(ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED, "for the server's log")
-    assert fleet.flower_code(json.dumps(error.to_json("Failed to activate SuperNode")).encode()) == fleet.NOT_ACTIVATED

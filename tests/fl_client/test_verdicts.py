@@ -1,9 +1,10 @@
 import json
 
 import pytest
+from flwr.supercore.error import ApiErrorCode, FlowerError
 
 from fl_client.relay import Answer
-from fl_client.verdicts import Verdict, verdict_on
+from fl_client.verdicts import NOT_ACTIVATED, Verdict, flower_code, verdict_on
 
 # The statuses after which SuperNode 1.41 tries again, or drops a message and goes on; any other ends its work.
 BEARABLE = {200, 403, 503}
@@ -76,3 +77,24 @@ def test_the_coordinators_words_are_not_repeated_without_end() -> None:
     body = json.dumps({"problem": "p" * 10_000, "fix": "f" * 10_000}).encode()
     verdict = verdict_on("pull-messages", Answer(403, "", body))
     assert len(verdict.problem) == len(verdict.fix) == 300
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (json.dumps({"code": 2004, "detail": "Failed to activate SuperNode"}).encode(), 2004),
+        (json.dumps({"detail": "Invalid SuperNode authentication"}).encode(), None),
+        (json.dumps({"code": True, "detail": "x"}).encode(), None),
+        (json.dumps({"problem": "a", "fix": "b"}).encode(), None),
+        (b"<html>", None),
+        (b"[1]", None),
+        (b"", None),
+    ],
+)
+def test_only_an_error_of_flowers_own_has_a_code(body: bytes, code: int | None) -> None:
+    assert flower_code(body) == code
+
+
+def test_flowers_own_errors_are_read_as_flower_writes_them() -> None:
+    error = FlowerError(ApiErrorCode.FLEET_NODE_ACTIVATION_FAILED, "for the server's log")
+    assert flower_code(json.dumps(error.to_json("Failed to activate SuperNode")).encode()) == NOT_ACTIVATED

@@ -103,12 +103,3 @@ def test_uploads_of_many_threads_are_each_noted(records: Engine) -> None:
     for thread in threads:
         thread.join()
     assert all(upload.done and not upload.is_under_way for upload in uploads_of(records, SITES).values())
-
-
-def test_a_node_that_asks_for_the_next_task_without_having_answered_has_lost_the_last(records: Engine) -> None:
-    uploads = Uploads(records)
-    for call in ("confirm-message-received", "push-messages", "pull-messages", "confirm-message-received"):
-        uploads.saw("north", f"/v1/fleet/{call}")
-    assert not uploads_of(records, SITES)["north"].anew
-    uploads.saw("north", "/v1/fleet/pull-messages")
-    assert uploads_of(records, SITES)["north"].anew
