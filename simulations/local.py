@@ -10,6 +10,7 @@ Every step is a command that a person would type, with nothing in its environmen
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -99,22 +100,31 @@ class Side:
             )
         return done.stdout
 
-    @contextmanager
-    def started(self) -> Iterator[None]:
-        """Run `start` while the block runs."""
+    def start(self) -> "subprocess.Popen[bytes]":
+        """Run `start`, which ends with this process if not before."""
+        guard = shutil.which("setpriv")
+        ends_with_us = [guard, "--pdeathsig", "TERM", "--"] if guard else []
         with (self.home / "start.log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 (as above)
-                [sys.executable, "-m", self.program, "start"],
+            return subprocess.Popen(  # noqa: S603 (as above)
+                [*ends_with_us, sys.executable, "-m", self.program, "start"],
                 env=self.environment(),
                 cwd=self.home.parent,
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
             )
-        try:
-            yield
-        finally:
+
+
+@contextmanager
+def started(sides: Sequence[Side]) -> Iterator[None]:
+    """Run `start` of sides while the block runs."""
+    processes = [side.start() for side in sides]
+    try:
+        yield
+    finally:
+        for process in processes:
             process.terminate()
+        for process in processes:
             process.wait()
 
 
@@ -161,23 +171,24 @@ def running_federation(
     Raises: FLError: a step failed; the logs are in the folder.
     """
     ways = list(proxies) or [""] * sites
-    with ThreadPoolExecutor(4) as pool, ExitStack() as started:
+    with ThreadPoolExecutor(4) as pool, ExitStack() as open_:
         coordinator = make_coordinator(folder / "coordinator")
         hospitals = [Side("fl_client", folder / f"site-{number}", {}) for number in range(1, sites + 1)]
         made = pool.map(_make_hospital, hospitals)
         tell("init")
-        started.enter_context(coordinator.started())
+        open_.enter_context(started([coordinator]))
         list(made)
         wait_for(lambda: _answers(coordinator), "the coordinator to answer")
         tell("start")
-        for hospital in pool.map(lambda side, way: _join(coordinator, side, way), hospitals, ways):
-            started.enter_context(hospital.started())
+        list(pool.map(lambda side, way: _join(coordinator, side, way), hospitals, ways))
         tell("join")
         run = _launch(coordinator, folder, study)
         list(pool.map(lambda side: _approve(side, study.name), hospitals))
+        # Not before: on few cores what starts and what is typed would wait for each other.
+        open_.enter_context(started(hospitals))
         tell("launch")
         records = open_database(f"sqlite:///{coordinator.home / 'records.db'}")
-        started.callback(records.dispose)
+        open_.callback(records.dispose)
         yield Running(coordinator, hospitals, run, records)
 
 
