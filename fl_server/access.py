@@ -180,7 +180,7 @@ class Refusals:
                     "intruder",
                     "access.refused",
                     source=caller.source,
-                    serial=caller.serial,
+                    serial=_recorded(caller.serial),
                     what=what,
                     why=reason,
                     **counts,

@@ -71,7 +71,7 @@ def test_a_refusal_says_who_what_and_why(of: Coordinator) -> None:
     assert bodies(of) == [
         {
             "source": "10.0.0.9",
-            "serial": "0AB1",
+            "serial": "ab1",
             "what": "POST /v1/control/start-run",
             "why": "No client certificate was shown",
         }
