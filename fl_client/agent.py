@@ -6,10 +6,11 @@ It runs beside the gate in one process, and nothing that it meets ends it: a coo
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from core.clock import age_s, now
-from core.errors import ConnectionProblem, FLError
+from core.errors import ConnectionProblem, FLError, RecordsError
 from core.signing import load_key
 from core.site_protocol import Orders, Status
 from core.supervision import states_of
@@ -129,7 +130,8 @@ class Agent:
             self._contact = Contact(now(), state=self._told)
         else:
             self._contact = replace(before, problem=error.problem, fix=error.fix)
-        write_contact(self.home.contact, self._contact)
+        with suppress(OSError):  # where the disk is full, the log says so
+            write_contact(self.home.contact, self._contact)
         if self._contact.problem != before.problem:
             if error is None:
                 logger.info("All is well again with the coordinator")
@@ -206,6 +208,9 @@ def _beat(agent: Agent) -> float:
     except FLError as error:
         agent.note(error)
         return AWAY_S if isinstance(error, ConnectionProblem) else REFUSED_S
+    except OSError as error:
+        agent.note(RecordsError(f"This site's disk takes nothing ({error.strerror})", fix="make room on it"))
+        return AWAY_S
     except Exception:  # the edge: the gate beside it must go on whatever happens here
         logger.exception("The agent met an unexpected error and goes on")
         return REFUSED_S

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 ACTOR = "service"
 # A ServerApp that has not come up so long after it was asked for never will.
 START_S = 180.0
+# How long until SuperLink, which could not start one, is asked again.
+REFUSED_S = 10.0
 # Starts without a round between them after which something is wrong that another start does not mend.
 MOST_STARTS = 5
 
@@ -60,6 +62,8 @@ class Conductor:
             self._start(run, "its quorum has approved")
         elif run.state == "running" and not is_running(run.process or ""):
             self._start(run, "its process had ended")
+        elif run.state == "starting" and not run.flower_run and age_s(run.changed_at) > REFUSED_S:
+            self._start(run, "SuperLink could not start it")
         elif run.state == "starting" and age_s(run.changed_at) > START_S and not is_running(run.process or ""):
             self._start(run, "it had not come up")
 
@@ -80,7 +84,11 @@ class Conductor:
         logger.info("Starting %s: %s", run.id, why)
         move_run(self.records, run.id, "starting", actor=ACTOR, cause=why, flower_run="", process="")
         self._starts[run.id] = starts  # now: while the database takes nothing, none is a start
-        flower_run = self.start(self.bundles / run.study, run.id)
+        try:
+            flower_run = self.start(self.bundles / run.study, run.id)
+        except FederationError:
+            starts.pop()  # SuperLink is at fault, not the run
+            raise
         note_flower_run(self.records, run.id, flower_run)
 
     def _stop(self, run: Run) -> None:

@@ -150,6 +150,10 @@ def drill(
         Path | None, typer.Option("--out", help="Folder to keep the homes and logs in; else they are thrown away.")
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write what it came to into this file.")] = None,
+    night: Annotated[
+        int, typer.Option("--weather", min=0, help="Instead: so many rounds, each with a fault drawn at random.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="For --weather: the same seed draws the same faults.")] = 7,
 ) -> None:
     """Make go wrong what can, one fault at a time, in a real federation on this machine, and show what it cost.
 
@@ -162,12 +166,23 @@ def drill(
     from tempfile import TemporaryDirectory
 
     from simulations.drill import as_json, run_drill, table_of
+    from simulations.drill_weather import growth, run_weather, summary
 
     with TemporaryDirectory(prefix="gliofed-") as scratch, bars() as report:
-        faults = run_drill((folder or Path(scratch) / "drill").absolute(), quick=quick, report=report)
+        home = (folder or Path(scratch) / "drill").absolute()
+        if night:
+            soak = run_weather(home, night, seed, report)
+            faults, told, tables = soak.faults, soak.as_json(), [summary(soak.faults), growth(soak.growth)]
+        else:
+            faults = run_drill(home, quick=quick, report=report)
+            told, tables = as_json(faults), [table_of(faults)]
     if json_file:
-        write_atomically(json_file, json.dumps(as_json(faults), indent=2))
-    Console().print(table_of(faults))
+        write_atomically(json_file, json.dumps(told, indent=2))
+    for table in tables:
+        Console().print(table)
+    for one in faults if night else ():
+        if not one.passed:
+            Console().print(f"{one.fault}: {one.happened}", style="bold red", highlight=False)
     if not all(one.passed for one in faults):
         raise typer.Exit(FederationError.exit_code)
 

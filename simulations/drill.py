@@ -6,10 +6,12 @@ FOLDER/federation/   a federation of processes on loopback
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from core.errors import FederationError
 from core.progress import Report, silent
 from core.study import FederationSettings, ModelSettings, PreprocessingSettings, Study, TrainingSettings
 from simulations.noise import SMALLEST_GRID
+
+logger = logging.getLogger(__name__)
 
 SITES = 2
 # What leaves for an upload is then more than what leaves for anything else; see simulations/weather.py.
@@ -62,25 +66,59 @@ def run_drill(folder: Path, *, quick: bool, report: Report = silent) -> list[Fau
 
     Args:
         folder: empty or missing.
-        quick: leave out those that take Flower a minute to notice, and what needs a machine's administrator.
+        quick: only what is over within a minute, and needs no administrator of the machine.
         report: told of each fault.
     Raises: FLError: the drill itself could not be held.
     """
-    from simulations.drill_processes import QUICK, WHOLE, drill_processes
+    from simulations.drill_conditions import conditions, props
+    from simulations.drill_processes import EVERY_KILL, INTRUDER, QUICK, UNAPPROVED, a_stage, play
     from simulations.drill_updates import FAULTS
 
-    wanted = QUICK if quick else WHOLE
+    possible, missing = ([], []) if quick else conditions()
+    wanted = QUICK if quick else [*EVERY_KILL, *possible, UNAPPROVED, INTRUDER]
+    for what in missing:
+        logger.warning("Left out: %s", what)
     rounds = max(len(FAULTS), len(wanted))
+    with (
+        in_one_process(folder, rounds, "spoiled"),
+        a_stage(folder, drill_study(rounds), None if quick else props) as stage,
+    ):
+        faults = list(play(stage, wanted, report))
+    return [*_read(folder / "updates.json"), *compared(faults, undisturbed(folder))]
+
+
+@contextmanager
+def in_one_process(folder: Path, rounds: int, what: str) -> Iterator[None]:
+    """Make beside the block what needs no federation of processes, and wait for it after the block.
+
+    Args:
+        folder: empty or missing.
+        rounds: of the undisturbed run.
+        what: "undisturbed" for that alone, "spoiled" for the answers that may not count also.
+    Raises: FederationError: it failed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "home").mkdir()
-    beside = _start(folder, rounds)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FL_")}
+    beside = subprocess.Popen(  # noqa: S603 (our own command)
+        [sys.executable, "-m", "simulations.drill_updates", str(folder), str(rounds), what],
+        env=environment | {"FL_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
-        faults = list(drill_processes(folder, drill_study(rounds), wanted, report))
+        yield
     finally:
         _, told = beside.communicate()
     if beside.returncode:
         raise FederationError(f"The drill in one process failed: {told.strip()[-500:]}", fix="see its words")
-    return [*_read(folder / "updates.json"), *compared(faults, _read_hashes(folder / "reference.json"))]
+
+
+def undisturbed(folder: Path) -> dict[int, str]:
+    """Return the SHA-256 of each round's average of the undisturbed run."""
+    told = json.loads((folder / "reference.json").read_text("utf-8"))
+    return {int(number): aggregate for number, aggregate in told.items()}
 
 
 @dataclass(frozen=True)
@@ -98,14 +136,14 @@ class Held:
     aggregate: str
 
 
-def compared(held: Iterable[Held], undisturbed: dict[int, str]) -> list[Fault]:
+def compared(held: Iterable[Held], reference: dict[int, str]) -> list[Fault]:
     """Compare each round's average with the undisturbed run's."""
-    return [one.fault if not one.round else _compared(one, undisturbed.get(one.round, "")) for one in held]
+    return [one.fault if not one.round else _compared(one, reference.get(one.round, "")) for one in held]
 
 
-def _compared(held: Held, undisturbed: str) -> Fault:
-    same = held.aggregate == undisturbed
-    told = f"{held.fault.happened}; weights {held.aggregate[:12]}, " + ("as" if same else "NOT as") + " undisturbed"
+def _compared(held: Held, reference: str) -> Fault:
+    same = held.aggregate == reference
+    told = f"{held.fault.happened}; weights {held.aggregate[:8]} " + ("as" if same else "NOT as") + " undisturbed"
     return Fault(held.fault.fault, held.fault.expected, told, held.fault.rounds_lost, held.fault.passed and same)
 
 
@@ -125,21 +163,5 @@ def as_json(faults: Iterable[Fault]) -> dict[str, Any]:
     return {"faults": [asdict(one) for one in faults]}
 
 
-def _start(folder: Path, rounds: int) -> "subprocess.Popen[str]":
-    """Start what needs no processes of its own, beside those that do."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("FL_")}
-    return subprocess.Popen(  # noqa: S603 (our own command)
-        [sys.executable, "-m", "simulations.drill_updates", str(folder), str(rounds)],
-        env=environment | {"FL_HOME": str(folder / "home"), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def _read(path: Path) -> list[Fault]:
     return [Fault(**one) for one in json.loads(path.read_text("utf-8"))["faults"]]
-
-
-def _read_hashes(path: Path) -> dict[int, str]:
-    return {int(number): told for number, told in json.loads(path.read_text("utf-8")).items()}

@@ -7,12 +7,14 @@ round at the moment that it is meant for: before, during or after an upload.
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.errors import FLError
 from core.progress import Report
 from core.records import audit
 from core.records.db import reading
@@ -22,7 +24,7 @@ from core.study import Study
 from core.supervision import states_of
 from simulations.drill import SITES, Fault, Held
 from simulations.drill_intruders import run_unapproved, try_every_port
-from simulations.local import Running, Side, running_federation, wait_for
+from simulations.local import Running, Side, hospitals_in, running_federation, wait_for
 from simulations.weather import Weather, weather
 
 HELD_S = 120.0
@@ -32,22 +34,29 @@ BEFORE, DURING, AFTER = "before", "during", "after"
 
 @dataclass(frozen=True)
 class Stage:
-    """A federation that a drill plays with; the first site is the one that faults befall.
+    """A federation that a drill plays with.
 
     Attributes:
         federation: while it runs.
         proxies: each site's way out.
         folder: for whatever a fault needs.
+        befalls: which site faults befall.
     """
 
     federation: Running
     proxies: list[Weather]
     folder: Path
+    befalls: int = 0
 
     @property
     def victim(self) -> Side:
         """The site that faults befall."""
-        return self.federation.hospitals[0]
+        return self.federation.hospitals[self.befalls]
+
+    @property
+    def way(self) -> Weather:
+        """Its way out."""
+        return self.proxies[self.befalls]
 
     def pid(self, side: Side, name: str) -> int:
         """Wait for a process of a side and return its number."""
@@ -55,11 +64,6 @@ class Stage:
             lambda: next((state.pid for state in states_of(side.home) if state.name == name and state.pid), None),
             f"{name} of {side.home.name}",
         )
-
-    def kill(self, side: Side, name: str) -> str:
-        """Kill a process of a side at once."""
-        os.kill(self.pid(side, name), signal.SIGKILL)
-        return f"{name} of {side.home.name} killed"
 
     def freeze(self) -> None:
         """Let every trainer stand still."""
@@ -100,6 +104,14 @@ class Stage:
         tries = rounds_of(self.federation.records, self.federation.run)
         return sum(one.round == number and not one.counted for one in tries)
 
+    def has_counted(self, number: int) -> bool:
+        """Say whether a round has."""
+        return any(one["counted"] for one in self.events(CLOSED, number))
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass: what is wrong stays wrong for so long."""
+        time.sleep(seconds)
+
     def has_arrived(self, side: Side, number: int) -> bool:
         """Say whether a site's answer to a round has."""
         return any(body["site"] == side.home.name for body in self.events(ARRIVED, number))
@@ -111,38 +123,50 @@ class Scene:
 
     Attributes:
         fault, expected: as in `Fault`.
-        play: does it while a round is open and returns what happened, and whether that was as expected.
+        act: does it while a round is open and returns what happened, and whether that was as expected.
+        befalls: which site.
     """
 
     fault: str
     expected: str
-    play: Callable[[Stage, int], tuple[str, bool]]
+    act: Callable[[Stage, int], tuple[str, bool]]
+    befalls: int = 0
 
 
-def drill_processes(folder: Path, study: Study, scenes: list[Scene], report: Report) -> Iterator[Held]:
+Props = Callable[[Path, list[Side]], AbstractContextManager[list[Side]]]
+
+
+def play(stage: Stage, scenes: list[Scene], report: Report) -> Iterator[Held]:
     """Play scenes one after another, each in a round of its own.
 
     Args:
-        folder: the drill's.
-        study: of at least as many rounds.
+        stage: whose study has at least as many rounds.
         scenes: what to play.
         report: told after each.
-    Yields: what came of each.
+    Yields: what came of each; every trainer stands still meanwhile.
     """
-    with a_stage(folder, study) as stage:
-        stage.freeze()
-        for number, scene in enumerate(scenes, start=1):
-            yield _played(stage, scene, number)
-            report(f"drill: {scene.fault}", number, len(scenes))
+    stage.freeze()
+    for number, scene in enumerate(scenes, start=1):
+        try:
+            yield _played(replace(stage, befalls=scene.befalls), scene, number)
+        except FLError as error:  # the federation does not go on, so no later scene can be played
+            yield Held(Fault(scene.fault, scene.expected, error.problem, 1, passed=False), 0, "")
+            return
+        report(f"drill: {scene.fault}", number, len(scenes))
 
 
 @contextmanager
-def a_stage(folder: Path, study: Study) -> Iterator[Stage]:
+def a_stage(folder: Path, study: Study, props: Props | None = None) -> Iterator[Stage]:
     """Keep a federation running behind a proxy a site while the block runs."""
     with ExitStack() as open_:
         proxies = open_.enter_context(weather(SITES))
-        ways = [proxy.url for proxy in proxies]
-        federation = open_.enter_context(running_federation(folder / "federation", SITES, study, proxies=ways))
+        homes = folder / "federation"
+        sides = [
+            replace(side, proxy=proxy.url) for side, proxy in zip(hospitals_in(homes, SITES), proxies, strict=True)
+        ]
+        if props:
+            sides = open_.enter_context(props(homes, sides))
+        federation = open_.enter_context(running_federation(homes, sides, study))
         stage = Stage(federation, proxies, folder)
         open_.callback(stage.thaw)
         yield stage
@@ -150,51 +174,56 @@ def a_stage(folder: Path, study: Study) -> Iterator[Stage]:
 
 def _played(stage: Stage, scene: Scene, number: int) -> Held:
     wait_for(lambda: stage.events(OPENED, number), f"round {number} to open")
-    happened, as_expected = scene.play(stage, number)
+    happened, as_expected = scene.act(stage, number)
+    over = time.monotonic()
     closed = stage.finish_round(number)
     lost = stage.lost(number)
     counted = len(closed["weights"])
-    told = f"{happened}; {counted} of {SITES} sites counted"
+    told = f"{happened}; {counted} sites counted {time.monotonic() - over:.0f} s later"
     passed = as_expected and not lost and counted == SITES
     return Held(Fault(scene.fault, scene.expected, told, lost, passed), number, closed["aggregate_sha256"])
 
 
-def killed(what: str, when: str, kill: Callable[[Stage], str]) -> Scene:
+def hold(stage: Stage) -> bool:
+    """Let the victim train and hold its upload in the middle; say whether there came one."""
+    stage.way.hold_upload()
+    stage.thaw(stage.victim)
+    return stage.way.held.wait(HELD_S)
+
+
+def killed(what: str, when: str) -> Scene:
     """Return the scene of a kill at a moment of the victim's upload."""
 
-    def play(stage: Stage, number: int) -> tuple[str, bool]:
+    def act(stage: Stage, number: int) -> tuple[str, bool]:
         if when == DURING:
-            stage.proxies[0].hold_upload()
-            stage.thaw(stage.victim)
-            if not stage.proxies[0].held.wait(HELD_S):
+            if not hold(stage):
                 return "no upload came", False
         else:
             stage.await_work(stage.victim)
         if when == AFTER:
             stage.thaw(stage.victim)
             wait_for(lambda: stage.has_arrived(stage.victim, number), "the victim's answer")
-        happened = kill(stage)
-        stage.proxies[0].let_go()
-        return happened, True
+        os.kill(PROCESSES[what](stage), signal.SIGKILL)
+        stage.way.let_go()
+        return "SIGKILL", True
 
-    return Scene(f"{what} killed {when} an upload", KILLED_EXPECTED, play)
+    return Scene(f"{what} killed {when} an upload", KILLED_EXPECTED, act)
 
 
-def _server_app(stage: Stage) -> str:
+def _server_app(stage: Stage) -> int:
     process = wait_for(lambda: run_of(stage.federation.records, stage.federation.run).process, "the ServerApp")
-    os.kill(int(process.partition(":")[0]), signal.SIGKILL)
-    return "ServerApp killed"
+    return int(process.partition(":")[0])
 
 
-def _of_victim(name: str) -> Callable[[Stage], str]:
-    return lambda stage: stage.kill(stage.victim, name)
+def _of_victim(name: str) -> Callable[[Stage], int]:
+    return lambda stage: stage.pid(stage.victim, name)
 
 
-def _of_coordinator(name: str) -> Callable[[Stage], str]:
-    return lambda stage: stage.kill(stage.federation.coordinator, name)
+def _of_coordinator(name: str) -> Callable[[Stage], int]:
+    return lambda stage: stage.pid(stage.federation.coordinator, name)
 
 
-KILLS: dict[str, Callable[[Stage], str]] = {
+PROCESSES: dict[str, Callable[[Stage], int]] = {
     "SuperLink": _of_coordinator("superlink"),
     "ServerApp": _server_app,
     "SuperNode": _of_victim("supernode"),
@@ -213,12 +242,8 @@ UNAPPROVED = Scene(
 INTRUDER = Scene(
     "an intruder on every port", "no call is answered", lambda stage, _number: try_every_port(stage.federation)
 )
-QUICK = [killed("trainer", BEFORE, KILLS["trainer"]), killed("gate", DURING, KILLS["gate"]), UNAPPROVED, INTRUDER]
-WHOLE = [
-    *(killed(name, when, kill) for name, kill in KILLS.items() for when in (BEFORE, DURING, AFTER)),
-    UNAPPROVED,
-    INTRUDER,
-]
+QUICK = [killed("trainer", BEFORE), killed("gate", DURING), UNAPPROVED, INTRUDER]
+EVERY_KILL = [killed(name, when) for name in PROCESSES for when in (BEFORE, DURING, AFTER)]
 
 
 def _children(pid: int) -> list[str]:

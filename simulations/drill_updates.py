@@ -93,24 +93,29 @@ class Spoiler:
 
 
 def main() -> None:
-    """Run the study undisturbed and then with every fault, and write both to FOLDER."""
-    folder, rounds = Path(sys.argv[1]), int(sys.argv[2])
+    """Run the study undisturbed, and then with every fault where that is asked for, and write both to FOLDER."""
+    folder, rounds, what = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     sites = [_site(folder / "sites" / f"site-{number}") for number in range(1, SITES + 1)]
     study = folder / "sites" / "study.toml"
     write_atomically(study, tomli_w.dumps(drill_study(rounds).model_dump(mode="json")))
-    undisturbed = run_federation(sites, study, folder / "reference")
+    run_federation(sites, study, folder / "reference")
     records = open_database(database_url())
-    reference = _aggregates(records, undisturbed.version, 0)
+    reference = _aggregates(records, 0)
     write_atomically(folder / "reference.json", json.dumps(reference))
+    if what == "spoiled":
+        write_atomically(folder / "updates.json", json.dumps({"faults": _spoiled(folder, sites, records, reference)}))
+
+
+def _spoiled(folder: Path, sites: list[Path], records: Engine, reference: dict[int, str]) -> list[dict[str, Any]]:
     before = _last(records)
-    run_federation(sites, study, folder / "updates", faults=Spoiler(), waits=True)
-    spoiled = _aggregates(records, "", before)
-    asked = _asked(records, before)
-    faults = [
-        _fault(name, asked.get(number, 0), spoiled.get(number) == reference[number], _lost(records, before, number))
+    run_federation(sites, folder / "sites" / "study.toml", folder / "updates", faults=Spoiler(), waits=True)
+    spoiled, asked = _aggregates(records, before), _asked(records, before)
+    return [
+        asdict(
+            _fault(name, asked.get(number, 0), spoiled.get(number) == reference[number], _lost(records, before, number))
+        )
         for number, name in enumerate(FAULTS, start=1)
     ]
-    write_atomically(folder / "updates.json", json.dumps({"faults": [asdict(one) for one in faults]}))
 
 
 def _site(home: Path) -> Path:
@@ -125,7 +130,7 @@ def _fault(name: str, asked: int, same: bool, lost: int) -> Fault:
     return Fault(name, EXPECTED, told, lost, passed=asked == 2 and same and not lost)
 
 
-def _aggregates(records: Engine, _version: str, after: int) -> dict[int, str]:
+def _aggregates(records: Engine, after: int) -> dict[int, str]:
     """Return the SHA-256 of each round's average after an event, by round; evaluations average nothing."""
     return {one["round"]: one["aggregate_sha256"] for one in _bodies(records, CLOSED, after) if one["counted"]}
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,11 +69,15 @@ class Side:
         program: `fl_server` or `fl_client`.
         home: its FL_HOME.
         settings: its further variables.
+        proxy: URL of a site's only way out, or empty.
+        python: what its commands run with.
     """
 
     program: str
     home: Path
-    settings: dict[str, str]
+    settings: dict[str, str] = field(default_factory=dict)
+    proxy: str = ""
+    python: str = sys.executable
 
     def environment(self) -> dict[str, str]:
         """Return what its commands run with: this process's own FL_ variables are not among them."""
@@ -81,12 +85,12 @@ class Side:
         return kept | {"FL_HOME": str(self.home)} | self.settings
 
     def call(self, *arguments: str) -> str:
-        """Run a command to its end and return what it printed.
+        """Run a command and return what it printed.
 
         Raises: FederationError: it failed; the problem holds its own words.
         """
         done = subprocess.run(  # noqa: S603 (our own commands)
-            [sys.executable, "-m", self.program, *arguments],
+            [self.python, "-m", self.program, *arguments],
             env=self.environment(),
             cwd=self.home.parent,
             capture_output=True,
@@ -106,7 +110,7 @@ class Side:
         ends_with_us = [guard, "--pdeathsig", "TERM", "--"] if guard else []
         with (self.home / "start.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 (as above)
-                [*ends_with_us, sys.executable, "-m", self.program, "start"],
+                [*ends_with_us, self.python, "-m", self.program, "start"],
                 env=self.environment(),
                 cwd=self.home.parent,
                 stdout=log,
@@ -156,34 +160,36 @@ class Running:
     records: Engine
 
 
+def hospitals_in(folder: Path, sites: int) -> list[Side]:
+    """Return so many hospitals, each with a home of its own in a folder."""
+    return [Side("fl_client", folder / f"site-{number}") for number in range(1, sites + 1)]
+
+
 @contextmanager
 def running_federation(
-    folder: Path, sites: int, study: Study, tell: Callable[[str], None] = lambda step: None, proxies: Sequence[str] = ()
+    folder: Path, hospitals: list[Side], study: Study, tell: Callable[[str], None] = lambda step: None
 ) -> Iterator[Running]:
     """Make a federation, start it, and let it train while the block runs.
 
     Args:
         folder: empty or missing.
-        sites: how many hospitals.
+        hospitals: see `hospitals_in`.
         study: what they train.
         tell: told each of `STEPS` that is done, up to `launch`.
-        proxies: a proxy's URL for each site, where they reach the coordinator through one.
     Raises: FLError: a step failed; the logs are in the folder.
     """
-    ways = list(proxies) or [""] * sites
     with ThreadPoolExecutor(4) as pool, ExitStack() as open_:
         coordinator = make_coordinator(folder / "coordinator")
-        hospitals = [Side("fl_client", folder / f"site-{number}", {}) for number in range(1, sites + 1)]
         made = pool.map(_make_hospital, hospitals)
         tell("init")
         open_.enter_context(started([coordinator]))
         list(made)
         wait_for(lambda: _answers(coordinator), "the coordinator to answer")
         tell("start")
-        list(pool.map(lambda side, way: _join(coordinator, side, way), hospitals, ways))
+        list(pool.map(lambda side: join(coordinator, side), hospitals))
         tell("join")
         run = _launch(coordinator, folder, study)
-        list(pool.map(lambda side: _approve(side, study.name), hospitals))
+        list(pool.map(lambda side: side.call("approve", study.name, "--yes"), hospitals))
         # Not before: on few cores what starts and what is typed would wait for each other.
         open_.enter_context(started(hospitals))
         tell("launch")
@@ -206,7 +212,10 @@ def run_local_federation(folder: Path, sites: int, study: Study, report: Report 
     def tell(step: str) -> None:
         report("federation of processes", STEPS.index(step) + 1, len(STEPS))
 
-    with ThreadPoolExecutor(4) as pool, running_federation(folder, sites, study, tell) as federation:
+    with (
+        ThreadPoolExecutor(4) as pool,
+        running_federation(folder, hospitals_in(folder, sites), study, tell) as federation,
+    ):
         version = wait_for(lambda: finished(federation), "the run to finish")
         tell("rounds")
         federation.coordinator.call("approve", version)
@@ -220,7 +229,7 @@ def run_local_federation(folder: Path, sites: int, study: Study, report: Report 
 
 
 def make_coordinator(home: Path) -> Side:
-    """Make a coordinator's home on free ports of loopback."""
+    """Make a coordinator's home, on free ports."""
     private_folder(home.parent)
     passphrase = home.parent / "passphrase"
     write_private(passphrase, secrets.token_hex(16))
@@ -241,21 +250,17 @@ def _answers(coordinator: Side) -> bool:
     return socket_of.exists() and (coordinator.home / "run" / "nginx.pid").exists()
 
 
-def _join(coordinator: Side, side: Side, proxy: str) -> Side:
+def join(coordinator: Side, side: Side) -> None:
+    """Invite a site and let it join."""
     invitation = coordinator.call("invite", side.home.name).strip()
     folders = ("--data", str(side.home), "--prepared", str(side.home / "prepared"))
-    side.call("join", invitation, *folders, *(("--proxy", proxy) if proxy else ()))
-    return side
+    side.call("join", invitation, *folders, *(("--proxy", side.proxy) if side.proxy else ()))
 
 
 def _launch(coordinator: Side, folder: Path, study: Study) -> str:
     write_atomically(folder / "study.toml", tomli_w.dumps(study.model_dump(mode="json")))
     run: str = json.loads(coordinator.call("launch", str(folder / "study.toml"), "--json"))["run"]
     return run
-
-
-def _approve(side: Side, study: str) -> None:
-    side.call("approve", study, "--yes")
 
 
 def finished(federation: Running) -> str | None:

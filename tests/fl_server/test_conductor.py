@@ -14,7 +14,7 @@ from core.records.db import open_database, transaction
 from core.records.tables import Offer, Run
 from core.study import FederationSettings, Study
 from fl_server import conductor as module
-from fl_server.conductor import MOST_STARTS, START_S, Conductor
+from fl_server.conductor import MOST_STARTS, REFUSED_S, START_S, Conductor
 
 SITES = ["east", "north", "south"]
 GONE = "1:0"
@@ -169,3 +169,27 @@ def test_one_run_that_cannot_be_started_keeps_no_other_from_it(records, flower, 
     put(records, state="running", process=f"{os.getpid()}:0")
     conductor.look()
     assert runs.run_of(records, "r").state == "starting"
+
+
+def test_a_superlink_that_could_not_start_a_run_is_asked_again_soon_and_its_failures_are_not_the_runs(
+    records, flower, conductor
+) -> None:
+    put(records, state="running", process=GONE, flower_run="1")
+    flower.broken = True
+    for _ in range(2 * MOST_STARTS):
+        conductor.look()
+        put(records, changed_at=after(-REFUSED_S - 1))
+    assert runs.run_of(records, "r").state == "starting"
+    flower.broken = False
+    conductor.look()
+    assert flower.started == ["s r"]
+    assert runs.run_of(records, "r").flower_run == "101"
+
+
+def test_a_superlink_that_could_not_start_a_run_is_not_asked_on_and_on(records, flower, conductor) -> None:
+    put(records, state="running", process=GONE, flower_run="1")
+    flower.broken = True
+    conductor.look()
+    flower.broken = False
+    conductor.look()
+    assert not flower.started
