@@ -1,6 +1,6 @@
 """What the gate's inspection and the server's journal cost: rounds of one deployment with and without, in turns.
 
-    python -m bench.round_cost [--sites 2] [--rounds 6] [--models tiny large] [--turns 2]
+    python -m bench.round_cost [--sites 2] [--rounds 11] [--models tiny large] [--turns 2]
 
 With: the product. Without: the same processes, but each gate passes whatever comes on at once, piece by piece, unread
 and unnoted, and the ServerApp keeps what arrives in memory and writes nothing of it down. The first round of each is
@@ -62,7 +62,7 @@ def main() -> None:
     """Measure each model and print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sites", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--models", nargs="+", default=["tiny", "large"])
     parser.add_argument("--turns", type=int, default=2)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
@@ -90,10 +90,10 @@ def measured(python: Path, preset: str, sites: int, rounds: int) -> list[float]:
 
 
 def seconds_of(preset: str, sites: int, rounds: int) -> list[float]:
-    """Run a deployment and return its rounds' seconds."""
+    """Run a deployment and return its training rounds' seconds."""
     with tempfile.TemporaryDirectory(prefix="gliofed-bench-") as name:
         found = run_local_federation(Path(name) / "federation", sites, study_of(preset, sites, rounds))
-    return [float(one["seconds"]) for one in found.rounds]
+    return [float(one["seconds"]) for one in found.rounds[:rounds]]
 
 
 def tell(title: str, found: dict[str, list[float]]) -> None:

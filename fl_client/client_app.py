@@ -50,11 +50,11 @@ def _answer(kind: str, message: Message, node: NodeConfig, study: Path) -> Messa
         # Bytes: reading as text would change line ends, and the site has approved the text as it is.
         text, task = study.read_bytes().decode("utf-8"), packed_of(message.content)
         answer = _work(kind, text, task, node, message.metadata.run_id)
-    except Exception as error:  # the edge of the site: whatever it is, only its kind may cross
+    except Exception as error:  # the edge of the site: whatever it is, only a code may cross
         logger.exception("This site could not answer round %s", message.metadata.group_id)
         answer = site_error(error)
     if isinstance(answer, SiteError):
-        return Message(Error(answer.code, answer.kind), reply_to=message)
+        return Message(Error(answer.code), reply_to=message)
     return Message(content_of(answer), reply_to=message)
 
 

@@ -1,4 +1,4 @@
-"""The task that SuperNode has in hand, and its answer until it is complete, looked through and noted.
+"""The task that SuperNode has in hand, and its answer until it is complete.
 
 SuperNode works on one message at a time, so one task is kept, with its weights: how far an answer moved them is looked
 at. A gate that is started anew knows of no task; the answer to it is dropped and the coordinator asks again, which
@@ -10,43 +10,43 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from core.errors import UpdateRejected
-from core.messages import SITE_ERROR
 from core.study import Study
-from fl_client.fleet_messages import Envelope, metadata_in
-from fl_client.fleet_objects import body_of, content_of
-from fl_client.inspection import Inspected, inspect, most_bytes
+from fl_client.fleet_messages import Envelope
+from fl_client.fleet_replies import Reply
+from fl_client.inspection import most_bytes
 
 
 @dataclass
 class Answering:
-    """An answer on its way.
+    """An answer as it is handed over.
 
     Attributes:
-        call: the push-messages call that announced it.
-        envelope: what that call says.
+        envelope: what it was announced with; nothing of that leaves.
         session: ours, by which SuperNode's objects belong to it.
         objects: what has arrived, by name.
+        is_too_large: it has more bytes than any answer of its study.
         is_leaving: whether somebody is sending it on.
-        is_noted: whether it stands in the site's event log.
+        reply: what leaves in its place, once it has been looked through and noted.
     """
 
-    call: bytes
     envelope: Envelope
     session: str = field(default_factory=lambda: secrets.token_hex(16))
     objects: dict[str, bytes] = field(default_factory=dict)
+    is_too_large: bool = False
     is_leaving: bool = False
-    is_noted: bool = False
+    reply: Reply | None = None
+
+    def take(self, name: str, content: bytes, most: int) -> None:
+        """Keep an object; of an answer that is too large, nothing."""
+        self.objects[name] = content
+        self.is_too_large = self.is_too_large or sum(map(len, self.objects.values())) > most
+        if self.is_too_large:
+            self.objects.clear()
 
     @property
-    def size(self) -> int:
-        """Bytes of what has arrived."""
-        return sum(map(len, self.objects.values()))
-
-    @property
-    def code(self) -> int:
-        """The error code that goes out in the place of whatever error it is: Flower's or ours, else that of a bug."""
-        code = self.envelope.error or 0
-        return code if 0 < code < SITE_ERROR + 100 else SITE_ERROR
+    def is_complete(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self.is_too_large or self.reply is not None or len(self.objects) == len(self.envelope.objects)
 
 
 @dataclass
@@ -69,17 +69,22 @@ class Held:
 
 
 class Custody:
-    """Keeps a task and its answer; the gate's threads use it side by side."""
+    """Keeps a task and its answer; the gate's threads use it side by side.
 
-    def __init__(self, site: str) -> None:
-        self.site = site
+    Attributes:
+        is_new: no task has come in yet: SuperNode may have one from before.
+    """
+
+    def __init__(self) -> None:
+        self.is_new = True
         self._lock = Lock()
         self._held: Held | None = None
+        self._done = ""  # session of the last answer that has left: what SuperNode hands over of it again is known
 
     def take(self, task: Held) -> None:
         """Keep a task in the place of the last one."""
         with self._lock:
-            self._held = task
+            self._held, self.is_new = task, False
 
     def add(self, name: str, content: bytes) -> None:
         """Keep a piece of the task."""
@@ -87,73 +92,56 @@ class Custody:
             if self._held is not None and name in self._held.envelope.objects:
                 self._held.objects[name] = content
 
-    def held_for(self, answers: str) -> Held:
-        """Return the task that an answer names.
+    def held(self) -> Held | None:
+        """Return the task in hand."""
+        return self._held
 
-        Raises: UpdateRejected: this gate has not passed it in.
-        """
-        with self._lock:
-            if self._held is None or self._held.envelope.id != answers:
-                raise UpdateRejected("An answer to no task that came in", fix="nothing: the coordinator asks again")
-            return self._held
-
-    def announce(self, call: bytes, envelope: Envelope) -> Answering:
+    def announce(self, envelope: Envelope) -> Answering:
         """Open an answer to the task in hand; the same one again goes on where it was.
 
         Raises: UpdateRejected: it answers no task, or tells other things of it than the task does.
         """
-        held = self.held_for(envelope.answers)
-        asked, told = held.envelope.message.metadata, envelope.message.metadata
-        # Task numbers are SuperNode's own.
-        same = (
-            (told.run_id, told.src_node_id, told.dst_node_id, told.group_id, told.message_type)
-            == (asked.run_id, asked.dst_node_id, asked.src_node_id, asked.group_id, asked.message_type)
-            and told.created_at >= asked.created_at
-            and told.created_at + told.ttl <= asked.created_at + asked.ttl + 1
-        )
-        if not same:
-            raise UpdateRejected("An answer's address is not its task's", fix="nothing: the coordinator asks again")
         with self._lock:
+            held = self._held
+            if held is None or held.envelope.id != envelope.answers:
+                raise UpdateRejected("An answer to no task that came in", fix="nothing: the coordinator asks again")
+            asked, told = held.envelope.message.metadata, envelope.message.metadata
+            if (told.run_id, told.src_node_id, told.dst_node_id, told.group_id, told.message_type) != (
+                (asked.run_id, asked.dst_node_id, asked.src_node_id, asked.group_id, asked.message_type)
+            ):
+                raise UpdateRejected("An answer's address is not its task's", fix="nothing: the coordinator asks again")
             if held.answer is None or held.answer.envelope.id != envelope.id:
-                held.answer = Answering(call, envelope)
+                held.answer = Answering(envelope)
             return held.answer
 
-    def receive(self, session: str, name: str, content: bytes) -> Held | None:
-        """Keep an object of the answer, and return the task once all of them are here, to one caller only.
+    def receive(self, session: str, name: str, content: bytes) -> tuple[Held, Answering] | None:
+        """Keep an object of the answer, and return task and answer once all of it is here, to one caller only.
 
-        Raises: UpdateRejected: the object belongs to no answer, or is too much.
+        Raises: UpdateRejected: the object belongs to no answer.
         """
         with self._lock:
             held = self._held
+            if session and session == self._done:
+                return None
             if held is None or held.answer is None or held.answer.session != session:
                 raise UpdateRejected("An object of no answer that was announced", fix="nothing: it is asked again")
             answer = held.answer
             if name not in answer.envelope.objects:
                 raise UpdateRejected("An object that was not announced", fix="nothing: it is asked again")
-            answer.objects[name] = content
-            if answer.size > most_bytes(held.study):
-                answer.objects.clear()
-                raise UpdateRejected("An answer larger than the study's model", fix="see this site's trainer's log")
-            if answer.is_leaving or len(answer.objects) < len(answer.envelope.objects):
+            if not answer.is_complete:
+                answer.take(name, content, most_bytes(held.study))
+            if answer.is_leaving or not answer.is_complete:
                 return None
             answer.is_leaving = True
-            return held
+            return held, answer
+
+    def stay(self, answer: Answering) -> None:
+        """Note that an answer has not left: its next object, or the same again, tries once more."""
+        with self._lock:
+            answer.is_leaving = False
 
     def release(self, held: Held) -> None:
         """Forget a task that is answered."""
         with self._lock:
             if self._held is held:
-                self._held = None
-
-    def look_through(self, held: Held, answer: Answering) -> Inspected:
-        """Unpack an answer and check it against its task and study.
-
-        Raises: UpdateRejected: it may not leave.
-        """
-        envelope = answer.envelope
-        metadata = metadata_in(bytes(body_of(answer.objects[envelope.id], "Message")), envelope.id)
-        if metadata != envelope.message.metadata:
-            raise UpdateRejected("An answer tells two things of itself", fix="nothing: the coordinator asks again")
-        content = content_of(envelope.id, answer.objects)
-        asked = content_of(held.envelope.id, held.objects)
-        return inspect(envelope.kind, content, asked, held.study, self.site)
+                self._held, self._done = None, held.answer.session if held.answer else ""

@@ -28,7 +28,7 @@ INTERIM_S = 10.0
 IDLE_S = 300.0
 # Flower sends objects of 5 MB and app bundles of at most 10 MB.
 MAX_BODY_BYTES = 2**26
-FORBIDDEN = 403
+FORBIDDEN, UNAVAILABLE = 403, 503
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Request:
 
     Attributes:
         path: as it was sent.
-        headers: those that concern the coordinator.
+        headers: by name in lower case, each once.
         body: all of it.
         is_gone: whether the caller no longer waits.
     """
@@ -57,7 +57,7 @@ class Doorway(ThreadingHTTPServer):
     Args:
         port: 0 for a free one.
         pki: folder with gate.crt and gate.key.
-        answering: what answers a call; it raises nothing.
+        answering: what answers a call.
     """
 
     def __init__(self, port: int, pki: Path, answering: Answering) -> None:
@@ -98,7 +98,7 @@ class Door(BaseHTTPRequestHandler):
         if not length.isdigit() or int(length) > MAX_BODY_BYTES or "Transfer-Encoding" in self.headers:
             self.refuse()
             return
-        headers = {name: value for name, value in self.headers.items() if _is_forwarded(name)}
+        headers = {name.lower(): value for name, value in self.headers.items()}
         body = self.rfile.read(int(length))
         # As it was sent: the standard library's `path` is mended, and two readers could mend it in two ways.
         path = self.requestline.split()[1]
@@ -113,12 +113,19 @@ class Door(BaseHTTPRequestHandler):
 
     def _await_answer(self, request: Request) -> Answer:
         answer: Future[Answer] = Future()
-        Thread(target=lambda: answer.set_result(self.server.answering(request)), daemon=True).start()
+        Thread(target=lambda: answer.set_result(self._answered(request)), daemon=True).start()
         while True:
             try:
                 return answer.result(INTERIM_S)
             except StillWaiting:
                 self.still_here()
+
+    def _answered(self, request: Request) -> Answer:
+        try:
+            return self.server.answering(request)
+        except Exception:  # the edge: without an answer SuperNode would wait for ever
+            logger.exception("The gate could not answer")
+            return Answer(UNAVAILABLE, "text/plain", b"", (("Retry-After", "1"),))
 
     def still_here(self) -> None:
         """Let SuperNode's patience begin anew."""
@@ -140,11 +147,6 @@ class Door(BaseHTTPRequestHandler):
     def log_message(self, message: str, *arguments: object) -> None:
         """Keep what the standard library says of a connection out of the log unless somebody looks for it."""
         logger.debug(message, *arguments)
-
-
-def _is_forwarded(header: str) -> bool:
-    name = header.lower()
-    return name in ("accept", "content-type") or name.startswith("flwr-")
 
 
 def refusal() -> Answer:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any, TypeVar
 
-from flwr.proto.error_pb2 import Error
 from flwr.proto.fab_pb2 import GetFabRequest, GetFabResponse
 from flwr.proto.fleet_pb2 import (
     ActivateNodeRequest,
@@ -28,7 +27,6 @@ from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
 from flwr.proto.message_pb2 import (
     ConfirmMessageReceivedRequest,
     Message,
-    Metadata,
     ObjectTree,
     PullObjectRequest,
     PullObjectResponse,
@@ -78,6 +76,8 @@ STORED: bytes = PushObjectResponse(stored=True).SerializeToString()
 NOT_APPROVED = 7  # Flower's code of an error reply
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# More than a call has that brings nothing but names and numbers.
+SMALL_BYTES = 2**12
 # More chunks of 5 MB than the largest answer has.
 _MOST_OBJECTS = 500
 
@@ -96,6 +96,7 @@ class Envelope:
         objects: names of all objects of its tree, each once, children before parents, so its own comes last.
         error: Flower's or our code, None where it carries content.
         message: what `push-messages` and `pull-messages` hold of it.
+        ends: when nobody waits for its answer any more, in seconds since 1970.
     """
 
     id: str
@@ -105,6 +106,7 @@ class Envelope:
     objects: tuple[str, ...]
     error: int | None
     message: Message
+    ends: float
 
 
 def check_request(call: str, body: bytes) -> int:
@@ -112,7 +114,7 @@ def check_request(call: str, body: bytes) -> int:
 
     Raises: UpdateRejected: it is none of SuperNode's calls as this release knows them.
     """
-    if call not in _REQUESTS:
+    if call not in _REQUESTS or (len(body) > SMALL_BYTES and call not in (PUSH_MESSAGES, PUSH_OBJECT)):
         raise unknown("a call")
     request: Any = strictly(_REQUESTS[call], body)
     names = [
@@ -142,34 +144,6 @@ def announced(answer: Envelope, session: str) -> bytes:
     return _bytes(
         PushMessagesResponse(results={answer.id: 0}, objects_to_push=list(answer.objects), session_id=session)
     )
-
-
-def error_reply(task: Envelope, code: int, moment: float) -> tuple[bytes, str, bytes]:
-    """Make the answer to a task that has none, with an error code and not a word more.
-
-    Args:
-        task: what is answered.
-        code: Flower's or ours.
-        moment: seconds since 1970.
-    Returns: its push-messages call, its name and its only object.
-    """
-    asked = task.message.metadata
-    reply = Metadata(
-        run_id=asked.run_id, src_node_id=asked.dst_node_id, dst_node_id=asked.src_node_id,
-        reply_to_message_id=asked.message_id, group_id=asked.group_id, message_type=asked.message_type,
-        created_at=moment, ttl=asked.created_at + asked.ttl - moment,
-        src_task_id=asked.dst_task_id, dst_task_id=asked.src_task_id,
-    )  # fmt: skip
-    body = Message(metadata=reply, error=Error(code=code)).SerializeToString(deterministic=True)
-    content = b"Message  %d\0%b" % (len(body), body)
-    reply.message_id = hashlib.sha256(content).hexdigest()
-    call = PushMessagesRequest(
-        node=Node(node_id=asked.dst_node_id),
-        messages_list=[Message(metadata=reply, error=Error(code=code))],
-        message_object_trees=[ObjectTree(object_id=reply.message_id)],
-        clientapp_runtime_list=[0.0],
-    )
-    return _bytes(call), reply.message_id, content
 
 
 def wanted_in(answer: bytes) -> tuple[str, list[str]]:
@@ -245,18 +219,6 @@ def deactivation(node: int) -> bytes:
     return _bytes(DeactivateNodeRequest(node_id=node))
 
 
-def metadata_in(body: bytes, message_id: str) -> Metadata:
-    """Return the metadata that a message's own object holds, and it holds nothing else; the id is not in it.
-
-    Raises: UpdateRejected: it does.
-    """
-    inside = strictly(Message, body)
-    if inside.HasField("error") or inside.HasField("content") or inside.metadata.message_id:
-        raise unknown("a message with more in it than it tells")
-    inside.metadata.message_id = message_id
-    return inside.metadata
-
-
 def _envelope(messages: Sequence[Message], trees: Sequence[ObjectTree]) -> Envelope:
     if len(messages) != 1 or len(trees) != 1:
         raise unknown("not one message")
@@ -268,7 +230,16 @@ def _envelope(messages: Sequence[Message], trees: Sequence[ObjectTree]) -> Envel
     if names[-1] != told.message_id and told.reply_to_message_id:
         raise unknown("a message whose name is not its object's")
     error = message.error.code if message.HasField("error") else None
-    return Envelope(told.message_id, told.run_id, told.message_type, told.reply_to_message_id, names, error, message)
+    return Envelope(
+        id=told.message_id,
+        run=told.run_id,
+        kind=told.message_type,
+        answers=told.reply_to_message_id,
+        objects=names,
+        error=error,
+        message=message,
+        ends=told.created_at + told.ttl,
+    )
 
 
 def _names(tree: ObjectTree) -> Iterator[str]:

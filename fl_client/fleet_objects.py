@@ -20,36 +20,36 @@ _HEAD = re.compile(rb"([A-Za-z]{1,20}) ((?:[0-9a-f]{64}(?:,[0-9a-f]{64})*)?) ([0
 _HEAD_BYTES = 2**16
 
 
-def content_of(name: str, objects: Mapping[str, bytes]) -> Packed:
-    """Unpack what a message carries.
+def content_of(name: str, objects: Mapping[str, bytes], most_bytes: int) -> Packed:
+    """Unpack what a message carries; its own metadata are not looked at.
 
     Args:
         name: the message's.
         objects: all of its tree, by name.
+        most_bytes: of an array, also where its pieces are few and often repeated.
     Raises: UpdateRejected: the objects are not exactly those of one message, or one is not as Flower writes it.
     """
-    opened = _Opened(objects)
+    try:
+        return _content_of(name, objects, most_bytes)
+    except (ValueError, TypeError, RecursionError):
+        raise unknown("an object") from None
+
+
+def _content_of(name: str, objects: Mapping[str, bytes], most_bytes: int) -> Packed:
+    opened = _Opened(objects, most_bytes)
     (content,), _ = opened.get(name, "Message")
     records = opened.references(content, "RecordDict")
     if records.keys() - {"arrays", "config", "metrics"}:
         raise unknown("a record")
     arrays = opened.references(records["arrays"], "ArrayRecord") if "arrays" in records else {}
-    content_found = Packed(
+    found = Packed(
         {array: opened.array(place) for array, place in arrays.items()},
         opened.values(records.get("config"), "ConfigRecord", ConfigRecord),
         opened.values(records.get("metrics"), "MetricRecord", MetricRecord),
     )
     if opened.seen != objects.keys():
         raise unknown("an object that belongs to nothing")
-    return content_found
-
-
-def body_of(content: bytes, kind: str) -> memoryview:
-    """Return the body of one object.
-
-    Raises: UpdateRejected: it is not of this kind.
-    """
-    return _opened(content, kind)[1]
+    return found
 
 
 def _opened(content: bytes, kind: str) -> tuple[list[str], memoryview]:
@@ -62,8 +62,9 @@ def _opened(content: bytes, kind: str) -> tuple[list[str], memoryview]:
 class _Opened:
     """The objects of a message as they are looked into, one after another."""
 
-    def __init__(self, objects: Mapping[str, bytes]) -> None:
+    def __init__(self, objects: Mapping[str, bytes], most_bytes: int) -> None:
         self._objects = objects
+        self._most_bytes = most_bytes
         self.seen: set[str] = set()
 
     def get(self, name: str, kind: str) -> tuple[list[str], memoryview]:
@@ -96,7 +97,10 @@ class _Opened:
             raise unknown("an array")
         if not all(type(place) is int and 0 <= place < len(children) for place in places):
             raise unknown("an array's chunks")
-        data = b"".join(self.get(children[place], "ArrayChunk")[1] for place in places)
+        pieces = [self.get(children[place], "ArrayChunk")[1] for place in places]
+        if sum(map(len, pieces)) > self._most_bytes:
+            raise unknown("an array larger than the study's model")
+        data = b"".join(pieces)
         array = npy_array(data)
         if (str(array.dtype), list(array.shape)) != (told["dtype"], told["shape"]):
             raise unknown("an array that is not what it says")

@@ -13,14 +13,14 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
 
 from core.errors import ConnectionProblem, FLError, UpdateRejected
-from core.files import write_atomically, write_fleeting
+from core.files import write_fleeting
 from fl_client.door import Doorway, Request, refusal
 from fl_client.fleet_messages import (
     ACTIVATE,
@@ -40,10 +40,11 @@ from fl_client.fleet_messages import (
     is_on_its_way,
 )
 from fl_client.flower_process import ring
+from fl_client.node_signature import NodeSignature
 from fl_client.passage import Passage
 from fl_client.relay import Answer, Relay
 from fl_client.site_records import SiteRecords
-from fl_client.traffic import Passed, Traffic
+from fl_client.traffic import Passed, Traffic, end_silent
 from fl_client.verdicts import NOT_ACTIVATED, OK, UNAUTHORIZED, UNAVAILABLE, flower_code, verdict_on
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ INSIST_S = 1.0  # between two tries to hand an answer on
 _PATH = re.compile(PREFIX + r"([a-z]+(-[a-z]+)*)")
 # Calls whose bytes are counted for the run that is at work.
 _CARRYING = (PULL_OBJECT, PUSH_MESSAGES, PUSH_OBJECT)
+_TYPES = {"Accept": MEDIA_TYPE, "Content-Type": MEDIA_TYPE}
 _TRY_AGAIN = Answer(UNAVAILABLE, MEDIA_TYPE, b"", (("Retry-After", "1"),))
 _SIGN_ANEW = Answer(OK, MEDIA_TYPE, NO_MESSAGES)
 
@@ -76,7 +78,7 @@ class GateSettings:
     Attributes:
         coordinator: host or host:port.
         proxy: URL of the hospital's proxy, or empty.
-        pki: folder with gate.crt, gate.key, ca.crt, site.crt and site.key.
+        pki: folder with gate.crt, gate.key, ca.crt, site.crt, site.key and node.pub.
         port: on loopback; 0 for a free one.
         silence: file that tells SuperNode's process to end, see fl_client/flower_process.py.
         bell: socket that tells SuperExec that a task is here.
@@ -101,41 +103,45 @@ class Gate:
         self.settings = settings
         self.passage = Passage(records, traffic, self.insist)
         self.closing = Event()
-        self._headers: Mapping[str, str] = {}
+        self._signature = NodeSignature(settings.pki / "node.pub")
+        self._headers: dict[str, str] = {}
         self._node = _read_node(settings.node)
         self._rests_until = 0.0
         self._rest_s = 0.0
 
     def answer(self, request: Request) -> Answer:
         """Answer one call of SuperNode's."""
-        path = _PATH.fullmatch(request.path)
-        if path is None:
+        path, signed = _PATH.fullmatch(request.path), self._signature.of(request.headers)
+        if path is None or signed is None:
             logger.warning("The gate refused a call that is none of SuperNode's")
             return refusal()
-        call = path[1]
+        call, request = path[1], replace(request, headers={**_TYPES, **signed})
         try:
-            self._met(check_request(call, request.body), request.headers)
+            self._met(check_request(call, request.body), signed)
             if call not in (HEARTBEAT, PULL_MESSAGES):
                 self.traffic.act()
             with self.traffic.call(call):
                 return self._answer(call, request)
         except UpdateRejected as error:
             logger.warning("The gate stopped %s: %s", call, error.problem)
-            if call in (PUSH_MESSAGES, PUSH_OBJECT):
+            if call in (PUSH_MESSAGES, PUSH_OBJECT) and self.passage.custody.is_new:
                 self._begin_anew(request)
             return refusal()
         except FLError as error:
             self.traffic.fail(error.problem, error.fix)
             return _TRY_AGAIN
 
-    def insist(self, call: str, body: bytes) -> Answer:
+    def insist(self, call: str, body: bytes, until: float) -> Answer:
         """Pass on a call of the gate's own until there is an answer, by the newest signature that SuperNode has made.
 
+        Args:
+            call, body: of it.
+            until: when nobody waits for it any more, in seconds since 1970.
         Raises: ConnectionProblem: the gate is closing.
         """
         while True:
-            answer = self._ask(call, Request(PREFIX + call, self._headers, body, lambda: False))
-            if answer.status != UNAVAILABLE:
+            answer = self._ask(call, Request(PREFIX + call, {**_TYPES, **self._headers}, body, lambda: False))
+            if answer.status != UNAVAILABLE or time.time() > until:
                 return answer
             if self.closing.wait(INSIST_S):
                 raise ConnectionProblem("The gate is closing", fix="nothing: SuperNode tries again")
@@ -221,12 +227,13 @@ class Gate:
         with suppress(ConnectionProblem):
             self.relay.post(PREFIX + ACTIVATE, request.headers, b"")
 
-    def _met(self, node: int, headers: Mapping[str, str]) -> None:
+    def _met(self, node: int, headers: dict[str, str]) -> None:
         """Remember who asks, and with which signature: it is good for any call for some minutes."""
         self._headers = headers
         if node and node != self._node:
             self._node = node
-            write_fleeting(self.settings.node, str(node))
+            with suppress(OSError):  # on a full disk: it only spares a killed SuperNode a minute
+                write_fleeting(self.settings.node, str(node))
 
     def _note(self, refused: bool) -> None:
         shortest, longest = REFUSED_RESTS_S
@@ -289,11 +296,3 @@ async def serve(
         while True:
             await asyncio.sleep(WATCH_S)
             end_silent(settings.silence, traffic)
-
-
-def end_silent(silence: Path, traffic: Traffic) -> None:
-    """Tell SuperNode's process to end where it lives on without working."""
-    if traffic.is_silent():
-        logger.warning("SuperNode has fallen silent and is started anew")
-        write_atomically(silence, "")
-        traffic.watch_anew()

@@ -1,9 +1,10 @@
 """May this answer leave the site? Everything of it is looked at, by the study that this site approved."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from core.errors import UpdateRejected
-from core.messages import Records, read_evaluation, read_task, read_update
+from core.messages import Records, evaluation_records, read_evaluation, read_task, read_update, update_records
 from core.npy import sha256_of
 from core.presets import preset_of
 from core.study import Study
@@ -16,19 +17,19 @@ MAX_ABOUT_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Inspected:
-    """What is noted of an answer before it leaves.
+    """An answer that may leave.
 
     Attributes:
         kind: `update` or `evaluation`.
         run: the coordinator's name for it.
-        round: its number.
         weights_sha256: of an update's weights, else empty.
+        content: all that leaves, in one order and with one type for each value.
     """
 
     kind: str
     run: str
-    round: int
     weights_sha256: str
+    content: Records = field(repr=False)
 
 
 def most_bytes(study: Study) -> int:
@@ -36,15 +37,18 @@ def most_bytes(study: Study) -> int:
     return preset_of(study.model).bytes + MAX_ABOUT_BYTES
 
 
-def inspect(kind: str, answer: Packed, asked: Packed, study: Study, site: str) -> Inspected:
+def inspect(
+    kind: str, answer: Packed, asked: Packed, study: Study, site: str, has_been_head: Callable[[str], bool]
+) -> Inspected:
     """Check that an answer is what the study may send, to the last name and number, and nothing else.
 
     Args:
         kind: `train` or `evaluate`, as the task asked.
-        answer: as it would leave.
+        answer: as it was handed over.
         asked: the task, as it came.
         study: as this site approved it.
         site: this site's name.
+        has_been_head: whether this site's audit log ever had such a head: nothing else is a receipt.
     Raises: UpdateRejected: it is not; the reason repeats no text of the answer.
     """
     task = read_task(unpacked(asked))
@@ -63,11 +67,14 @@ def inspect(kind: str, answer: Packed, asked: Packed, study: Study, site: str) -
             study=study,
             validation=VALIDATION,
         )
-        return Inspected("update", task.run, task.round, sha256_of(update.weights))
+        _check_receipt(update.receipt, has_been_head)
+        return Inspected("update", task.run, sha256_of(update.weights), _plain(update_records(update)))
     if kind != "evaluate":
         raise UpdateRejected("The task is of a kind that this release does not know", fix="tell the coordinator")
-    check_evaluation(read_evaluation(records), site=site, round_number=task.round, validation=VALIDATION)
-    return Inspected("evaluation", task.run, task.round, "")
+    evaluation = read_evaluation(records)
+    check_evaluation(evaluation, site=site, round_number=task.round, validation=VALIDATION)
+    _check_receipt(evaluation.receipt, has_been_head)
+    return Inspected("evaluation", task.run, "", _plain(evaluation_records(evaluation)))
 
 
 def _check_numbers(records: Records) -> None:
@@ -76,3 +83,17 @@ def _check_numbers(records: Records) -> None:
         numbers = value if isinstance(value, list) else [value]
         if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
             raise UpdateRejected("A metric is no number", fix="this site's trainer sends none such: see its log")
+
+
+def _check_receipt(receipt: str, has_been_head: Callable[[str], bool]) -> None:
+    if not has_been_head(receipt):
+        raise UpdateRejected("The receipt is no head of this site's log", fix="restart `fl-client start`")
+
+
+def _plain(records: Records) -> Records:
+    """Leave nothing to choose but the values themselves: metrics are floats, in the order of their names."""
+    metrics = {
+        name: [float(number) for number in value] if isinstance(value, list) else float(value)
+        for name, value in sorted(records.metrics.items())
+    }
+    return Records(records.arrays, records.config, metrics)

@@ -1,7 +1,8 @@
 """What comes into the site and what leaves it: tasks of approved studies, and answers that are what a study may send.
 
-An answer is held until all of it is here, unpacked, checked, written to the site's event log, and only then sent on.
-One that may not leave is answered for by an error code, and so is a task whose app bundle is not approved here.
+An answer is held until all of it is here, unpacked and checked; then the gate writes the answer that leaves itself, of
+what it has checked, notes it in the site's event log, and only then sends it. One that may not leave is answered for by
+an error code, and so is a task whose app bundle is not approved here.
 """
 
 import logging
@@ -9,8 +10,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from core.errors import UpdateRejected
-from core.messages import HELD_BACK
+from core.errors import ConnectionProblem, FLError, RecordsError, UpdateRejected
+from core.messages import HELD_BACK, SITE_ERROR
 from fl_client.custody import Answering, Custody, Held
 from fl_client.fleet_messages import (
     GET_RUN,
@@ -23,7 +24,6 @@ from fl_client.fleet_messages import (
     answer_in,
     bundle_in,
     bundle_of,
-    error_reply,
     message_in,
     object_in,
     pulled_object,
@@ -32,7 +32,9 @@ from fl_client.fleet_messages import (
     wanted_in,
     was_stored,
 )
-from fl_client.inspection import Inspected
+from fl_client.fleet_objects import content_of
+from fl_client.fleet_replies import Reply, content_reply, error_reply
+from fl_client.inspection import inspect, most_bytes
 from fl_client.relay import Answer
 from fl_client.site_records import SiteRecords
 from fl_client.traffic import Traffic
@@ -46,7 +48,10 @@ AT_ONCE = 2
 # How often SuperLink may have forgotten what was announced to it.
 TRIES = 5
 
-Ask = Callable[[str, bytes], Answer]
+# Codes that an error may leave with: Flower's own, and ours for each kind of error.
+CODES = (*range(1, 9), *range(SITE_ERROR, SITE_ERROR + 14))
+
+Ask = Callable[[str, bytes, float], Answer]
 
 
 class Passage:
@@ -55,13 +60,13 @@ class Passage:
     Args:
         records: this site's: what is approved, and what has left.
         traffic: shown to people.
-        ask: asks the coordinator until it answers.
+        ask: asks the coordinator until it answers, or until a moment in seconds since 1970.
     """
 
     def __init__(self, records: SiteRecords, traffic: Traffic, ask: Ask) -> None:
         self.records = records
         self.traffic = traffic
-        self.custody = Custody(records.site)
+        self.custody = Custody()
         self.flower_run: int | None = None
         self._ask = ask
         self._bundles: dict[int, str] = {}
@@ -75,12 +80,17 @@ class Passage:
         envelope = message_in(pulled)
         if envelope is None:
             return False
-        bundle = self._bundle(envelope)
-        study = self.records.approved_study(bundle) if bundle else None
-        if study is None:
-            if bundle:
-                self._refuse(bundle)
-                self._answer_for(envelope, NOT_APPROVED)
+        try:
+            bundle = self._bundle(envelope)
+            if bundle is None:
+                return False  # the run is over
+            study = self.records.approved_study(bundle)
+            if study is None:
+                self._refuse(envelope, bundle)
+                return False
+        except RecordsError as error:  # nobody else would answer for this task any more
+            self.traffic.fail(error.problem, error.fix)
+            self._send(envelope, error_reply(envelope, SITE_ERROR + error.exit_code, time.time()))
             return False
         self.flower_run = envelope.run
         self.custody.take(Held(envelope, study, bundle))
@@ -93,13 +103,15 @@ class Passage:
             self.custody.add(*found)
 
     def check_bundle(self, answer: bytes) -> None:
-        """Refuse an app bundle that this site's people have not approved.
+        """Refuse an app bundle that is another than the task in hand is of, and answer for that task.
 
-        Raises: UpdateRejected: they have not.
+        Raises: UpdateRejected: it is another.
         """
-        bundle = bundle_in(answer)
-        if self.records.approved_study(bundle) is None:
-            self._refuse(bundle)
+        held, bundle = self.custody.held(), bundle_in(answer)
+        if held is None or held.bundle_sha256 != bundle:
+            if held is not None:
+                self._refuse(held.envelope, bundle)
+                self.custody.release(held)
             raise UpdateRejected("An app bundle that is not approved here", fix="see `fl-client status`")
 
     def announce(self, body: bytes) -> bytes:
@@ -108,96 +120,115 @@ class Passage:
         Raises: UpdateRejected: it is no answer to the task in hand.
         """
         envelope = answer_in(body)
-        return announced(envelope, self.custody.announce(body, envelope).session)
+        return announced(envelope, self.custody.announce(envelope).session)
 
     def push(self, body: bytes) -> bytes:
-        """Keep an object of an answer; with its last one, check the answer and send it on.
+        """Keep an object of an answer; with its last one, check the answer and send on what may leave of it.
 
         Raises:
             UpdateRejected: the object belongs to nothing.
             RecordsError: what leaves cannot be noted, so nothing does.
-            ConnectionProblem: the gate is closing.
+            ConnectionProblem: the coordinator does not take it now, or the gate is closing.
         """
-        held = self.custody.receive(*object_in(body))
-        if held is not None and held.answer is not None:
+        complete = self.custody.receive(*object_in(body))
+        if complete is not None:
+            held, answer = complete
             try:
-                self._let_out(held, held.answer)
+                answer.reply = answer.reply or self._looked_through(held, answer)
+                self._send(held.envelope, answer.reply)
                 self.custody.release(held)
             finally:
-                held.answer.is_leaving = False  # where it has not left, SuperNode sends the object again
+                self.custody.stay(answer)  # where it has not left, SuperNode hands the object over again
         return STORED
 
-    def _let_out(self, held: Held, answer: Answering) -> None:
+    def _looked_through(self, held: Held, answer: Answering) -> Reply:
+        """Return what leaves in the place of an answer, noted."""
         try:
-            found = self._looked_through(held, answer)
+            return self._checked(held, answer)
         except UpdateRejected as error:
-            self._hold_back(held, error)
-            return
-        if not answer.is_noted:
-            self._note(
-                f"{found.kind}.sent", held, run=found.run, weights_sha256=found.weights_sha256, bytes=answer.size
-            )
-            answer.is_noted = True
-        if found.kind == "error":
-            self._answer_for(held.envelope, answer.code)
-        else:
-            self._send(answer.envelope.message.metadata.src_node_id, held.envelope.run, answer.call, answer.objects)
+            return self._held_back(held, error)
+        except FLError:
+            raise
+        except Exception:  # an edge: the bytes are whatever an app has made
+            logger.exception("An answer could not be looked through")
+            unreadable = UpdateRejected("The answer cannot be read", fix="see this site's log of the service")
+            return self._held_back(held, unreadable)
 
-    def _looked_through(self, held: Held, answer: Answering) -> Inspected:
+    def _checked(self, held: Held, answer: Answering) -> Reply:
+        task, moment = held.envelope, time.time()
         if self.records.approved_study(held.bundle_sha256) is None:
             raise UpdateRejected("The study is no longer approved here", fix="`fl-client approve` it, or refuse it")
         if answer.envelope.error is not None:
-            return Inspected("error", "", 0, "")
-        return self.custody.look_through(held, answer)
+            code = answer.envelope.error if answer.envelope.error in CODES else SITE_ERROR
+            reply = error_reply(task, code, moment)
+            self._note("error.sent", held, code=code, bytes=reply.size)
+            return reply
+        if answer.is_too_large:
+            raise UpdateRejected("The answer is larger than the study's model", fix="see this site's trainer's log")
+        most = most_bytes(held.study)
+        found = inspect(
+            task.kind,
+            content_of(answer.envelope.id, answer.objects, most),
+            content_of(task.id, held.objects, most),
+            held.study,
+            self.records.site,
+            self.records.has_been_head,
+        )
+        reply = content_reply(task, found.content, moment)
+        self._note(f"{found.kind}.sent", held, run=found.run, weights_sha256=found.weights_sha256, bytes=reply.size)
+        return reply
 
-    def _hold_back(self, held: Held, error: UpdateRejected) -> None:
+    def _held_back(self, held: Held, error: UpdateRejected) -> Reply:
         logger.warning("An answer was held back: %s", error.problem)
-        self.traffic.warn(f"The gate held an answer to {held.study.name} back: {error.problem}", error.fix)
-        self._note("reply.refused", held, run="", reason=error.problem)
-        self._answer_for(held.envelope, HELD_BACK)
+        # Not why: what is wrong with an answer must not leave as this site's status either.
+        self.traffic.warn(f"The gate held an answer to {held.study.name} back", "`fl-client ledger` says why")
+        self._note("reply.refused", held, reason=error.problem)
+        return error_reply(held.envelope, HELD_BACK, time.time())
 
     def _note(self, action: str, held: Held, **body: object) -> None:
         """Write to the site's event log what becomes of an answer."""
-        code = held.answer.code if action == "error.sent" and held.answer else None
-        told = body if code is None else {**body, "code": code, "bytes": 0}
-        self.records.append(ACTOR, action, study=held.study.name, round=_round_of(held.envelope), **told)
+        told = {"study": held.study.name, "run": "", "round": _round_of(held.envelope), **body}
+        self.records.append(ACTOR, action, **told)
 
-    def _answer_for(self, task: Envelope, code: int) -> None:
-        """Answer a task with an error code."""
-        call, name, content = error_reply(task, code, time.time())
-        self._send(task.message.metadata.dst_node_id, task.run, call, {name: content})
+    def _send(self, task: Envelope, reply: Reply) -> None:
+        """Send an answer.
 
-    def _send(self, node: int, run: int, call: bytes, objects: dict[str, bytes]) -> None:
+        Raises: ConnectionProblem: it was not taken, though its task still waits.
+        """
+        node = task.message.metadata.dst_node_id
         for _ in range(TRIES):
-            told = self._ask(PUSH_MESSAGES, call)
+            told = self._ask(PUSH_MESSAGES, reply.call, task.ends)
             if told.status != OK:
                 return  # the run is over, or goes on without this answer
             session, wanted = wanted_in(told.body)
-            if not objects.keys() >= set(wanted):
+            if not reply.objects.keys() >= set(wanted):
                 raise UpdateRejected(
                     "The coordinator wants objects that were not announced", fix="tell the coordinator"
                 )
 
             def hand_over(name: str, session: str = session) -> Answer:
-                return self._ask(PUSH_OBJECT, pushed_object(node, run, session, name, objects[name]))
+                call = pushed_object(node, task.run, session, name, reply.objects[name])
+                return self._ask(PUSH_OBJECT, call, task.ends)
 
             with ThreadPoolExecutor(AT_ONCE) as pool:
                 answers = list(pool.map(hand_over, wanted))
             if all(answer.status == OK and was_stored(answer.body) for answer in answers):
                 return
-        logger.warning("The coordinator did not take an answer; it asks again")
+        if time.time() < task.ends:
+            raise ConnectionProblem("The coordinator does not take an answer", fix="it is tried again")
 
-    def _bundle(self, envelope: Envelope) -> str:
-        """Return the SHA-256 of the app bundle of a message's run; empty where the run is over."""
-        run = envelope.run
+    def _bundle(self, task: Envelope) -> str | None:
+        """Return the SHA-256 of the app bundle of a message's run; None where the run is over."""
+        run = task.run
         if run not in self._bundles:
-            answer = self._ask(GET_RUN, run_question(envelope.message.metadata.dst_node_id, run))
+            answer = self._ask(GET_RUN, run_question(task.message.metadata.dst_node_id, run), task.ends)
             if answer.status != OK:
-                return ""
+                return None
             self._bundles[run] = bundle_of(answer.body)
         return self._bundles[run]
 
-    def _refuse(self, bundle: str) -> None:
+    def _refuse(self, task: Envelope, bundle: str) -> None:
+        """Tell people and the coordinator that a task's app bundle is not approved here."""
         self.traffic.warn(
             f"The gate refused the app bundle {bundle[:16]}: it is not approved here",
             "`fl-client status` lists the studies that wait for an answer",
@@ -206,6 +237,7 @@ class Passage:
             self._refused.add(bundle)
             logger.warning("The app bundle %s is not approved here and was refused", bundle)
             self.records.append(ACTOR, "bundle.refused", bundle_sha256=bundle)
+        self._send(task, error_reply(task, NOT_APPROVED, time.time()))
 
 
 def _round_of(task: Envelope) -> int:

@@ -89,17 +89,19 @@ class ProgressFile:
             last_step: the step whose end is the task's.
             effort: what the task's run has cost so far.
         """
-        step_began, written, current = self.clock(), -INTERVAL_S, ""
+        step_began, done_before, written, current = self.clock(), 0, -INTERVAL_S, ""
 
         def write(step: str, done: int, total: int) -> None:
-            nonlocal step_began, written, current
+            nonlocal step_began, done_before, written, current
             moment = self.clock()
             if step != current:
-                step_began, current = moment, step
+                # A task that goes on from a checkpoint begins with what was done before.
+                step_began, done_before, current = moment, done, step
             elif moment - written < INTERVAL_S and done < total:
                 return
             written, cost = moment, effort()
-            left = (moment - step_began) * (total - done) / done if done and step == last_step else None
+            here = done - done_before
+            left = (moment - step_began) * (total - done) / here if here and step == last_step else None
             self.show(
                 replace(
                     task,

@@ -1,4 +1,4 @@
-"""What leaves this site of an error: a code and the type's name, and for people a sentence of our own."""
+"""What leaves this site of an error: a code; and for people who read the site's status, a sentence of our own."""
 
 from dataclasses import dataclass
 
@@ -29,11 +29,11 @@ _UNEXPECTED = "an unexpected error at this site"
 
 @dataclass(frozen=True)
 class SiteError:
-    """Why a task has no answer, as far as the coordinator is told.
+    """Why a task has no answer.
 
     Attributes:
-        code: SITE_ERROR, for an expected failure plus its exit code.
-        kind: name of the error's type.
+        code: SITE_ERROR, for an expected failure plus its exit code. This alone leaves the site.
+        kind: name of the error's type, for the site's own log.
     """
 
     code: int
@@ -41,7 +41,7 @@ class SiteError:
 
 
 def site_error(error: BaseException) -> SiteError:
-    """Return what the coordinator is told of an error; its text stays in the site's log."""
+    """Return what is told of an error; its text stays in the trainer's log."""
     return SiteError(SITE_ERROR + (error.exit_code if isinstance(error, FLError) else 0), type(error).__name__)
 
 

@@ -83,6 +83,11 @@ class SiteRecords:
         with reading(self._engine) as session:
             return audit.head(session)
 
+    def has_been_head(self, receipt: str) -> bool:
+        """Say whether the audit log ever had this head."""
+        with reading(self._engine) as session:
+            return audit.cites(session, receipt)
+
     def sign_head(self, key: Ed25519PrivateKey, checkpoints: Path) -> None:
         """Sign the audit log's head outside the database.
 

@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 
 from core.clock import now
+from core.files import write_atomically
 from fl_client.fleet_messages import ACTIVATE, HEARTBEAT, PULL_MESSAGES, PUSH_MESSAGES
 
 logger = logging.getLogger(__name__)
@@ -144,3 +146,11 @@ class Traffic:
     def watch_anew(self) -> None:
         """Give a SuperNode that was told to end the time to start again."""
         self._watched_since = self._clock()
+
+
+def end_silent(silence: Path, traffic: Traffic) -> None:
+    """Tell SuperNode's process to end where it lives on without working."""
+    if traffic.is_silent():
+        logger.warning("SuperNode has fallen silent and is started anew")
+        write_atomically(silence, "")
+        traffic.watch_anew()

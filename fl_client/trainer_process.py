@@ -66,7 +66,7 @@ class Trainer:
                 self.jobs.stop(head["runs"])
                 return pack({})
             return self._answer(head["kind"], head["study"], records, int(head.get("flower_run", 0)))
-        except Exception as error:  # the edge of the process: whatever it is, only its kind may leave
+        except Exception as error:  # the edge of the process: whatever it is, only its code may leave
             if isinstance(error, FLError):
                 logger.warning("A task has no answer: %s (%s)", error.problem, error.fix)
             else:

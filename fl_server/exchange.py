@@ -14,7 +14,7 @@ from flwr.serverapp import Grid
 
 from core.clock import age_s, moment_of, now
 from core.errors import FederationError
-from core.messages import SITE_ERROR
+from core.messages import HELD_BACK, SITE_ERROR
 from core.study import FederationSettings
 from fl_server.strategies import FederatedAveraging
 from fl_server.uploads import Upload
@@ -59,6 +59,7 @@ MEANINGS = {
     SITE_ERROR + 10: "the site's records cannot be used",
     SITE_ERROR + 11: "the site's audit log is not what was written",
     SITE_ERROR + 13: "the site's trainer cannot be reached",
+    HELD_BACK: "the site's gate did not let its answer out: its ledger says why",
 }
 
 
@@ -190,11 +191,8 @@ def _rest_s(elapsed: float, federation: FederationSettings, rest: float) -> floa
 
 
 def meaning_of(error: Error) -> str:
-    """Say what an error reply means without repeating its text, which could hold anything; a type's name may pass."""
-    meaning = MEANINGS.get(error.code, "an error without a known meaning")
-    kind = error.reason or ""
-    named = error.code >= SITE_ERROR and len(kind) <= 60 and kind.isascii() and kind.isidentifier()
-    return f"{meaning} (code {error.code}, {kind})" if named else f"{meaning} (code {error.code})"
+    """Say what an error reply means without repeating its text, which could hold anything."""
+    return f"{MEANINGS.get(error.code, 'an error without a known meaning')} (code {error.code})"
 
 
 def _send(

@@ -90,12 +90,13 @@ def sizes(stage: Stage, number: int) -> list[Size]:
 
 
 def summary(faults: Iterable[Fault]) -> Table:
-    """Return what came of each kind of fault."""
+    """Return what came of each kind of fault, and of all."""
     kinds: dict[str, list[Fault]] = {}
-    for one in faults:
+    for one in sorted(faults, key=lambda one: one.fault):
         kinds.setdefault(one.fault, []).append(one)
+    kinds["in all"] = [one for ones in kinds.values() for one in ones]
     table = Table("fault", "times", "as expected", "rounds lost")
-    for name, ones in sorted(kinds.items()):
+    for name, ones in kinds.items():
         table.add_row(name, str(len(ones)), str(sum(one.passed for one in ones)), str(sum(o.rounds_lost for o in ones)))
     return table
 

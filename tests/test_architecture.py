@@ -25,6 +25,7 @@ FENCES = {
         "fl_client.client_app",
         "fl_client.fleet_messages",
         "fl_client.fleet_objects",
+        "fl_client.fleet_replies",
         "fl_server.exchange",
         "fl_server.rounds",
         "fl_server.server_app",
@@ -168,7 +169,8 @@ def test_only_a_command_line_catches_everything() -> None:
         "fl_client.client_app",  # a task at a site
         "fl_client.trainer_process",
         "fl_client.agent",  # what must go on beside the gate
-        "fl_client.relay",
+        "fl_client.door",  # what SuperNode waits for
+        "fl_client.passage",  # bytes that an app has made
         "fl_server.strategies",  # bytes that a site sent
     }
     wrong = [

@@ -18,6 +18,7 @@ from core.files import write_private
 from fl_client.door import make_gate_certificate
 from fl_client.fleet_messages import MEDIA_TYPE
 from fl_client.relay import Answer
+from fl_client.supernode import make_node_key
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def make_pki(folder: Path, site: str = "north") -> Path:
     write_private(folder / "server.key", private_text(server))
     write_private(folder / "server.crt", certificate_text(certificate))
     make_gate_certificate(folder)
+    make_node_key(folder / "node.key", folder / "node.pub")
     renew(folder, site)
     return folder
 

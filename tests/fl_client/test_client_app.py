@@ -11,7 +11,7 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.supercore.task_identity import TaskIdentity
 
-from core.errors import FLError, PreparationError
+from core.errors import FLError, PreparationError, UpdateRejected
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of
 from core.messages import SITE_ERROR, Records, Task, read_evaluation, read_update, task_of, task_records
@@ -63,7 +63,7 @@ def test_a_task_reaches_the_site_as_it_was_sent() -> None:
 def test_a_task_in_another_format_is_refused(app: ClientApp, context: Context) -> None:
     message = a_message(TASK)
     message.content.array_records["arrays"]["weights"].stype = "torch.tensor"
-    assert app(message, context).error.reason == "UpdateRejected"
+    assert app(message, context).error.code == SITE_ERROR + UpdateRejected.exit_code
 
 
 def test_a_training_task_is_answered_with_a_readable_update(app: ClientApp, context: Context) -> None:
@@ -107,7 +107,7 @@ def test_an_errors_text_stays_at_the_site(
 
     monkeypatch.setattr(trainer, kind, fail)
     answer = app(a_message(TASK, kind), context)
-    assert (answer.error.code, answer.error.reason) == (code, type(error).__name__)
+    assert (answer.error.code, answer.error.reason) == (code, None)
     assert b"patient_007" not in answer.deflate()
     # The hospital's own log is where the reason belongs; Flower's is not.
     speaking = {record.name for record in caplog.records if "patient_007" in caplog.handler.format(record)}
@@ -120,7 +120,7 @@ def test_broken_settings_and_tasks_are_errors_with_a_code(app: ClientApp, contex
     assert app(a_message(TASK), a_context({})).error.code == SITE_ERROR + 2
     assert app(a_message(replace(TASK, study="other")), context).error.code == SITE_ERROR + 7
     empty = Message(RecordDict(), reply_to=a_message(TASK))
-    assert app(empty, context).error.reason == "KeyError"
+    assert app(empty, context).error.code == SITE_ERROR
     (tmp_path / "study.toml").write_text("name = ")
     assert make_client_app(tmp_path / "study.toml")(a_message(TASK), context).error.code == SITE_ERROR + 2
 
@@ -161,7 +161,7 @@ def test_a_trainers_error_is_passed_on(tmp_path: Path, study: Path) -> None:
         answer = pack({"code": 106, "kind": "PreparationError"})
         Thread(target=serve, args=(listener, lambda _: answer), daemon=True).start()
         reply = make_client_app(study)(a_message(TASK), a_context({"trainer": str(tmp_path / "t.sock")}))
-    assert (reply.error.code, reply.error.reason) == (106, "PreparationError")
+    assert (reply.error.code, reply.error.reason) == (106, None)
 
 
 def test_the_app_never_loads_pytorch_nor_the_database_nor_the_server() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from flwr.proto.fleet_pb2 import ActivateNodeRequest
 from flwr.proto.node_pb2 import Node
 from flwr.proto.run_pb2 import GetRunRequest
 
@@ -15,7 +14,7 @@ from fl_client import door
 from fl_client.fleet_messages import MEDIA_TYPE
 from fl_client.relay import Answer
 from tests.fl_client.factories_fleet import Call, coordinator, make_pki, ok
-from tests.fl_client.factories_gate import SuperNode, connected, gate
+from tests.fl_client.factories_gate import SuperNode, connected, gate, signature
 
 # A call that the gate passes on without a look at its answer.
 BODY = bytes(GetRunRequest(node=Node(node_id=7), run_id=11).SerializeToString())
@@ -26,30 +25,27 @@ def pki(tmp_path: Path) -> Path:
     return make_pki(tmp_path)
 
 
-def test_five_megabytes_pass_unchanged_both_ways(pki: Path) -> None:
-    key, brought = (random.Random(seed).randbytes(5_242_909) for seed in (1, 2))
-    sent = bytes(ActivateNodeRequest(public_key=key).SerializeToString())
+def test_five_megabytes_come_in_unchanged(pki: Path) -> None:
+    brought = random.Random(2).randbytes(5_242_909)
     with (
         coordinator(pki, lambda call: ok(brought)) as there,
         gate(pki, there.address) as port,
         SuperNode(pki, port) as node,
     ):
-        answer = node.call("activate-node", sent)
+        answer = node.call("get-run", BODY)
         assert (answer.status_code, answer.headers["content-type"]) == (200, MEDIA_TYPE)
         assert hashlib.sha256(answer.content).digest() == hashlib.sha256(brought).digest()
-        assert hashlib.sha256(there.calls[0].body).digest() == hashlib.sha256(sent).digest()
-        assert (there.calls[0].path, there.calls[0].site) == ("/v1/fleet/activate-node", "north")
+        assert (there.calls[0].path, there.calls[0].site, there.calls[0].body) == ("/v1/fleet/get-run", "north", BODY)
 
 
-def test_only_flowers_own_headers_leave_the_site(pki: Path) -> None:
+def test_of_the_headers_only_the_signature_leaves_the_site(pki: Path) -> None:
+    others = {"flwr-note": "n", "cookie": "c", "x-client-verify": "SUCCESS", "x-real-ip": "1", "accept": "a"}
     with coordinator(pki) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
-        node.call(
-            "get-run", BODY, **{"flwr-signature": "s", "cookie": "c", "x-client-verify": "SUCCESS", "x-real-ip": "1"}
-        )
+        node.call("get-run", BODY, **others)
         headers = {name.lower(): value for name, value in there.calls[0].headers.items()}
         assert headers.pop("host") == there.address
         assert headers == {
-            "flwr-signature": "s",
+            **node.signed,
             "content-type": MEDIA_TYPE,
             "accept": MEDIA_TYPE,
             "content-length": str(len(BODY)),
@@ -90,7 +86,9 @@ def test_flowers_word_on_versions_comes_back(pki: Path) -> None:
 def test_whatever_else_is_refused_and_nobody_is_asked(pki: Path, method: str, path: str) -> None:
     with coordinator(pki) as there, gate(pki, there.address) as port:
         answer = raw(
-            pki, port, f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            pki,
+            port,
+            f"{method} {path} HTTP/1.1\r\nHost: x\r\n{signed(pki)}Content-Length: 0\r\nConnection: close\r\n\r\n",
         )
         assert answer.startswith(b"HTTP/1.1 403 ")
         assert set(json.loads(answer.partition(b"\r\n\r\n")[2])) == {"problem", "fix"}
@@ -102,9 +100,13 @@ def test_whatever_else_is_refused_and_nobody_is_asked(pki: Path, method: str, pa
 )
 def test_a_body_of_unknown_or_immense_length_is_refused(pki: Path, header: str) -> None:
     with coordinator(pki) as there, gate(pki, there.address) as port:
-        head = f"POST /v1/fleet/push-object HTTP/1.1\r\nHost: x\r\n{header}\r\n\r\n"
+        head = f"POST /v1/fleet/push-object HTTP/1.1\r\nHost: x\r\n{signed(pki)}{header}\r\n\r\n"
         assert raw(pki, port, head).startswith(b"HTTP/1.1 403 ")
         assert there.connections == 0
+
+
+def signed(pki: Path) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in signature(pki / "node.key").items())
 
 
 def raw(pki: Path, port: int, head: str) -> bytes:
@@ -124,7 +126,8 @@ def test_a_long_answer_keeps_supernode_waiting(pki: Path, monkeypatch: pytest.Mo
         return ok(b"at last")
 
     with coordinator(pki, answering) as there, gate(pki, there.address) as port, connected(pki, port) as node:
-        node.sendall(b"POST /v1/fleet/get-run HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY)
+        head = f"POST /v1/fleet/get-run HTTP/1.1\r\nHost: x\r\n{signed(pki)}Content-Length: {len(BODY)}\r\n\r\n"
+        node.sendall(head.encode() + BODY)
         got = b""
         while got.count(b"HTTP/1.1 102 Processing\r\n\r\n") < 3:
             got += node.recv(2**16)
@@ -152,3 +155,11 @@ def test_httpx_waits_through_interim_responses(pki: Path, monkeypatch: pytest.Mo
     with coordinator(pki, answering) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
         assert node.call("get-run", BODY).content == b"at last"
         assert len(told) >= 3
+
+
+def test_what_ends_the_answering_is_no_silence(pki: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an answer SuperNode would wait for ever."""
+    monkeypatch.setattr("fl_client.gate.Gate.answer", lambda *_: (_ for _ in ()).throw(ZeroDivisionError))
+    with coordinator(pki) as there, gate(pki, there.address) as port, SuperNode(pki, port) as node:
+        assert node.call("get-run", BODY).status_code == 503
+        assert node.call("get-run", BODY).status_code == 503

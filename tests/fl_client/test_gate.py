@@ -16,10 +16,10 @@ from flwr.proto.run_pb2 import GetRunRequest
 from fl_client import gate as gates
 from fl_client.fleet_messages import NO_MESSAGES
 from fl_client.flower_process import hang_bell
-from fl_client.gate import GateSettings, end_silent, pause_s, serve
+from fl_client.gate import GateSettings, pause_s, serve
 from fl_client.relay import Answer
 from fl_client.site_records import SiteRecords
-from fl_client.traffic import SILENCE_S, Passed, Traffic
+from fl_client.traffic import SILENCE_S, Passed, Traffic, end_silent
 from tests.fl_client.factories_fleet import Call, coordinator, make_pki, ok
 from tests.fl_client.factories_gate import SuperNode, connected, gate, one_after_another
 from tests.fl_client.factories_messages import (

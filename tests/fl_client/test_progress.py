@@ -64,6 +64,19 @@ def test_the_end_of_the_last_step_is_foretold_from_its_pace(tmp_path: Path) -> N
     assert (shown.run, shown.round, shown.cpu_s, shown.flower_runs) == ("r-1", 3, 2.0, (7,))
 
 
+def test_what_was_done_before_the_trainer_was_killed_tells_nothing_of_its_pace(tmp_path: Path) -> None:
+    clock = Clock()
+    file = ProgressFile(tmp_path / "p.json", clock)
+    report = file.report(TASK, "training", Effort)
+    report("training", 80, 100)
+    clock.seconds += 30
+    report("training", 83, 100)
+    shown = read_progress(file.path)
+    # Three steps took 30 s, so the 17 that are left take 170 s.
+    left = moment_of(str(shown.expected_end)) - moment_of(shown.progressed_at)
+    assert abs(left.total_seconds() - 170) < 1
+
+
 def test_what_a_run_has_cost_outlives_the_trainer(tmp_path: Path) -> None:
     efforts = Efforts(tmp_path / "efforts.json")
     efforts.came_as("r-1", 7)
