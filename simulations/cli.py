@@ -163,11 +163,14 @@ def drill(
 
     Example: fl-simulate drill --quick --json drill.json
     """
+    import signal
+    import sys
     from tempfile import TemporaryDirectory
 
     from simulations.drill import as_json, run_drill, table_of
     from simulations.drill_weather import growth, run_weather, summary
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was mounted and started goes
     with TemporaryDirectory(prefix="gliofed-") as scratch, bars() as report:
         home = (folder or Path(scratch) / "drill").absolute()
         if night:

@@ -6,7 +6,6 @@ FOLDER/federation/   a federation of processes on loopback
 """
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -22,8 +21,6 @@ from core.errors import FederationError
 from core.progress import Report, silent
 from core.study import FederationSettings, ModelSettings, PreprocessingSettings, Study, TrainingSettings
 from simulations.noise import SMALLEST_GRID
-
-logger = logging.getLogger(__name__)
 
 SITES = 2
 # What leaves for an upload is then more than what leaves for anything else; see simulations/weather.py.
@@ -56,7 +53,7 @@ def drill_study(rounds: int) -> Study:
         validation_fraction=0.3,
         model=ModelSettings(preset=PRESET),
         preprocessing=PreprocessingSettings(grid=SMALLEST_GRID),
-        training=TrainingSettings(epochs_per_round=2),
+        training=TrainingSettings(epochs_per_round=4),
         federation=FederationSettings(rounds=rounds, quorum=SITES, deadline_s=600, grace_s=60),
     )
 
@@ -71,20 +68,19 @@ def run_drill(folder: Path, *, quick: bool, report: Report = silent) -> list[Fau
     Raises: FLError: the drill itself could not be held.
     """
     from simulations.drill_conditions import conditions, props
-    from simulations.drill_processes import EVERY_KILL, INTRUDER, QUICK, UNAPPROVED, a_stage, play
+    from simulations.drill_processes import EVERY_KILL, INTRUDER, QUICK, UNAPPROVED, play
+    from simulations.drill_stage import a_stage
     from simulations.drill_updates import FAULTS
 
     possible, missing = ([], []) if quick else conditions()
     wanted = QUICK if quick else [*EVERY_KILL, *possible, UNAPPROVED, INTRUDER]
-    for what in missing:
-        logger.warning("Left out: %s", what)
     rounds = max(len(FAULTS), len(wanted))
     with (
         in_one_process(folder, rounds, "spoiled"),
         a_stage(folder, drill_study(rounds), None if quick else props) as stage,
     ):
         faults = list(play(stage, wanted, report))
-    return [*_read(folder / "updates.json"), *compared(faults, undisturbed(folder))]
+    return [*_read(folder / "updates.json"), *compared(faults, undisturbed(folder)), *missing]
 
 
 @contextmanager
@@ -109,6 +105,9 @@ def in_one_process(folder: Path, rounds: int, what: str) -> Iterator[None]:
     )
     try:
         yield
+    except BaseException:
+        beside.terminate()
+        raise
     finally:
         _, told = beside.communicate()
     if beside.returncode:

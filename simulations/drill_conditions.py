@@ -7,11 +7,13 @@ two faults are left out, and that is said. A site's clock is moved where it matt
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -21,12 +23,13 @@ from core.errors import FederationError
 from core.files import write_atomically, write_private
 from core.records.db import reading
 from core.records.tables import Presence
-from core.supervision import states_of
 from fl_client.contact import read_contact
 from fl_client.paths import SiteHome
 from fl_server.provisioning import load_authority
 from simulations.altered_python import altered_python
-from simulations.drill_processes import KILLED_EXPECTED, Scene, Stage, hold
+from simulations.drill import Fault
+from simulations.drill_processes import KILLED_EXPECTED, Scene, did_no_work_twice, hold
+from simulations.drill_stage import Stage
 from simulations.local import Side, join, wait_for
 
 DISK_BYTES = 400 * 2**20
@@ -40,6 +43,7 @@ BALLAST = "ballast"
 _CLOCK = """\
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 true_now = now
 
@@ -48,23 +52,22 @@ def now():
 """
 
 
-def conditions() -> tuple[list[Scene], list[str]]:
-    """Return the scenes that this machine can play, and why it cannot play the others."""
+def conditions() -> tuple[list[Scene], list[Fault]]:
+    """Return the scenes that this machine can play, and as failed those that it cannot."""
     scenes = [
         CUT,
         Scene("an expired certificate at a site, then renewed", f"refused by name; {KILLED_EXPECTED}", _expired),
-        Scene("a revoked certificate", "refused by name, for good", _revoked),
+        Scene("a revoked certificate", "refused by name; the others' round counts", _revoked),
         Scene("a wrong clock at a site, then mended", f"named; {KILLED_EXPECTED}", _wrong_clock),
     ]
-    missing = []
-    if _may_mount():
-        scenes += [
-            Scene("a full disk at a site", KILLED_EXPECTED, _full(lambda stage: stage.victim)),
-            Scene("a full disk at the server", KILLED_EXPECTED, _full(lambda stage: stage.federation.coordinator)),
-        ]
-    else:
-        missing.append("full disks: only a machine's administrator may mount small ones")
-    return scenes, missing
+    disks = [
+        Scene("a full disk at a site", KILLED_EXPECTED, _full(lambda stage: stage.victim)),
+        Scene("a full disk at the server", KILLED_EXPECTED, _full(lambda stage: stage.federation.coordinator)),
+    ]
+    if may_mount():
+        return [*scenes, *disks], []
+    why = "NOT PLAYED: only a machine's administrator may mount the small disks that it fills"
+    return scenes, [Fault(scene.fault, scene.expected, why, 0, passed=False) for scene in disks]
 
 
 @contextmanager
@@ -78,7 +81,7 @@ def props(folder: Path, hospitals: list[Side]) -> Iterator[list[Side]]:
     """
     victim, *others = hospitals
     with ExitStack() as mounted:
-        if _may_mount():
+        if may_mount():
             for home in (folder / "coordinator", victim.home):
                 mounted.enter_context(_small_disk(home))
                 # Elsewhere: a full disk's own story is worth reading.
@@ -92,7 +95,9 @@ def props(folder: Path, hospitals: list[Side]) -> Iterator[list[Side]]:
 
 def _cut(stage: Stage, _number: int) -> tuple[str, bool]:
     if not hold(stage):
+        stage.way.let_go()
         return "no upload came", False
+    wait_for(lambda: not _told(stage), "the site to be well")
     stage.way.cut()
     stage.way.let_go()
     problem = _problem(stage, "")
@@ -100,7 +105,7 @@ def _cut(stage: Stage, _number: int) -> tuple[str, bool]:
     return f"the site says: {problem}", True
 
 
-CUT = Scene("a site's network cut during an upload, then restored", KILLED_EXPECTED, _cut)
+CUT = Scene("a site's network cut during an upload, then restored", KILLED_EXPECTED, _cut, did_no_work_twice)
 
 
 def _expired(stage: Stage, _number: int) -> tuple[str, bool]:
@@ -147,13 +152,10 @@ def _full(side_of: Callable[[Stage], Side]) -> Callable[[Stage, int], tuple[str,
         ballast = side.home / BALLAST
         _fill(ballast)
         stage.thaw()
-        stage.pause(FULL_S)
-        full = shutil.disk_usage(side.home).free
-        counted_meanwhile = stage.has_counted(number)
+        time.sleep(FULL_S)  # what is wrong stays wrong for so long
+        free = shutil.disk_usage(side.home).free
         ballast.unlink()
-        alive = [state.name for state in states_of(side.home) if state.pid]
-        told = f"{full} bytes free for {FULL_S:.0f} s; {len(alive)} processes there after it"
-        return told + ("; the round counted meanwhile" if counted_meanwhile else ""), full < 2**16
+        return f"{free} bytes free for {FULL_S:.0f} s", free < 2**16
 
     return act
 
@@ -171,10 +173,14 @@ def _problem(stage: Stage, words: str) -> str:
     """Wait until the victim says that something is wrong, in these words among others, and return all of them."""
 
     def told() -> str:
-        problem = read_contact(SiteHome(stage.victim.home).contact).problem
+        problem = _told(stage)
         return problem if words in problem else ""
 
     return wait_for(told, f"the site to say what is wrong, with the word '{words}'")
+
+
+def _told(stage: Stage) -> str:
+    return read_contact(SiteHome(stage.victim.home).contact).problem
 
 
 def _cause(stage: Stage, words: str) -> str:
@@ -192,15 +198,24 @@ def _fill(ballast: Path) -> None:
             file.write(b"x" * 512)
 
 
-def _may_mount() -> bool:
-    return os.geteuid() == 0 and shutil.which("mount") is not None
+def may_mount() -> bool:
+    """Say whether this account may mount: in some containers root itself may not."""
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        return False
+    with (
+        TemporaryDirectory(prefix="gliofed-") as name,
+        suppress(subprocess.CalledProcessError),
+        _small_disk(Path(name)),
+    ):
+        return True
+    return False
 
 
 @contextmanager
 def _small_disk(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, mode=0o700)
     command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "tmpfs", str(folder)]
-    subprocess.run(command, check=True)  # noqa: S603 (fixed words and our own folder)
+    subprocess.run(command, check=True, capture_output=True)  # noqa: S603 (fixed words and our own folder)
     try:
         yield
     finally:

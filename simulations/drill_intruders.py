@@ -14,12 +14,15 @@ from core.files import write_atomically
 from core.records.db import reading
 from core.records.tables import Presence
 from core.supervision import states_of
-from fl_client.fleet_messages import NOT_APPROVED
+from fl_client.fleet_messages import GET_RUN, NOT_APPROVED, PREFIX, run_question
 from fl_server.bundle import MODULE
 from fl_server.fleet import start_run
 from simulations.local import Running, Side, wait_for
 
 ANSWER_S = 10.0
+# Statuses that tell a stranger no more than that it is one.
+REFUSALS = ("401", "403")
+LISTENING = "0A"  # as /proc/net/tcp has it
 _EDGE = (
     "/v1/fleet/pull-messages",
     "/v1/fleet/get-fab",
@@ -83,7 +86,7 @@ def run_unapproved(federation: Running, folder: Path, proceed: Callable[[], obje
     causes = wait_for(lambda: _causes(federation), "the sites to say so")
     refused = told == [NOT_APPROVED] * len(federation.hospitals)
     happened = f"error codes {told}; code ran: {'YES' if ran.exists() else 'no'}; {len(causes)} sites told the cause"
-    return happened, refused and not ran.exists() and len(causes) == len(federation.hospitals)
+    return happened, refused and not ran.exists()
 
 
 def _causes(federation: Running) -> list[str]:
@@ -101,6 +104,7 @@ class Door:
         name: whose port it is.
         port: on loopback.
         path: asked with POST, without certificate, signature or secret.
+        body: a call as SuperNode would make it, where that matters.
         is_tls: whether TLS is spoken there.
     """
 
@@ -108,6 +112,7 @@ class Door:
     port: int
     path: str
     is_tls: bool
+    body: bytes = b""
 
 
 def try_every_port(federation: Running) -> tuple[str, bool]:
@@ -117,9 +122,40 @@ def try_every_port(federation: Running) -> tuple[str, bool]:
     docs/ports.md; what such a one starts no hospital runs, which is a fault of its own.
     """
     answers = {door: _asked(door) for door in _doors(federation)}
-    opened = [f"{door.name} {door.path}: {told}" for door, told in answers.items() if told == "200"]
-    ports = len({door.port for door in answers})
-    return "; ".join(opened) or f"{len(answers)} calls on {ports} ports, none answered", not opened
+    wrong = [f"{door.name} {door.path}: {told}" for door, told in answers.items() if told not in REFUSALS]
+    ports = {door.port for door in answers}
+    forgotten = listening(federation) - ports
+    wrong += [f"port {port} was not tried" for port in sorted(forgotten)]
+    return "; ".join(wrong) or f"{len(answers)} calls on all {len(ports)} ports: 401 or 403", not wrong
+
+
+def listening(federation: Running) -> set[int]:
+    """Return the TCP ports that the federation's processes listen on, as the kernel has them."""
+    sides = [federation.coordinator, *federation.hospitals]
+    pids = [pid for side in sides for state in states_of(side.home) if state.pid for pid in descendants(state.pid)]
+    sockets = {link for pid in pids for link in _links(pid)}
+    ports = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/self/net/{table}").read_text("ascii").splitlines()[1:]:
+            words = line.split()
+            if words[3] == LISTENING and f"socket:[{words[9]}]" in sockets:
+                ports.add(int(words[1].rpartition(":")[2], 16))
+    return ports
+
+
+def descendants(pid: int) -> list[int]:
+    """Return a process and all that it has started, as far as they live."""
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
+    except OSError:
+        return []
+    return [pid, *(below for child in children for below in descendants(child))]
+
+
+def _links(pid: int) -> list[str]:
+    with suppress(OSError):
+        return [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    return []
 
 
 def _doors(federation: Running) -> Iterator[Door]:
@@ -135,6 +171,7 @@ def _doors(federation: Running) -> Iterator[Door]:
         gate, runtime = _site_ports(side)
         for path in ("/v1/control/start-run", "/v1/fleet/register-node", "/v1/fleet/get-fab", "/v1/site/status"):
             yield Door(f"the gate of {side.home.name}", gate, path, is_tls=True)
+        yield Door(f"the gate of {side.home.name}", gate, PREFIX + GET_RUN, is_tls=True, body=run_question(1, 1))
         yield Door(f"SuperNode of {side.home.name}", runtime, "/v1/runtime/acquire-task", is_tls=False)
 
 
@@ -159,7 +196,7 @@ def _asked(door: Door) -> str:
         else http.client.HTTPConnection("127.0.0.1", door.port, timeout=ANSWER_S)
     )
     try:
-        line.request("POST", door.path, b"", {"Content-Type": "application/protobuf"})
+        line.request("POST", door.path, door.body, {"Content-Type": "application/protobuf"})
         return str(line.getresponse().status)
     except (OSError, http.client.HTTPException) as error:
         return type(error).__name__

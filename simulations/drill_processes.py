@@ -4,117 +4,25 @@ All happens within one run, a fault a round. Between two faults every trainer st
 round at the moment that it is meant for: before, during or after an upload.
 """
 
-import json
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from core.errors import FLError
 from core.progress import Report
-from core.records import audit
-from core.records.db import reading
-from core.records.rounds import ARRIVED, CLOSED, OPENED, rounds_of
+from core.records.rounds import ARRIVED, ASKED, OPENED
 from core.records.runs import run_of
-from core.study import Study
-from core.supervision import states_of
+from fl_client.paths import SiteHome
+from fl_client.spool import Spool
 from simulations.drill import SITES, Fault, Held
 from simulations.drill_intruders import run_unapproved, try_every_port
-from simulations.local import Running, Side, hospitals_in, running_federation, wait_for
-from simulations.weather import Weather, weather
+from simulations.drill_stage import Stage
+from simulations.local import Side, wait_for
 
 HELD_S = 120.0
 KILLED_EXPECTED = "the round counts, with the same weights"
 BEFORE, DURING, AFTER = "before", "during", "after"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A federation that a drill plays with.
-
-    Attributes:
-        federation: while it runs.
-        proxies: each site's way out.
-        folder: for whatever a fault needs.
-        befalls: which site faults befall.
-    """
-
-    federation: Running
-    proxies: list[Weather]
-    folder: Path
-    befalls: int = 0
-
-    @property
-    def victim(self) -> Side:
-        """The site that faults befall."""
-        return self.federation.hospitals[self.befalls]
-
-    @property
-    def way(self) -> Weather:
-        """Its way out."""
-        return self.proxies[self.befalls]
-
-    def pid(self, side: Side, name: str) -> int:
-        """Wait for a process of a side and return its number."""
-        return wait_for(
-            lambda: next((state.pid for state in states_of(side.home) if state.name == name and state.pid), None),
-            f"{name} of {side.home.name}",
-        )
-
-    def freeze(self) -> None:
-        """Let every trainer stand still."""
-        for side in self.federation.hospitals:
-            os.kill(self.pid(side, "trainer"), signal.SIGSTOP)
-
-    def thaw(self, *sides: Side) -> None:
-        """Let these sites' trainers go on, or all."""
-        for side in sides or self.federation.hospitals:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid(side, "trainer"), signal.SIGCONT)
-
-    def await_work(self, side: Side) -> None:
-        """Wait until a site's app has a task in its hands."""
-        warm = self.pid(side, "warm-app")
-        wait_for(lambda: _children(warm), f"a task at {side.home.name}")
-
-    def finish_round(self, number: int) -> dict[str, Any]:
-        """Let a round count, and every trainer stand still again; return what the audit log says of its end."""
-
-        def counted() -> list[dict[str, Any]]:
-            return [one for one in self.events(CLOSED, number) if one["counted"]]
-
-        if not counted():
-            self.thaw()
-            wait_for(counted, f"round {number}")
-            self.freeze()
-        return counted()[0]
-
-    def events(self, action: str, number: int) -> list[dict[str, Any]]:
-        """Return what the coordinator's audit log says of a round."""
-        with reading(self.federation.records) as session:
-            bodies = [json.loads(event.body) for event in audit.events(session, action=action, limit=100_000)]
-        return [body for body in bodies if body.get("run") == self.federation.run and body.get("round") == number]
-
-    def lost(self, number: int) -> int:
-        """Return how many tries of a round did not count."""
-        tries = rounds_of(self.federation.records, self.federation.run)
-        return sum(one.round == number and not one.counted for one in tries)
-
-    def has_counted(self, number: int) -> bool:
-        """Say whether a round has."""
-        return any(one["counted"] for one in self.events(CLOSED, number))
-
-    def pause(self, seconds: float) -> None:
-        """Let time pass: what is wrong stays wrong for so long."""
-        time.sleep(seconds)
-
-    def has_arrived(self, side: Side, number: int) -> bool:
-        """Say whether a site's answer to a round has."""
-        return any(body["site"] == side.home.name for body in self.events(ARRIVED, number))
 
 
 @dataclass(frozen=True)
@@ -124,16 +32,15 @@ class Scene:
     Attributes:
         fault, expected: as in `Fault`.
         act: does it while a round is open and returns what happened, and whether that was as expected.
+        check: looks once the round has counted, and returns what was done over that need not have been, or nothing.
         befalls: which site.
     """
 
     fault: str
     expected: str
     act: Callable[[Stage, int], tuple[str, bool]]
+    check: Callable[[Stage, int], str] = lambda stage, number: ""
     befalls: int = 0
-
-
-Props = Callable[[Path, list[Side]], AbstractContextManager[list[Side]]]
 
 
 def play(stage: Stage, scenes: list[Scene], report: Report) -> Iterator[Held]:
@@ -151,25 +58,10 @@ def play(stage: Stage, scenes: list[Scene], report: Report) -> Iterator[Held]:
             yield _played(replace(stage, befalls=scene.befalls), scene, number)
         except FLError as error:  # the federation does not go on, so no later scene can be played
             yield Held(Fault(scene.fault, scene.expected, error.problem, 1, passed=False), 0, "")
+            for left in scenes[number:]:
+                yield Held(Fault(left.fault, left.expected, "not played", 0, passed=False), 0, "")
             return
         report(f"drill: {scene.fault}", number, len(scenes))
-
-
-@contextmanager
-def a_stage(folder: Path, study: Study, props: Props | None = None) -> Iterator[Stage]:
-    """Keep a federation running behind a proxy a site while the block runs."""
-    with ExitStack() as open_:
-        proxies = open_.enter_context(weather(SITES))
-        homes = folder / "federation"
-        sides = [
-            replace(side, proxy=proxy.url) for side, proxy in zip(hospitals_in(homes, SITES), proxies, strict=True)
-        ]
-        if props:
-            sides = open_.enter_context(props(homes, sides))
-        federation = open_.enter_context(running_federation(homes, sides, study))
-        stage = Stage(federation, proxies, folder)
-        open_.callback(stage.thaw)
-        yield stage
 
 
 def _played(stage: Stage, scene: Scene, number: int) -> Held:
@@ -179,8 +71,11 @@ def _played(stage: Stage, scene: Scene, number: int) -> Held:
     closed = stage.finish_round(number)
     lost = stage.lost(number)
     counted = len(closed["weights"])
-    told = f"{happened}; {counted} sites counted {time.monotonic() - over:.0f} s later"
-    passed = as_expected and not lost and counted == SITES
+    wrong = scene.check(stage, number)
+    told = f"{happened}; {counted} sites counted {time.monotonic() - over:.0f} s later" + (
+        f", {wrong}" if wrong else ""
+    )
+    passed = as_expected and not lost and not wrong and counted == SITES
     return Held(Fault(scene.fault, scene.expected, told, lost, passed), number, closed["aggregate_sha256"])
 
 
@@ -193,21 +88,49 @@ def hold(stage: Stage) -> bool:
 
 def killed(what: str, when: str) -> Scene:
     """Return the scene of a kill at a moment of the victim's upload."""
+    in_an_epoch = (what, when) == ("trainer", BEFORE)
 
     def act(stage: Stage, number: int) -> tuple[str, bool]:
         if when == DURING:
             if not hold(stage):
+                stage.way.let_go()
                 return "no upload came", False
         else:
             stage.await_work(stage.victim)
         if when == AFTER:
             stage.thaw(stage.victim)
             wait_for(lambda: stage.has_arrived(stage.victim, number), "the victim's answer")
-        os.kill(PROCESSES[what](stage), signal.SIGKILL)
+        if in_an_epoch:
+            stage.thaw(stage.victim)
+            await_checkpoint(stage.victim)
+        stage.signal(lambda: PROCESSES[what](stage), signal.SIGKILL)
         stage.way.let_go()
-        return "SIGKILL", True
+        return "SIGKILL after an epoch" if in_an_epoch else "SIGKILL", True
 
-    return Scene(f"{what} killed {when} an upload", KILLED_EXPECTED, act)
+    return Scene(f"{what} killed {when} an upload", KILLED_EXPECTED, act, went_on if in_an_epoch else did_no_work_twice)
+
+
+def await_checkpoint(side: Side) -> None:
+    """Wait until a site's trainer has trained for an epoch, and look so often that it has not trained for all."""
+    checkpoint = Spool(SiteHome(side.home).spool).checkpoint("trial")
+    gives_up = time.monotonic() + HELD_S
+    while not checkpoint.exists() and time.monotonic() < gives_up:
+        time.sleep(0.002)
+
+
+def went_on(stage: Stage, number: int) -> str:
+    """Say what is wrong where training was not taken up where it was."""
+    return "" if stage.went_on(stage.victim, number) else "the epoch that was done was TRAINED AGAIN"
+
+
+def did_no_work_twice(stage: Stage, number: int) -> str:
+    """Say what is wrong where a site trained again, or was asked again for what had arrived."""
+    trained = stage.trained(stage.victim, number)
+    if trained != 1:
+        return f"the site TRAINED {trained} TIMES"
+    arrived = min(one["seq"] for one in stage.events(ARRIVED, number) if one["site"] == stage.victim.home.name)
+    again = any(one["seq"] > arrived and stage.victim.home.name in one["sites"] for one in stage.events(ASKED, number))
+    return "the site was ASKED AGAIN for what had arrived" if again else ""
 
 
 def _server_app(stage: Stage) -> int:
@@ -244,9 +167,3 @@ INTRUDER = Scene(
 )
 QUICK = [killed("trainer", BEFORE), killed("gate", DURING), UNAPPROVED, INTRUDER]
 EVERY_KILL = [killed(name, when) for name in PROCESSES for when in (BEFORE, DURING, AFTER)]
-
-
-def _children(pid: int) -> list[str]:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-    return []

@@ -31,7 +31,7 @@ from simulations.noise import SMALLEST_GRID, write_noise
 
 BAD = "site-1"
 EXPECTED = "refused, asked again, counted"
-_PAGE = 1000
+_ALL = 1_000_000
 
 Change = Callable[[RecordDict], None]
 
@@ -148,12 +148,12 @@ def _lost(records: Engine, after: int, number: int) -> int:
 
 def _bodies(records: Engine, action: str, after: int) -> list[dict[str, Any]]:
     with reading(records) as session:
-        return [json.loads(event.body) for event in audit.events(session, after=after, action=action, limit=_PAGE)]
+        return [json.loads(event.body) for event in audit.events(session, after=after, action=action, limit=_ALL)]
 
 
 def _last(records: Engine) -> int:
     with reading(records) as session:
-        events = audit.events(session, limit=10 * _PAGE)
+        events = audit.events(session, limit=_ALL)
     return events[-1].seq if events else 0
 
 

@@ -12,7 +12,9 @@ from core.progress import Report, silent
 from core.supervision import states_of
 from simulations.drill import SITES, Fault, compared, drill_study, in_one_process, undisturbed
 from simulations.drill_conditions import CUT
-from simulations.drill_processes import EVERY_KILL, Scene, Stage, a_stage, play
+from simulations.drill_intruders import descendants
+from simulations.drill_processes import EVERY_KILL, Scene, play
+from simulations.drill_stage import Stage, a_stage
 from simulations.local import Side
 
 # How often a long soak looks.
@@ -110,17 +112,9 @@ def growth(measured: Iterable[Size]) -> Table:
 
 
 def _size(side: Side, number: int) -> Size:
-    pids = [pid for state in states_of(side.home) if state.pid for pid in (state.pid, *_descendants(state.pid))]
-    disk = sum(path.lstat().st_size for path in side.home.rglob("*") if path.is_file() and not path.is_symlink())
+    pids = [pid for state in states_of(side.home) if state.pid for pid in descendants(state.pid)]
+    disk = sum(map(_bytes, side.home.rglob("*")))
     return Size(number, side.home.name, sum(map(_memory_mb, pids)), sum(map(_open_files, pids)), disk / 1e6)
-
-
-def _descendants(pid: int) -> list[int]:
-    try:
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
-    except OSError:
-        return []
-    return [*children, *(below for child in children for below in _descendants(child))]
 
 
 def _memory_mb(pid: int) -> float:
@@ -135,4 +129,11 @@ def _open_files(pid: int) -> int:
     try:
         return len(list(Path(f"/proc/{pid}/fd").iterdir()))
     except OSError:
+        return 0
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.lstat().st_blocks * 512
+    except OSError:  # a database's journal comes and goes
         return 0

@@ -75,7 +75,10 @@ class Weather:
         with suppress(OSError, ValueError):
             head = b""
             while not head.endswith(b"\r\n\r\n") and len(head) < HEAD_BYTES:
-                head += line.recv(HEAD_BYTES)
+                piece = line.recv(HEAD_BYTES)
+                if not piece:
+                    raise ConnectionResetError
+                head += piece
             _, target, _ = head.split(b" ", 2)
             host, _, port = target.decode().rpartition(":")
             if self._is_cut:

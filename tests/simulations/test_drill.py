@@ -20,7 +20,7 @@ def test_the_quick_drill_loses_no_round_and_ends_with_the_undisturbed_weights(
     outcome = CliRunner().invoke(app, ["drill", "--quick", "--json", str(tmp_path / "drill.json")])
     assert outcome.exit_code == 0, outcome.output
     faults = json.loads((tmp_path / "drill.json").read_text())["faults"]
-    assert len(faults) >= 8
+    assert len(faults) == 11
     assert all(set(one) == {"fault", "expected", "happened", "rounds_lost", "passed"} for one in faults)
     assert all(one["passed"] and one["rounds_lost"] == 0 for one in faults)
     named = " | ".join(one["fault"] for one in faults)
