@@ -205,7 +205,7 @@ def may_mount() -> bool:
     with (
         TemporaryDirectory(prefix="gliofed-") as name,
         suppress(subprocess.CalledProcessError),
-        _small_disk(Path(name)),
+        _small_disk(Path(name) / "disk"),
     ):
         return True
     return False
