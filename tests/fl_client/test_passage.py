@@ -493,6 +493,15 @@ def test_a_bundle_of_another_approved_study_is_not_the_tasks_bundle(tmp_path: Pa
         assert site.codes() == [(NOT_APPROVED, None)]
 
 
+def test_a_gate_that_was_started_anew_lets_the_bundle_of_an_approved_study_in(tmp_path: Path) -> None:
+    """SuperNode has the task from before; what it answers is dropped, and it is asked again at once."""
+    with a_site(tmp_path) as site:
+        asked = GetFabRequest(node=Node(node_id=NODE), hash_str="ab" * 32, run_id=1).SerializeToString()
+        assert site.node.call("get-fab", asked).status_code == 200
+        assert hand_over(site.node, site.answer()) == [403]
+        assert site.calls()[-1] == "activate-node"
+
+
 def test_an_answer_that_superlink_never_stores_is_handed_over_again_and_leaves_later(tmp_path: Path) -> None:
     with a_site(tmp_path) as site:
         site.superlink.forgets = TRIES
