@@ -103,12 +103,13 @@ def in_one_process(folder: Path, rounds: int, what: str) -> Iterator[None]:
         stderr=subprocess.PIPE,
         text=True,
     )
+    is_wanted = False
     try:
         yield
-    except BaseException:
-        beside.terminate()
-        raise
+        is_wanted = True
     finally:
+        if not is_wanted:
+            beside.terminate()
         _, told = beside.communicate()
     if beside.returncode:
         raise FederationError(f"The drill in one process failed: {told.strip()[-500:]}", fix="see its words")
