@@ -83,12 +83,9 @@ class Conductor:
             return
         logger.info("Starting %s: %s", run.id, why)
         move_run(self.records, run.id, "starting", actor=ACTOR, cause=why, flower_run="", process="")
-        self._starts[run.id] = starts  # now: while the database takes nothing, none is a start
-        try:
-            flower_run = self.start(self.bundles / run.study, run.id)
-        except FederationError:
-            starts.pop()  # SuperLink is at fault, not the run
-            raise
+        flower_run = self.start(self.bundles / run.study, run.id)
+        # Not before: what database or SuperLink cannot take now is no start that the run is at fault for.
+        self._starts[run.id] = starts
         note_flower_run(self.records, run.id, flower_run)
 
     def _stop(self, run: Run) -> None:

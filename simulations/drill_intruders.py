@@ -17,6 +17,7 @@ from core.supervision import states_of
 from fl_client.fleet_messages import GET_RUN, NOT_APPROVED, PREFIX, run_question
 from fl_server.bundle import MODULE
 from fl_server.fleet import start_run
+from simulations.drill_stage import processes_of
 from simulations.local import Running, Side, wait_for
 
 ANSWER_S = 10.0
@@ -132,8 +133,7 @@ def try_every_port(federation: Running) -> tuple[str, bool]:
 def listening(federation: Running) -> set[int]:
     """Return the TCP ports that the federation's processes listen on, as the kernel has them."""
     sides = [federation.coordinator, *federation.hospitals]
-    pids = [pid for side in sides for state in states_of(side.home) if state.pid for pid in descendants(state.pid)]
-    sockets = {link for pid in pids for link in _links(pid)}
+    sockets = {link for side in sides for pid in processes_of(side) for link in _links(pid)}
     ports = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/self/net/{table}").read_text("ascii").splitlines()[1:]:
@@ -141,15 +141,6 @@ def listening(federation: Running) -> set[int]:
             if words[3] == LISTENING and f"socket:[{words[9]}]" in sockets:
                 ports.add(int(words[1].rpartition(":")[2], 16))
     return ports
-
-
-def descendants(pid: int) -> list[int]:
-    """Return a process and all that it has started, as far as they live."""
-    try:
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
-    except OSError:
-        return []
-    return [pid, *(below for child in children for below in descendants(child))]
 
 
 def _links(pid: int) -> list[str]:

@@ -3,18 +3,21 @@
 import json
 import os
 import signal
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Engine
+
 from core.records import audit
-from core.records.db import reading
+from core.records.db import open_database, reading
 from core.records.rounds import ARRIVED, CLOSED, rounds_of
 from core.study import Study
 from core.supervision import states_of
+from fl_client.paths import SiteHome
 from simulations.drill import SITES
 from simulations.local import Running, Side, hospitals_in, running_federation, wait_for
 from simulations.weather import Weather, weather
@@ -56,7 +59,7 @@ class Stage:
     def freeze(self) -> None:
         """Let every trainer stand still."""
         for side in self.federation.hospitals:
-            self.signal(lambda side=side: self.pid(side, "trainer"), signal.SIGSTOP)  # type: ignore[misc]
+            self.signal(partial(self.pid, side, "trainer"), signal.SIGSTOP)
 
     def signal(self, pid: Callable[[], int], number: signal.Signals) -> None:
         """Send a signal to a process, also where another has just taken its place."""
@@ -72,12 +75,12 @@ class Stage:
     def thaw(self, *sides: Side) -> None:
         """Let these sites' trainers go on, or all."""
         for side in sides or self.federation.hospitals:
-            self.signal(lambda side=side: self.pid(side, "trainer"), signal.SIGCONT)  # type: ignore[misc]
+            self.signal(partial(self.pid, side, "trainer"), signal.SIGCONT)
 
     def await_work(self, side: Side) -> None:
         """Wait until a site's app has a task in its hands."""
         warm = self.pid(side, "warm-app")
-        wait_for(lambda: _children(warm), f"a task at {side.home.name}")
+        wait_for(lambda: children_of(warm), f"a task at {side.home.name}")
 
     def finish_round(self, number: int) -> dict[str, Any]:
         """Let a round count, and every trainer stand still again; return what the audit log says of its end."""
@@ -92,10 +95,7 @@ class Stage:
 
     def events(self, action: str, number: int) -> list[dict[str, Any]]:
         """Return what the coordinator's audit log says of a round, with the number of each event as `seq`."""
-        with reading(self.federation.records) as session:
-            found = audit.events(session, action=action, limit=100_000)
-            bodies = [{**json.loads(event.body), "seq": event.seq} for event in found]
-        return [body for body in bodies if body.get("run") == self.federation.run and body.get("round") == number]
+        return self._events_in(self.federation.records, action, number)
 
     def lost(self, number: int) -> int:
         """Return how many tries of a round did not count."""
@@ -108,14 +108,22 @@ class Stage:
 
     def trained(self, side: Side, number: int) -> int:
         """Return how often a site began to train for a round."""
-        with sqlite3.connect(f"file:{side.home / 'records.db'}?mode=ro", uri=True) as log:
-            bodies = log.execute("select body from audit_events where action = 'task.received'").fetchall()
-        return sum(json.loads(body)["round"] == number for (body,) in bodies)
+        records = open_database(SiteHome(side.home).records)
+        try:
+            return len(self._events_in(records, "task.received", number))
+        finally:
+            records.dispose()
 
     def went_on(self, side: Side, number: int) -> bool:
         """Say whether a site's training for a round went on after an epoch instead of beginning anew."""
         log = (side.home / "logs" / "trainer.log").read_text("utf-8")
         return "goes on after epoch" in log.partition(f"Round {number} of ")[2]
+
+    def _events_in(self, records: Engine, action: str, number: int) -> list[dict[str, Any]]:
+        with reading(records) as session:
+            found = audit.events(session, action=action, limit=100_000)
+            bodies = [{**json.loads(event.body), "seq": event.seq} for event in found]
+        return [body for body in bodies if body.get("run") == self.federation.run and body.get("round") == number]
 
 
 Props = Callable[[Path, list[Side]], AbstractContextManager[list[Side]]]
@@ -138,7 +146,17 @@ def a_stage(folder: Path, study: Study, props: Props | None = None) -> Iterator[
         yield stage
 
 
-def _children(pid: int) -> list[str]:
+def processes_of(side: Side) -> list[int]:
+    """Return every process of a side: those that its parent keeps running, and all that they have started."""
+
+    def with_descendants(pid: int) -> list[int]:
+        return [pid, *(below for child in children_of(pid) for below in with_descendants(child))]
+
+    return [pid for state in states_of(side.home) if state.pid for pid in with_descendants(state.pid)]
+
+
+def children_of(pid: int) -> list[int]:
+    """Return what a process has started, as far as that lives."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
     return []

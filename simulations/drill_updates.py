@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,13 @@ from sqlalchemy import Engine
 
 from core.files import write_atomically
 from core.records import audit
+from core.records.chain import end_of
 from core.records.db import open_database, reading
 from core.records.rounds import ASKED, CLOSED
 from fl_client.site_toml import site_toml
 from fl_server.config import database_url
 from fl_server.strategies import array_of
-from simulations.drill import SITES, Fault, drill_study
+from simulations.drill import SITES, Fault, as_json, drill_study
 from simulations.federation import run_federation
 from simulations.local import CASES
 from simulations.noise import SMALLEST_GRID, write_noise
@@ -103,17 +103,16 @@ def main() -> None:
     reference = _aggregates(records, 0)
     write_atomically(folder / "reference.json", json.dumps(reference))
     if what == "spoiled":
-        write_atomically(folder / "updates.json", json.dumps({"faults": _spoiled(folder, sites, records, reference)}))
+        write_atomically(folder / "updates.json", json.dumps(as_json(_spoiled(folder, sites, records, reference))))
 
 
-def _spoiled(folder: Path, sites: list[Path], records: Engine, reference: dict[int, str]) -> list[dict[str, Any]]:
-    before = _last(records)
+def _spoiled(folder: Path, sites: list[Path], records: Engine, reference: dict[int, str]) -> list[Fault]:
+    with reading(records) as session:
+        before, _ = end_of(session)
     run_federation(sites, folder / "sites" / "study.toml", folder / "updates", faults=Spoiler(), waits=True)
     spoiled, asked = _aggregates(records, before), _asked(records, before)
     return [
-        asdict(
-            _fault(name, asked.get(number, 0), spoiled.get(number) == reference[number], _lost(records, before, number))
-        )
+        _fault(name, asked.get(number, 0), spoiled.get(number) == reference[number], _lost(records, before, number))
         for number, name in enumerate(FAULTS, start=1)
     ]
 
@@ -149,12 +148,6 @@ def _lost(records: Engine, after: int, number: int) -> int:
 def _bodies(records: Engine, action: str, after: int) -> list[dict[str, Any]]:
     with reading(records) as session:
         return [json.loads(event.body) for event in audit.events(session, after=after, action=action, limit=_ALL)]
-
-
-def _last(records: Engine) -> int:
-    with reading(records) as session:
-        events = audit.events(session, limit=_ALL)
-    return events[-1].seq if events else 0
 
 
 if __name__ == "__main__":

@@ -9,12 +9,10 @@ from typing import Any
 from rich.table import Table
 
 from core.progress import Report, silent
-from core.supervision import states_of
 from simulations.drill import SITES, Fault, compared, drill_study, in_one_process, undisturbed
 from simulations.drill_conditions import CUT
-from simulations.drill_intruders import descendants
 from simulations.drill_processes import EVERY_KILL, Scene, play
-from simulations.drill_stage import Stage, a_stage
+from simulations.drill_stage import Stage, a_stage, processes_of
 from simulations.local import Side
 
 # How often a long soak looks.
@@ -112,7 +110,7 @@ def growth(measured: Iterable[Size]) -> Table:
 
 
 def _size(side: Side, number: int) -> Size:
-    pids = [pid for state in states_of(side.home) if state.pid for pid in descendants(state.pid)]
+    pids = processes_of(side)
     disk = sum(map(_bytes, side.home.rglob("*")))
     return Size(number, side.home.name, sum(map(_memory_mb, pids)), sum(map(_open_files, pids)), disk / 1e6)
 

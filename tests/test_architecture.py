@@ -61,6 +61,7 @@ FENCES = {
         "fl_client.site_records",
         "fl_server",
         "simulations.approval",
+        "simulations.drill_stage",
         "simulations.drill_updates",
         "simulations.local",
         "webapp",

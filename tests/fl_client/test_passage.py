@@ -80,6 +80,12 @@ class Site:
         with reading(self.records._engine) as session:
             return [json.loads(event.body) for event in audit.events(session, action=action)]
 
+    def held_back(self) -> dict[str, Any]:
+        """What the site's log says of the one answer that was held back, of which the coordinator got the code."""
+        assert self.codes() == [(HELD_BACK, None)]
+        (told,) = self.events("reply.refused")
+        return told
+
     def codes(self) -> list[tuple[int, str | None]]:
         return [(one.error.code, one.error.reason) for one in self.superlink.answers() if one.has_error()]
 
@@ -408,8 +414,7 @@ def test_a_receipt_that_is_no_head_of_this_sites_log_is_held_back(tmp_path: Path
         fetch(site.node, site.superlink.task)
         forged = replace(site.update(), receipt="0123456789abcdef" * 4)
         hand_over(site.node, answer_message(update_records(forged), site.superlink.task))
-        assert site.codes() == [(HELD_BACK, None)]
-        (told,) = site.events("reply.refused")
+        told = site.held_back()
     assert "no head of this site's log" in told["reason"]
 
 
@@ -420,8 +425,7 @@ def test_an_answer_that_is_too_large_is_held_back_and_its_other_pieces_are_not_k
         update.weights[:] = np.arange(3_000_000)
         statuses = hand_over(site.node, answer_message(update_records(update), site.superlink.task))
         assert statuses[0] == 200
-        assert site.codes() == [(HELD_BACK, None)]
-        (told,) = site.events("reply.refused")
+        told = site.held_back()
     assert "larger" in told["reason"]
 
 
@@ -450,8 +454,7 @@ def test_a_few_bytes_that_stand_for_many_are_held_back(tmp_path: Path) -> None:
             call.messages_list[0].metadata.message_id = tree.object_id
 
         smuggle(site, answer, repeat)
-        assert site.codes() == [(HELD_BACK, None)]
-        (told,) = site.events("reply.refused")
+        told = site.held_back()
     assert "larger" in told["reason"]
 
 
