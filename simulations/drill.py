@@ -91,9 +91,11 @@ def in_one_process(folder: Path, rounds: int, what: str) -> Iterator[None]:
         folder: empty or missing.
         rounds: of the undisturbed run.
         what: "undisturbed" for that alone, "spoiled" for the answers that may not count also.
-    Raises: FederationError: it failed.
+    Raises: FederationError: it failed, or the folder holds something.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FederationError(f"The folder {folder} is not empty", fix="name a new one with --out")
     (folder / "home").mkdir()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FL_")}
     beside = subprocess.Popen(  # noqa: S603 (our own command)

@@ -8,6 +8,7 @@ from threading import Thread
 import pytest
 from typer.testing import CliRunner
 
+from core.errors import FederationError
 from simulations.cli import app
 from simulations.drill import Fault, Held, compared
 from simulations.weather import UPLOAD_BYTES, Weather, weather
@@ -26,6 +27,15 @@ def test_the_quick_drill_loses_no_round_and_ends_with_the_undisturbed_weights(
     named = " | ".join(one["fault"] for one in faults)
     for what in ("NaN", "shape", "dtype", "norm", "replayed", "string", "trainer killed", "gate killed", "app", "port"):
         assert what in named
+
+
+def test_a_folder_that_holds_something_is_named_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    for options in (["--quick"], ["--weather", "1"]):
+        outcome = CliRunner().invoke(app, ["drill", *options, "--out", str(tmp_path)])
+        assert isinstance(outcome.exception, FederationError)
+        assert "is not empty" in outcome.exception.problem
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
 def a_fault(passed: bool = True, lost: int = 0) -> Fault:
