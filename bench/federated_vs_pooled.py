@@ -15,18 +15,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
-from core.files import atomic
+from core.learning.cases import TrainingCase, load_cases, save_cases
 from core.learning.curves import auc
+from core.learning.evaluation import evaluate
 from core.learning.metrics import scores_of
 from core.learning.model import build_model
 from core.learning.prediction import predict_scores
 from core.learning.weights import flatten, restore
 from core.messages import Flat
 from core.study import Study
-from fl_client.dataset import Cohort, Drawn, TrainingCase, split
-from fl_client.training import evaluate, train_one_round
+from fl_client.dataset import Cohort, Drawn, split
+from fl_client.training import train_one_round
 from simulations.baselines import alone, epochs_of, pooled
 from simulations.tensors import make_cases
 
@@ -39,22 +39,8 @@ def cached_cases(
 ) -> list[TrainingCase]:
     path = folder / f"{seed}-{hospital}-{patients}-{controls}-{separability}-{size}.safetensors"
     if not path.exists():
-        cases = make_cases(seed, hospital, patients, controls, separability, size)
-        known = [-1 if case.mgmt is None else case.mgmt for case in cases]
-        stacked = {
-            "image": torch.stack([case.image for case in cases]).half(),
-            "map": torch.stack([case.tumor_map for case in cases if case.tumor_map is not None]),
-            "labels": torch.tensor([known, [case.tumor or 0 for case in cases]]),
-        }
-        with atomic(path) as temporary:
-            save_file(stacked, temporary)
-    stored = load_file(path)
-    return [
-        TrainingCase(image.float(), tumor_map, None if mgmt < 0 else mgmt, tumor)
-        for image, tumor_map, mgmt, tumor in zip(
-            stored["image"], stored["map"], *stored["labels"].tolist(), strict=True
-        )
-    ]
+        save_cases(path, make_cases(seed, hospital, patients, controls, separability, size))
+    return list(load_cases(path))
 
 
 def federate(cohorts: dict[str, Cohort], study: Study) -> Flat:
@@ -139,8 +125,8 @@ def main() -> None:
         for hospital in range(HOSPITALS):
             site = f"site-{hospital + 1}"
             cases = cached_cases(arguments.cache, seed, hospital, PATIENTS, CONTROLS, arguments.separability, 48)
-            drawn = [Drawn(f"{number:03d}", f"{number:03d}", case) for number, case in enumerate(cases)]
-            cohorts[site] = Cohort(*split(drawn, study.validation_fraction), ())
+            patients = [(Drawn(*[f"{number:03d}"] * 3, case),) for number, case in enumerate(cases)]
+            cohorts[site] = Cohort(*split(patients, study.validation_fraction), ())
         rows.append(one_seed(study, cohorts, unseen))
         print(seed, json.dumps(rows[-1]), flush=True)
     summary = summarize(rows)

@@ -97,11 +97,12 @@ def train_plainly(folder: Path, _run: Path) -> tuple[bytes, float]:
     import torch
 
     from core.config import load_config
+    from core.learning.evaluation import evaluate
     from core.learning.model import build_model
     from core.learning.weights import flatten, restore
     from core.study import Study
     from fl_client.dataset import load_cohort
-    from fl_client.training import evaluate, train_one_round
+    from fl_client.training import train_one_round
 
     imports = cpu()
     torch.set_num_threads(1)

@@ -12,7 +12,8 @@ FLError                     exit   http   who can mend it
 ├── RecordsError              10    503   whoever runs the database
 │   └── AuditError            11    409   whoever keeps the audit log: it was changed
 ├── AccessError               12    403   the coordinator, who enrols, suspends and revokes sites
-└── ConnectionProblem         13    503   whoever runs the network or the other side
+├── ConnectionProblem         13    503   whoever runs the network or the other side
+└── PrivacySpent              14    409   the hospital, whose budget or floor it is
 
 Everything else that is raised is a bug and keeps its traceback.
 """
@@ -125,3 +126,10 @@ class ConnectionProblem(FLError):
 
     exit_code = 13
     http_status = 503
+
+
+class PrivacySpent(FLError):
+    """A hospital's privacy budget or floor does not allow what was asked."""
+
+    exit_code = 14
+    http_status = 409

@@ -58,6 +58,29 @@ class FederationSettings(Section):
     max_update_norm: float = Field(1e4, gt=0, description="largest Euclidean norm of what a site adds to the weights")
 
 
+class PrivacySettings(Section):
+    """Differential privacy of every patient, at the patient's own site; off where epsilon is 0.
+
+    Nothing here follows from a site's patients: what divides a step, how many there are and how each site counts in the
+    average are agreed, since a site's size is as private as its patients.
+    """
+
+    epsilon: float = Field(0.0, ge=0, le=8, description="of a patient over the whole study; 0: no differential privacy")
+    delta: float = Field(1e-5, gt=0, le=1e-4)
+    clip: float = Field(1.0, gt=0, description="largest norm of one patient's gradient")
+    sampling_rate: float = Field(1.0, gt=0, le=1, description="with which each step draws each patient, by itself")
+    steps_per_round: int = Field(1, ge=1, le=1000)
+    learning_rate: float = Field(2.0, gt=0, le=1000)
+    patients: int = Field(100, ge=1, le=100_000, description="the size of site that a step is divided by")
+    views: int = Field(8, ge=1, le=64, description="augmented views of a patient, which count as one")
+    validation: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="SHA-256 of the public cases to validate on")
+
+    @property
+    def is_on(self) -> bool:
+        """Whether updates are noised."""
+        return self.epsilon > 0
+
+
 class Study(Section):
     """Every setting that all sites of a study share."""
 
@@ -69,6 +92,7 @@ class Study(Section):
     augmentation: AugmentationSettings = AugmentationSettings()
     training: TrainingSettings = TrainingSettings()
     federation: FederationSettings = FederationSettings()
+    privacy: PrivacySettings = PrivacySettings()
 
 
 def study_of(text: str) -> Study:

@@ -4,43 +4,16 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from math import nan
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from core.errors import PreparationError
 from core.imaging.case import PreparedCase, load_case, pixel_digest
 from core.imaging.version import PREPROCESSING_VERSION
-from core.learning.augmentation import Augmentation, apply
-from core.learning.losses import Targets
-from core.learning.metrics import REGIONS
-from core.learning.model import MAP_STRIDE
+from core.learning.cases import TrainingCase, training_case
 from core.study import Study, digest
-
-
-@dataclass(frozen=True)
-class TrainingCase:
-    """One patient as the network is trained on it.
-
-    Attributes:
-        image: float32 [4, N, N, N], as prepared.
-        tumor_map: float32 [3, N/4, N/4, N/4], each region's share of each voxel of the map; None without a mask.
-        mgmt: whether the promoter is methylated, None where unknown.
-        tumor: whether there is a tumor, None without a mask.
-    """
-
-    image: Tensor
-    tumor_map: Tensor | None
-    mgmt: int | None
-    tumor: int | None
 
 
 @dataclass(frozen=True)
@@ -52,21 +25,40 @@ class Excluded:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A usable case with what tells whose it is and where the split puts it.
+
+    Attributes:
+        ticket: in the site's lottery.
+        patient: the person's pseudonym at this site.
+        pixels: digest of the prepared image.
+        case: as the network is trained on it.
+    """
+
+    ticket: str
+    patient: str
+    pixels: str
+    case: TrainingCase
+
+
+# One person: all cases that share a pseudonym or their pixels with another of theirs.
+Patient = tuple[Drawn, ...]
+
+
+@dataclass(frozen=True)
 class Cohort:
-    """A hospital's cases, each patient on one side only."""
+    """A hospital's cases, each patient on one side only.
+
+    Attributes:
+        training, validation: the two sides.
+        excluded: cases that are on neither.
+        patients: of both sides.
+    """
 
     training: tuple[TrainingCase, ...]
     validation: tuple[TrainingCase, ...]
     excluded: tuple[Excluded, ...]
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A usable case with what the split looks at: its ticket in the site's lottery and its pixels' digest."""
-
-    ticket: str
-    pixels: str
-    case: TrainingCase
+    patients: tuple[Patient, ...] = ()
 
 
 def load_cohort(prepared: Path, study: Study, site: str) -> Cohort:
@@ -107,63 +99,48 @@ def _read_cohort(prepared: Path, listing_text: str, study: Study, site: str) -> 
             usable.append(_load(prepared / entry["file"], entry, study, site))
         else:
             excluded.append(Excluded(entry["id"], tuple(entry["reasons"])))
-    training, validation = split(usable, study.validation_fraction)
+    patients = patients_of(usable)
+    training, validation = split(patients, study.validation_fraction)
     if not training or not validation:
         raise PreparationError(
             f"Only {len(usable)} of {len(listing['cases'])} cases can be used; two different ones are the least: "
             "one to train on, one to validate on",
             fix="prepare more cases, or see in the cohort's list why cases were excluded",
         )
-    return Cohort(training, validation, tuple(excluded))
+    return Cohort(training, validation, tuple(excluded), patients)
 
 
-def training_case(image: NDArray[np.float32], mask: NDArray[np.uint8] | None, mgmt: int | None) -> TrainingCase:
-    """Return arrays as the network is trained on them.
+def patients_of(cases: Sequence[Drawn]) -> tuple[Patient, ...]:
+    """Return cases by person, in the order of their lowest tickets.
 
-    Args:
-        image: float32 [4, N, N, N].
-        mask: uint8 [N, N, N] in BraTS's labels, empty for a healthy control, or None where nobody drew one.
-        mgmt: 0, 1 or None.
+    The same pixels under two pseudonyms are one person, and so are two scans under one pseudonym.
     """
-    if mask is None:
-        return TrainingCase(torch.from_numpy(image), None, mgmt, None)
-    regions = np.stack([mask == label for label in REGIONS.values()]).astype(np.float32)
-    shares = functional.avg_pool3d(torch.from_numpy(regions), MAP_STRIDE)
-    return TrainingCase(torch.from_numpy(image), shares, mgmt, int(mask.any()))
-
-
-def augmented(case: TrainingCase, augmentation: Augmentation) -> TrainingCase:
-    """Return a varied case: image and tumor map moved together, labels as they were."""
-    image, tumor_map = apply(augmentation, case.image, case.tumor_map)
-    return replace(case, image=image, tumor_map=tumor_map)
-
-
-def collate(cases: Sequence[TrainingCase], device: torch.device) -> tuple[Tensor, Targets]:
-    """Stack cases into a batch on a device; what is unknown of a case is NaN in the targets."""
-    images = torch.stack([case.image for case in cases])
-    size = images.shape[-1] // MAP_STRIDE
-    unknown = torch.full((len(REGIONS), size, size, size), nan)
-    targets = Targets(
-        torch.stack([unknown if case.tumor_map is None else case.tumor_map for case in cases]).to(device),
-        torch.tensor([nan if case.tumor is None else float(case.tumor) for case in cases], device=device),
-        torch.tensor([nan if case.mgmt is None else float(case.mgmt) for case in cases], device=device),
-    )
-    return images.to(device, memory_format=torch.channels_last_3d), targets
+    person: dict[str, list[Drawn]] = {}
+    for drawn in sorted(cases, key=lambda drawn: drawn.ticket):
+        handles = (f"patient {drawn.patient}", f"pixels {drawn.pixels}")
+        mine: list[Drawn] = []
+        for known in {id(person[handle]): person[handle] for handle in handles if handle in person}.values():
+            mine.extend(known)
+        mine.append(drawn)
+        for one in mine:
+            person[f"patient {one.patient}"] = person[f"pixels {one.pixels}"] = mine
+    people = {id(cases_of_one): cases_of_one for cases_of_one in person.values()}.values()
+    return tuple(sorted((tuple(sorted(one, key=_ticket)) for one in people), key=lambda patient: patient[0].ticket))
 
 
 def split(
-    cases: Sequence[Drawn], validation_fraction: float
+    patients: Sequence[Patient], validation_fraction: float
 ) -> tuple[tuple[TrainingCase, ...], tuple[TrainingCase, ...]]:
-    """Split by patient, each kind (methylation, tumor) in its share, by tickets drawn from seed, site and identifier.
+    """Split by patient, each kind (methylation, tumor) in its share, by tickets drawn from seed, site and pseudonym.
 
-    The same pixels under two identifiers are one patient. Within a kind the lowest tickets validate, so that a new
-    patient moves few others.
+    Within a kind the lowest tickets validate, so that a new patient moves few others.
+
+    Args:
+        patients: in the order of their tickets.
+        validation_fraction: share of the patients that validate.
     """
-    patients: dict[str, list[Drawn]] = defaultdict(list)
-    for drawn in sorted(cases, key=lambda drawn: drawn.ticket):
-        patients[drawn.pixels].append(drawn)
-    kinds: dict[tuple[int, int], list[list[Drawn]]] = defaultdict(list)
-    for same in patients.values():
+    kinds: dict[tuple[int, int], list[Patient]] = defaultdict(list)
+    for same in patients:
         kinds[_kind(same[0].case)].append(same)
     shares = _shares([len(kinds[kind]) for kind in sorted(kinds)], validation_fraction)
     sides: tuple[list[Drawn], list[Drawn]] = ([], [])
@@ -172,6 +149,10 @@ def split(
             sides[place < share].extend(same)
     training, validation = (tuple(drawn.case for drawn in side) for side in sides)
     return training, validation
+
+
+def _ticket(drawn: Drawn) -> str:
+    return drawn.ticket
 
 
 def _kind(case: TrainingCase) -> tuple[int, int]:
@@ -221,6 +202,7 @@ def _load(path: Path, entry: dict[str, Any], study: Study, site: str) -> Drawn:
         )
     return Drawn(
         ticket=hashlib.sha256(json.dumps([study.seed, site, entry["id"]]).encode()).hexdigest(),
+        patient=entry.get("patient", entry["id"]),
         pixels=pixel_digest(prepared),
         case=training_case(prepared.image, prepared.tumor, entry["mgmt"]),
     )

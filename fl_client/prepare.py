@@ -18,7 +18,7 @@ from core.files import write_atomically
 from core.imaging.case import Quality, load_case, save_case
 from core.imaging.nifti import read_mask
 from core.imaging.preprocessing import prepare_case
-from core.imaging.reading import content_digest, folders_of_cases, read_case, read_labels
+from core.imaging.reading import content_digest, folders_of_cases, read_case, read_labels, read_patients
 from core.imaging.version import PREPROCESSING_VERSION
 from core.progress import Report, silent
 from core.study import PreprocessingSettings, digest
@@ -33,7 +33,8 @@ class Entry:
     """One patient's line in cohort.json.
 
     Attributes:
-        id: the patient's folder name, a pseudonym that stays at the site.
+        id: the scan's folder name, a pseudonym that stays at the site.
+        patient: the person; the same as `id` but where patients.csv says otherwise.
         file: the prepared case beside cohort.json, or None where the scans could not be read.
         mgmt: 1 methylated, 0 unmethylated, None without a label.
         verdict: `usable`, or `unreliable`: kept out of training.
@@ -41,6 +42,7 @@ class Entry:
     """
 
     id: str
+    patient: str
     file: str | None
     mgmt: int | None
     verdict: str
@@ -78,6 +80,7 @@ def prepare_cohort(config: SiteConfig, report: Report = silent) -> PreparedCohor
         PreparationError: a worker process died.
     """
     labels = read_labels(config.site.data / "train_labels.csv")
+    patients = read_patients(config.site.data / "patients.csv")
     folders = {folder.name: folder for folder in folders_of_cases(config.site.data)}
     config.site.prepared.mkdir(parents=True, exist_ok=True)
     jobs = [
@@ -89,7 +92,14 @@ def prepare_cohort(config: SiteConfig, report: Report = silent) -> PreparedCohor
     entries, made = [], 0
     for done, result in enumerate(_run(jobs, config.compute.workers), start=1):
         entries.append(
-            Entry(result.id, result.file, labels.get(result.id), result.quality.verdict, result.quality.reasons)
+            Entry(
+                result.id,
+                patients.get(result.id, result.id),
+                result.file,
+                labels.get(result.id),
+                result.quality.verdict,
+                result.quality.reasons,
+            )
         )
         made += result.made
         report(step, done, len(jobs))

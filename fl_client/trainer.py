@@ -8,15 +8,16 @@ import torch
 
 from core.errors import ConfigError, UpdateRejected
 from core.imaging.version import PREPROCESSING_VERSION
+from core.learning.cases import training_case
+from core.learning.evaluation import evaluate as evaluate_model
 from core.learning.model import GliomaNet, build_model
 from core.learning.weights import flatten, manifest_of, restore
 from core.messages import Counts, Evaluation, Records, Task, Update, evaluation_records, update_records
 from core.progress import Report, silent
 from core.study import Study, TrainingSettings, settings_digest
 from fl_client.config import ComputeSettings, SiteConfig
-from fl_client.dataset import Cohort, load_cohort, training_case
+from fl_client.dataset import Cohort, load_cohort
 from fl_client.epoch_checkpoint import CheckpointFile
-from fl_client.training import evaluate as evaluate_model
 from fl_client.training import train_one_round
 
 # Of a site that keeps no audit log, in a simulation on one machine: that of a log without events.

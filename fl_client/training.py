@@ -15,28 +15,24 @@ import torch
 
 from core.errors import FederationError
 from core.learning.augmentation import sample
+from core.learning.cases import TrainingCase, augmented, collate
+from core.learning.evaluation import evaluate
 from core.learning.losses import CaseLosses, ClassWeights, balanced, case_losses
-from core.learning.metrics import add, counts_of, overlap_of, scores_of
+from core.learning.metrics import add, scores_of
 from core.learning.model import GliomaNet, Output
-from core.learning.prediction import look
 from core.learning.weights import flatten
 from core.messages import Counts, Flat
 from core.progress import Report, silent
 from core.study import Study
-from fl_client.dataset import TrainingCase, augmented, collate
 from fl_client.epoch_checkpoint import EpochCheckpoint, checkpoint_of, go_on_from
 
 # The one cycle rises over this share of the study, from and down to a fraction of the peak.
 WARM_UP = 0.2
 LOWEST = 0.02
-EVALUATION_BATCH = 8
-# A voxel of the map belongs to a region that fills more than this share of it.
-INSIDE = 0.5
 # A site training alone may stop early only after this share of its schedule: before it lies the plateau.
 PLATEAU = 0.5
-# The steps that a report names.
+# The step that a report names.
 TRAINING = "training"
-EVALUATING = "evaluating"
 CPU = torch.device("cpu")
 
 
@@ -225,36 +221,6 @@ class Training:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss_counts(losses)
-
-
-def evaluate(
-    model: GliomaNet, cases: Sequence[TrainingCase], device: torch.device = CPU, report: Report = silent
-) -> Counts:
-    """Count how good a model is on cases that it is not trained on; the model is moved to `device`.
-
-    Args:
-        model: any.
-        cases: this site's validation cases.
-        device: where to look.
-        report: told after each batch, in cases; an error that it raises ends the evaluation.
-    """
-    counts: Counts = {}
-    for start in range(0, len(cases), EVALUATION_BATCH):
-        image, targets = collate(cases[start : start + EVALUATION_BATCH], device)
-        output = look(model, image)
-        masked = ~targets.tumor_map.isnan().flatten(1).any(1)
-        losses = case_losses(output, targets, ClassWeights())
-        counted = counts_of(
-            {"mgmt": torch.sigmoid(output.mgmt).cpu().numpy(), "tumor": torch.sigmoid(output.tumor).cpu().numpy()},
-            {"mgmt": targets.mgmt.cpu().numpy(), "tumor": targets.tumor.cpu().numpy()},
-            overlap_of(
-                (output.tumor_map[masked] > 0).cpu().numpy(), (targets.tumor_map[masked] > INSIDE).cpu().numpy()
-            ),
-            losses.total(1.0).cpu().numpy(),
-        )
-        counts = add(counts, counted)
-        report(EVALUATING, min(start + EVALUATION_BATCH, len(cases)), len(cases))
-    return counts
 
 
 def _within(report: Report, epoch: int, epochs: int) -> Report:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from core.imaging.volume import SEQUENCES
-from fl_client.dataset import TrainingCase, training_case
+from core.learning.cases import TrainingCase, training_case
 from simulations.acquisition import PLANES, labels_of, shading, tissue_brightness, with_tumor
 from simulations.anatomy import grid_points, share_at
 from simulations.atlas import load_head

@@ -39,6 +39,7 @@ FENCES = {
         "core.imaging.preprocessing",
         "core.predictor",
         "fl_client.dataset",
+        "fl_client.differential_privacy",
         "fl_client.epoch_checkpoint",
         "fl_client.training",
         "fl_client.trainer",

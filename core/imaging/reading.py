@@ -19,6 +19,7 @@ from core.imaging.sequences import Guess, choose, identify, named
 from core.imaging.volume import Volume
 
 LABELS_HEADER = ["BraTS21ID", "MGMT_value"]
+PATIENTS_HEADER = ["BraTS21ID", "patient"]
 _FOUR = "name a folder or zip archive with one patient's T1w, T1wCE, T2w and FLAIR"
 
 
@@ -156,6 +157,33 @@ def read_labels(path: Path) -> dict[str, int | None]:
             raise DataError(f"{path.name}: line {line} has a value other than 0 and 1", fix="write 0, 1 or nothing")
         labels[case] = int(float(value)) if value else None
     return labels
+
+
+def read_patients(path: Path) -> dict[str, str]:
+    """Read `patients.csv`: a scan's folder -> its person, where one person has several; without the file, nothing.
+
+    Raises: DataError: unreadable, another header, or a line that names no scan or no person; says the line.
+    """
+    if not path.exists():
+        return {}
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path.name} cannot be read ({type(error).__name__})", fix="save it as CSV in UTF-8") from None
+    header = ",".join(PATIENTS_HEADER)
+    if not rows or [cell.strip() for cell in rows[0]] != PATIENTS_HEADER:
+        raise DataError(f"{path.name}: line 1 is not `{header}`", fix=f"make `{header}` the first line, with commas")
+    patients: dict[str, str] = {}
+    for line, row in enumerate(rows[1:], start=2):
+        cells = [cell.strip() for cell in row]
+        if not any(cells):
+            continue
+        if len(cells) != 2 or not all(cells) or cells[0] in patients:
+            raise DataError(
+                f"{path.name}: line {line} is not one scan and its person", fix=f"write two cells: {header}"
+            )
+        patients[cells[0]] = cells[1]
+    return patients
 
 
 @contextmanager

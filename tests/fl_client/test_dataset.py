@@ -9,8 +9,9 @@ from core.errors import PreparationError
 from core.imaging.case import PreparedCase, Quality, save_case
 from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.augmentation import Augmentation
+from core.learning.cases import TrainingCase, augmented, collate, training_case
 from core.study import Study, digest
-from fl_client.dataset import Drawn, TrainingCase, augmented, collate, load_cohort, split, training_case
+from fl_client.dataset import Drawn, load_cohort, patients_of, split
 
 STUDY = Study(name="test", preprocessing={"grid": 16}, validation_fraction=0.25)
 
@@ -108,7 +109,8 @@ def test_seed_and_site_draw_other_splits(tmp_path):
 def some_drawn(kinds):
     blank = torch.zeros(4, 16, 16, 16)
     return [
-        Drawn(f"{n:02}", f"{n:02}", TrainingCase(blank + n, None, mgmt, tumor)) for n, (mgmt, tumor) in enumerate(kinds)
+        (Drawn(f"{n:02}", f"{n:02}", f"{n:02}", TrainingCase(blank + n, None, mgmt, tumor)),)
+        for n, (mgmt, tumor) in enumerate(kinds)
     ]
 
 
@@ -222,3 +224,28 @@ def test_an_unchanged_cohort_is_read_once_and_a_changed_one_anew(tmp_path):
     assert load_cohort(tmp_path, STUDY.model_copy(update={"seed": 8}), "north") is not first
     fewer = load_cohort(a_cohort(tmp_path, eight()[:6]), STUDY, "north")
     assert len(fewer.training) + len(fewer.validation) == 6
+
+
+def test_a_person_is_all_that_shares_a_name_or_pixels_with_it():
+    blank = torch.zeros(4, 16, 16, 16)
+
+    def drawn(ticket, patient, pixels):
+        return Drawn(ticket, patient, pixels, TrainingCase(blank, None, 1, 1))
+
+    # 1 and 4 share a name, 4 and 2 their pixels, so 1, 2 and 4 are one person.
+    people = patients_of([drawn("4", "a", "y"), drawn("3", "c", "z"), drawn("2", "b", "y"), drawn("1", "a", "x")])
+    assert [[one.ticket for one in person] for person in people] == [["1", "2", "4"], ["3"]]
+
+
+def test_two_scans_of_a_person_stay_on_one_side(tmp_path):
+    for seed in range(6):
+        study = STUDY.model_copy(update={"seed": seed})
+        folder = a_cohort(tmp_path, [(f"{n:05}", n, "tumor", 1) for n in range(8)])
+        listing = json.loads((folder / "cohort.json").read_text())
+        for case in listing["cases"]:
+            case["patient"] = f"person {int(case['id']) // 2}"
+        (folder / "cohort.json").write_text(json.dumps(listing))
+        cohort = load_cohort(folder, study, "north")
+        assert [len(patient) for patient in cohort.patients] == [2] * 4
+        shares = [len(side) for side in (cohort.training, cohort.validation)]
+        assert shares == [6, 2], "1 of 4 people"

@@ -7,6 +7,8 @@ import torch
 
 from core.config import load_config
 from core.errors import ConfigError, FederationError, PreparationError, UpdateRejected
+from core.learning.cases import TrainingCase
+from core.learning.evaluation import evaluate as evaluate_model
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, restore
 from core.messages import task_of
@@ -14,8 +16,7 @@ from core.study import TrainingSettings
 from core.updates import COHORT, VALIDATION, check_update
 from fl_client import trainer
 from fl_client.config import SiteConfig
-from fl_client.dataset import Cohort, Excluded, TrainingCase, load_cohort
-from fl_client.training import evaluate as evaluate_model
+from fl_client.dataset import Cohort, Excluded, load_cohort
 from fl_client.training import train_one_round
 from tests.simulations.factories_federation import a_study, make_site
 

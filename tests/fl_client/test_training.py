@@ -5,14 +5,15 @@ import pytest
 import torch
 
 from core.errors import FederationError
+from core.learning.cases import TrainingCase, training_case
+from core.learning.evaluation import evaluate
 from core.learning.losses import ClassWeights
 from core.learning.metrics import add, scores_of
 from core.learning.model import build_model
 from core.learning.prediction import look, predict_scores
 from core.learning.weights import flatten, restore
 from core.study import Study
-from fl_client.dataset import TrainingCase, training_case
-from fl_client.training import class_weights, evaluate, learning_rate, precision_of, train_alone, train_one_round
+from fl_client.training import class_weights, learning_rate, precision_of, train_alone, train_one_round
 
 torch.set_num_threads(1)
 

@@ -6,11 +6,12 @@ import torch
 
 from core.imaging.case import PreparedCase, Quality, save_case
 from core.imaging.version import PREPROCESSING_VERSION
+from core.learning.cases import training_case
 from core.learning.model import build_model
 from core.learning.weights import flatten
 from core.study import Study, digest
 from fl_client.config import SiteConfig
-from fl_client.dataset import Cohort, load_cohort, training_case
+from fl_client.dataset import Cohort, load_cohort
 from simulations import baselines
 from simulations.baselines import alone, epochs_of, pooled, train_baselines
 

@@ -13,6 +13,7 @@ from flwr.app import Array, Error, Message
 
 from core.config import load_config
 from core.errors import ConfigError, FederationError
+from core.learning.evaluation import evaluate
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, restore, unnamed
 from core.messages import Flat
@@ -21,7 +22,7 @@ from core.study import Study
 from fl_client import trainer
 from fl_client.config import SiteConfig
 from fl_client.dataset import load_cohort
-from fl_client.training import evaluate, train_one_round
+from fl_client.training import train_one_round
 from fl_server.checkpoints import RoundRecord, round_weights
 from simulations.federation import Fault, RunResult, run_federation
 from tests.simulations.factories_federation import a_study, make_sites, write_study
