@@ -17,7 +17,7 @@ from core.imaging.reading import read_case
 from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.model import GliomaNet, build_model
 from core.learning.prediction import predict_scores
-from core.learning.weights import manifest_of, restore, unnamed
+from core.learning.weights import fill
 from core.records.registry import load_version
 from core.study import Study
 
@@ -83,7 +83,7 @@ def load_predictor(version: Path, trusted: Ed25519PublicKey) -> Predictor:
         )
     model = build_model(study.model, seed=0)
     try:
-        restore(model, unnamed(manifest_of(model), stored.tensors))
+        fill(dict(model.named_parameters()), stored.tensors)
     except UpdateRejected as error:
         raise RegistryError(f"{stored.name}: {error.problem}", fix="use the release that trained the model") from None
     model.eval()
@@ -118,8 +118,11 @@ def predict_prepared(predictor: Predictor, case: PreparedCase) -> Prediction:
 
 def _what_it_cannot_tell(card: dict[str, Any]) -> dict[str, str]:
     """Return, for each head, why it cannot be asked: a head that saw one class only has learned nothing to tell."""
+    seen = card.get("classes_seen", {})
+    if not isinstance(seen, dict):  # withheld: under differential privacy no hospital says whom it has
+        return dict.fromkeys(("tumor", "mgmt"), "")
     words = {"tumor": "patients with and without a tumor", "mgmt": "methylated and unmethylated patients"}
     return {
-        head: "" if card.get("classes_seen", {}).get(head) == 2 else f"{head}: the model was never shown both {both}"
+        head: "" if seen.get(head) == 2 else f"{head}: the model was never shown both {both}"
         for head, both in words.items()
     }

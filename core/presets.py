@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from core.messages import Manifest, Part
 from core.study import ModelSettings
 
+# What is trained of a model whose other weights are frozen.
+HEAD = "methylation.linear"
 BYTES_A_VALUE = 4
 
 
@@ -36,5 +39,8 @@ PRESETS = {
 
 
 def preset_of(model: ModelSettings) -> Preset:
-    """Return what is known of a study's model."""
-    return PRESETS[model.preset]
+    """Return what is known of a study's model: of its small head alone, where the rest is frozen."""
+    if not model.frozen:
+        return PRESETS[model.preset]
+    head = Manifest((Part(f"{HEAD}.weight", (1, model.features)), Part(f"{HEAD}.bias", (1,))))
+    return Preset(head.size, head.digest)

@@ -5,10 +5,12 @@ import json
 import tomllib
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from core.config import Section, validate
 from core.errors import ConfigError
+
+SHA256_OR_NONE = r"^([0-9a-f]{64})?$"
 
 
 class ModelSettings(Section):
@@ -16,6 +18,8 @@ class ModelSettings(Section):
 
     preset: Literal["tiny", "small", "base", "large", "densenet121"] = "small"
     dropout: float = Field(0.2, ge=0, lt=1)
+    frozen: str = Field("", pattern=SHA256_OR_NONE, description="SHA-256 of weights that stay as they are; only a head")
+    features: int = Field(16, ge=1, le=64, description="that this head is trained on, where there is one")
 
 
 class PreprocessingSettings(Section):
@@ -73,7 +77,7 @@ class PrivacySettings(Section):
     learning_rate: float = Field(2.0, gt=0, le=1000)
     patients: int = Field(100, ge=1, le=100_000, description="the size of site that a step is divided by")
     views: int = Field(8, ge=1, le=64, description="augmented views of a patient, which count as one")
-    validation: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="SHA-256 of the public cases to validate on")
+    validation: str = Field("", pattern=SHA256_OR_NONE, description="SHA-256 of the public cases to validate on")
 
     @property
     def is_on(self) -> bool:
@@ -93,6 +97,12 @@ class Study(Section):
     training: TrainingSettings = TrainingSettings()
     federation: FederationSettings = FederationSettings()
     privacy: PrivacySettings = PrivacySettings()
+
+    @model_validator(mode="after")
+    def _chooses_its_round_without_patients(self) -> "Study":
+        if self.privacy.is_on and not self.privacy.validation:
+            raise ValueError("privacy.validation must name public cases: no site tells how good a round is")
+        return self
 
 
 def study_of(text: str) -> Study:

@@ -79,7 +79,7 @@ def check_update(
         round_number: the round that was asked for.
         shape: of the study's model.
         incoming: float32 [shape.size], the weights that the site was sent.
-        study: bounds how far the weights may move.
+        study: bounds how far the weights may move, and says whether there may be counts.
         validation: agreed names of the validation counts.
     Raises: UpdateRejected: the first reason found, the cheapest looked for first.
     """
@@ -87,6 +87,9 @@ def check_update(
     if update.manifest != shape.digest:
         raise _rejected("The update is of another model than the study's")
     _check_weights(update.weights, shape, incoming, study.federation.max_update_norm)
+    if study.privacy.is_on:
+        _check_withheld(update, study.privacy.patients)
+        return
     epochs = study.training.epochs_per_round
     check_counts(update.training, TRAINING, "training", MAX_EXAMPLES * epochs)
     _check_validation(update.validation, validation)
@@ -94,11 +97,13 @@ def check_update(
     _check_examples(update, epochs)
 
 
-def check_evaluation(evaluation: Evaluation, *, site: str, round_number: int, validation: Layout) -> None:
+def check_evaluation(evaluation: Evaluation, *, site: str, round_number: int, study: Study, validation: Layout) -> None:
     """Refuse an evaluation that may not count in the pooled scores.
 
-    Raises: UpdateRejected: it is of another site or round, or its counts are not the agreed ones.
+    Raises: UpdateRejected: it is of another site or round, its counts are not the agreed ones, or there may be none.
     """
+    if study.privacy.is_on:
+        raise _rejected("The answer holds validation counts, which differential privacy withholds")
     _same_origin(evaluation, site, round_number)
     _check_validation(evaluation.validation, validation)
 
@@ -174,6 +179,15 @@ def _check_validation(counts: Counts, layout: Layout) -> None:
     check_counts(counts, layout, "validation")
     if not counts["cases"]:
         raise _rejected("The model was validated on no cases")
+
+
+def _check_withheld(update: Update, patients: int) -> None:
+    """Refuse what was not noised: under differential privacy a site says nothing of its patients but the weights."""
+    for group in ("training", "validation", "cohort"):
+        if getattr(update, group):
+            raise _rejected(f"The update holds {group} counts, which differential privacy withholds")
+    if update.examples != patients:
+        raise _rejected(f"The update does not count as the agreed {patients} patients")
 
 
 def _check_examples(update: Update, epochs: int) -> None:

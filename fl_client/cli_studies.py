@@ -120,4 +120,24 @@ def _wanted(study: str) -> bool:
     return typer.confirm("Approve?", default=False)
 
 
-COMMANDS = (approve, refuse, ledger)
+def privacy(as_json: AsJson = False) -> None:
+    """Show what this site's patients' privacy has been spent on, and what is left of the budget in site.toml.
+
+    An epsilon bounds what anybody can learn of one patient from all that ever left: small is strong. The ledger is part
+    of the audit log and kept for good; a training that was cut short counts as one that was done.
+
+    Example: fl-client privacy
+    """
+    from fl_client.privacy_ledger import PrivacyLedger  # loads PyTorch: not for `--help`
+    from fl_client.privacy_report import privacy_report, report_lines
+
+    home = this_home()
+    report = privacy_report(PrivacyLedger.of_home(home), load_site(home).privacy)
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+        return
+    for line in report_lines(report):
+        typer.echo(line)
+
+
+COMMANDS = (approve, refuse, ledger, privacy)

@@ -24,7 +24,7 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 
 from core.files import write_private
-from core.learning.weights import flatten, restore
+from core.learning.weights import flatten, restore, trained
 from core.messages import Counts, Flat
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ def checkpoint_of(
     model: nn.Module, optimizer: torch.optim.AdamW, scaler: torch.amp.GradScaler, epochs: int, training: Counts
 ) -> EpochCheckpoint:
     """Return a copy of where a training stands; the arguments are as in `EpochCheckpoint`."""
-    states = [(values, optimizer.state.get(values, {})) for values in model.parameters()]
+    states = [(values, optimizer.state.get(values, {})) for values in trained(model).values()]
     return EpochCheckpoint(
         epochs,
         flatten(model),
@@ -78,7 +78,7 @@ def go_on_from(
     """Bring a model with a fresh optimizer and scaler to where a training stood, in place."""
     restore(model, checkpoint.weights)
     start = 0
-    for values, step in zip(model.parameters(), checkpoint.steps, strict=True):
+    for values, step in zip(trained(model).values(), checkpoint.steps, strict=True):
         end = start + values.numel()
         moments = {"exp_avg": torch.empty_like(values), "exp_avg_sq": torch.empty_like(values)}
         for moment, flat in zip(moments.values(), (checkpoint.means, checkpoint.squares), strict=True):
@@ -155,7 +155,7 @@ def _sha256(about: str, arrays: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _fits(checkpoint: EpochCheckpoint, model: nn.Module) -> bool:
-    sizes = [values.numel() for values in model.parameters()]
+    sizes = [values.numel() for values in trained(model).values()]
     shapes = [(sum(sizes),)] * 3 + [(len(sizes),)]
     arrays = [getattr(checkpoint, name) for name in ARRAYS]
     return [(array.dtype, array.shape) for array in arrays] == [(np.float32, shape) for shape in shapes]

@@ -72,7 +72,7 @@ def inspect(
     if kind != "evaluate":
         raise UpdateRejected("The task is of a kind that this release does not know", fix="tell the coordinator")
     evaluation = read_evaluation(records)
-    check_evaluation(evaluation, site=site, round_number=task.round, validation=VALIDATION)
+    check_evaluation(evaluation, site=site, round_number=task.round, study=study, validation=VALIDATION)
     _check_receipt(evaluation.receipt, has_been_head)
     return Inspected("evaluation", task.run, "", _plain(evaluation_records(evaluation)))
 

@@ -55,7 +55,7 @@ class Jobs:
         """
         self._check_run(task.run)
         sha256 = sha256_of(task.weights)
-        key = key_of(kind, task, sha256, self._site)
+        key = key_of(kind, task, sha256, self._site, study)
         with self._lock:
             last = self._last.get(study.name)
             if last is not None and last.key == key:
@@ -103,14 +103,17 @@ class Jobs:
             raise FederationError("The coordinator stopped this run", fix="nothing: it says so when the run goes on")
 
 
-def key_of(kind: str, task: Task, weights_sha256: str, site: SiteConfig) -> str:
-    """Return a digest of all that an answer depends on, this site's prepared cases included."""
-    about = [
+def key_of(kind: str, task: Task, weights_sha256: str, site: SiteConfig, study: Study) -> str:
+    """Return a digest of all that an answer depends on, this site's prepared cases included.
+
+    Under differential privacy only of what was asked: the same task has one answer, whatever became of the cases.
+    """
+    about: list[object] = [
         kind,
         [task.study, task.run, task.round, task.manifest, task.settings, task.preprocessing, weights_sha256],
-        [site.site.name, site.compute.threads, site.compute.device],
-        cohort_digest(site),
     ]
+    if not study.privacy.is_on:
+        about += [[site.site.name, site.compute.threads, site.compute.device], cohort_digest(site)]
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 

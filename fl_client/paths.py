@@ -67,6 +67,16 @@ class SiteHome:
         return self.root / "keys" / "audit.pub"
 
     @property
+    def patients_key(self) -> Path:
+        """The secret behind the pseudonyms in this site's privacy ledger."""
+        return self.root / "keys" / "patients.key"
+
+    @property
+    def public(self) -> Path:
+        """Frozen weights that studies name by their hash."""
+        return self.root / "public"
+
+    @property
     def checkpoints(self) -> Path:
         """Signed heads of this site's audit log, kept outside the database."""
         return self.root / "audit" / "checkpoints.jsonl"

@@ -9,6 +9,7 @@ from core.errors import (
     FederationError,
     FLError,
     PreparationError,
+    PrivacySpent,
     RecordsError,
     UpdateRejected,
 )
@@ -23,6 +24,7 @@ _CAUSES: dict[type[FLError], str] = {
     FederationError: "training did not go on: the run was stopped, or the loss was not a finite number",
     RecordsError: "this site's records cannot be written",
     ConnectionProblem: "this site's trainer does not run",
+    PrivacySpent: "this site's privacy budget or floor does not allow the round: `fl-client privacy` says what is left",
 }
 _UNEXPECTED = "an unexpected error at this site"
 

@@ -28,6 +28,7 @@ from fl_client.dataset import forget_cohorts
 from fl_client.epoch_checkpoint import CheckpointFile
 from fl_client.jobs import Job, Jobs, cohort_digest
 from fl_client.paths import SiteHome, this_home
+from fl_client.privacy_ledger import PrivacyLedger
 from fl_client.progress import Effort, Efforts, Progress, ProgressFile, read_progress
 from fl_client.site_error import cause_of, site_error
 from fl_client.site_records import SiteRecords
@@ -49,6 +50,7 @@ class Trainer:
     def __init__(self, site: SiteConfig, home: SiteHome) -> None:
         self.site = site
         self.records = SiteRecords(site.site.name, home.records)
+        self.ledger = PrivacyLedger.of_home(home)
         self.spool = Spool(home.spool)
         self.jobs = Jobs(site, self.spool)
         self.efforts = Efforts(home.spool / "efforts.json")
@@ -122,6 +124,7 @@ class Trainer:
                 receipt,
                 self._watched(job, show),
                 CheckpointFile(self.spool.checkpoint(job.study.name), self._bits_of(job)),
+                self.ledger,
             )
         finally:
             cost = meter.read()
@@ -142,6 +145,7 @@ class Trainer:
             return
         if len(self._in_memory) >= STUDIES_IN_MEMORY or any(cohort != cases[0] for cohort, _ in self._in_memory):
             forget_cohorts()
+            trainer.forget_features()
             self._in_memory.clear()
         self._in_memory.add(cases)
 

@@ -20,7 +20,7 @@ from core.learning.evaluation import evaluate
 from core.learning.losses import CaseLosses, ClassWeights, balanced, case_losses
 from core.learning.metrics import add, scores_of
 from core.learning.model import GliomaNet, Output
-from core.learning.weights import flatten
+from core.learning.weights import flatten, trained
 from core.messages import Counts, Flat
 from core.progress import Report, silent
 from core.study import Study
@@ -163,8 +163,9 @@ class Training:
         self.precision = precision_of(study, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
         # Scales and offsets of a normalization are not pulled towards zero.
-        decayed = [values for values in model.parameters() if values.ndim > 1]
-        free = [values for values in model.parameters() if values.ndim <= 1]
+        self.parameters = list(trained(model).values())
+        decayed = [values for values in self.parameters if values.ndim > 1]
+        free = [values for values in self.parameters if values.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": study.training.weight_decay}, {"params": free, "weight_decay": 0.0}]
         )
@@ -211,7 +212,7 @@ class Training:
         loss = losses.total(self.study.training.tumor_map_weight).mean()
         torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.study.training.gradient_clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.study.training.gradient_clip)
         # Half precision overflows now and then: the scaler skips such a step and mends its scale.
         if not isfinite(loss.item()) or (not self.scaler.is_enabled() and not isfinite(norm.item())):
             raise FederationError(

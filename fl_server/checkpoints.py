@@ -54,7 +54,8 @@ class RoundRecord:
         sites: by name, the answers that were accepted.
         rejected: by site, why its answer may not count.
         failed: by site, why it gave no answer.
-        validation: the sites' counts of the round's *incoming* model, added up.
+        validation: counts of the round's *incoming* model: the sites', added up, or under differential privacy, where
+            sites count nothing, the coordinator's own on public cases.
         seconds: how long the round took.
     """
 
@@ -119,7 +120,7 @@ def best_round(history: tuple[RoundRecord, ...]) -> int:
     comparable: a model that more sites validated goes before one that fewer did.
     """
     ranks = [
-        (-len(record.sites), loss, record.round - 1)
+        (-sum(bool(brought.validation) for brought in record.sites.values()), loss, record.round - 1)
         for record in history
         if record.counted and record.round > 1 and (loss := scores_of(record.validation).loss) is not None
     ]

@@ -59,6 +59,7 @@ MEANINGS = {
     SITE_ERROR + 10: "the site's records cannot be used",
     SITE_ERROR + 11: "the site's audit log is not what was written",
     SITE_ERROR + 13: "the site's trainer cannot be reached",
+    SITE_ERROR + 14: "the site's privacy budget or floor does not allow this round",
     HELD_BACK: "the site's gate did not let its answer out: its ledger says why",
 }
 

@@ -4,15 +4,16 @@ Where a round stays below its quorum the weights stay as they were and the run p
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 
 from core.errors import FederationError
-from core.messages import Flat, Manifest, task_of
+from core.messages import Counts, Flat, Manifest, task_of
 from core.npy import npy_array
 from core.records.rounds import Question
 from core.study import Study
@@ -40,6 +41,7 @@ class Plan:
         waits: whether a round waits for its deadline; in one process nobody is late, so whoever has not answered when
             all were asked never will.
         told: see `fl_server.exchange.exchange`.
+        validate: counts how good weights are, where sites may not; else None.
     """
 
     run: str
@@ -49,6 +51,7 @@ class Plan:
     closed: Closed
     waits: bool = True
     told: Told | None = None
+    validate: Callable[[Flat], Counts] | None = None
 
 
 def run_rounds(grid: Grid, study: Study, manifest: Manifest, initial: Flat, plan: Plan) -> RunState:
@@ -76,7 +79,7 @@ def run_rounds(grid: Grid, study: Study, manifest: Manifest, initial: Flat, plan
     strategy.summary()
     while state.round < study.federation.rounds:
         state = _step(_train, grid, strategy, state, plan)
-    return _step(_evaluate, grid, strategy, state, plan)
+    return _step(_validate if plan.validate else _evaluate, grid, strategy, state, plan)
 
 
 def _in_haste(study: Study) -> Study:
@@ -114,6 +117,8 @@ def _train(grid: Grid, strategy: FederatedAveraging, state: RunState, plan: Plan
     answers = _ask(grid, strategy, strategy.configure_train, state.weights, question, plan)
     average, pooled = strategy.aggregate_train(number, answers.replies)
     record = _record(number, strategy.outcome, answers, pooled)
+    if plan.validate:
+        record = replace(record, validation=plan.validate(state.weights))
     if average is None:
         return RunState(state.round, state.weights, (*state.history, record))
     return RunState(number, npy_array(average["weights"].data), (*state.history, record))
@@ -125,6 +130,15 @@ def _evaluate(grid: Grid, strategy: FederatedAveraging, state: RunState, plan: P
     answers = _ask(grid, strategy, strategy.configure_evaluate, state.weights, question, plan)
     pooled = strategy.aggregate_evaluate(number, answers.replies)
     return RunState(state.round, state.weights, (*state.history, _record(number, strategy.outcome, answers, pooled)))
+
+
+def _validate(_grid: Grid, _strategy: FederatedAveraging, state: RunState, plan: Plan) -> RunState:
+    """Take the last step without asking anybody."""
+    assert plan.validate  # noqa: S101 (only then is this the last step)
+    began = time.monotonic()
+    counts = plan.validate(state.weights)
+    record = RoundRecord(state.round + 1, True, {}, {}, {}, counts, time.monotonic() - began)
+    return RunState(state.round, state.weights, (*state.history, record))
 
 
 Configure = Callable[[int, ArrayRecord, ConfigRecord, Grid], Iterable[Message]]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,13 +13,13 @@ from sqlalchemy import Engine
 from core.clock import now
 from core.config import load_config, validate
 from core.errors import ConfigError, FederationError, FLError, RecordsError
+from core.learning.frozen import study_model
 from core.learning.metrics import scores_of
-from core.learning.model import build_model
-from core.learning.weights import flatten, manifest_of, named
-from core.messages import Manifest
+from core.learning.model import GliomaNet
+from core.learning.weights import flatten, manifest_of, restore, tensors_of
 from core.processes import this_process
 from core.records.db import open_database
-from core.records.home import registry_folder
+from core.records.home import public_folder, registry_folder
 from core.records.registry import add_version, find_version, list_versions, load_version
 from core.records.rounds import close_round
 from core.records.runs import move_run, register_version, run_of, taking_part
@@ -28,6 +29,7 @@ from fl_server.card import card_of
 from fl_server.checkpoints import RunState, best_round, locked, round_weights
 from fl_server.config import RunConfig, database_url
 from fl_server.journal import Journal, writing
+from fl_server.public_validation import public_validation
 from fl_server.rounds import Plan, run_rounds
 from fl_server.strategies import NAME
 from fl_server.uploads import uploads_of
@@ -75,14 +77,19 @@ def run_study(grid: Grid, study: Study, run: str, records: Engine, *, waits: boo
     with locked(folder):
         if row.state == "finished" and row.version in list_versions(registry_folder()):
             return
-        model = build_model(study.model, study.seed)
-        manifest = manifest_of(model)
+        model = study_model(study.model, study.seed, public_folder())
+        manifest, initial = manifest_of(model), flatten(model)
         if row.state != "finished":
             move_run(records, run, "running", actor=ACTOR, process=this_process())
         try:
             with writing():
-                state = run_rounds(grid, study, manifest, flatten(model), _plan(records, row, study, waits, has_edge))
-                _register(records, row, study, manifest, state)
+                plan = replace(
+                    _plan(records, row, study, waits, has_edge),
+                    validate=public_validation(study, model, public_folder()),
+                )
+                state = run_rounds(grid, study, manifest, initial, plan)
+                restore(model, round_weights(folder, best_round(state.history)))
+                _register(records, row, study, model, state)
         except FLError as error:
             if row.state != "finished":
                 state_now = "paused" if isinstance(error, FederationError) else "failed"
@@ -112,7 +119,7 @@ def _plan(records: Engine, row: Run, study: Study, waits: bool, has_edge: bool) 
 def _closer(records: Engine, run: str) -> Callable[[RunState], None]:
     def close(state: RunState) -> None:
         record = state.history[-1]
-        scores = scores_of(record.validation) if record.sites else None
+        scores = scores_of(record.validation) if record.validation else None
         row = Round(
             run=run,
             number_of_try=len(state.history),
@@ -137,12 +144,12 @@ def _closer(records: Engine, run: str) -> Callable[[RunState], None]:
     return close
 
 
-def _register(records: Engine, row: Run, study: Study, manifest: Manifest, state: RunState) -> None:
-    registry = registry_folder()
-    tensors = named(manifest, round_weights(Path(row.folder), best_round(state.history)))
+def _register(records: Engine, row: Run, study: Study, model: GliomaNet, state: RunState) -> None:
+    """Register a model that holds the best round's weights, frozen ones beside them: whoever pulls it needs no more."""
+    registry, tensors = registry_folder(), tensors_of(model)
     # A process that ended right here, before the note, has registered these weights already.
     name = find_version(registry, study.name, tensors)
     if name is None:
-        name = add_version(registry, study.name, tensors, card_of(study, manifest, state.history))
+        name = add_version(registry, study.name, tensors, card_of(study, manifest_of(model), state.history))
     card = load_version(registry / name).card
     register_version(records, row.id, name=name, weights_sha256=card["weights_sha256"])

@@ -122,7 +122,7 @@ class FederatedAveraging(Strategy):
         records = records_of(reply.content, self.manifest.size)
         if asked.kind == MessageType.EVALUATE:
             evaluation = read_evaluation(records)
-            check_evaluation(evaluation, site=site, round_number=asked.round, validation=VALIDATION)
+            check_evaluation(evaluation, site=site, round_number=asked.round, study=self.study, validation=VALIDATION)
             return evaluation
         update = read_update(records)
         check_update(

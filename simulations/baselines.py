@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from core.files import atomic
-from core.learning.model import build_model
+from core.learning.frozen import study_model
 from core.learning.prediction import predict_scores
 from core.learning.weights import manifest_of, named, restore, unnamed
 from core.messages import Flat
 from core.progress import Report, silent
+from core.records.home import public_folder
 from core.study import Study, digest
 from fl_client.config import SiteConfig
 from fl_client.dataset import Cohort, load_cohort
@@ -42,7 +43,7 @@ class Baseline:
 
     def methylation(self, images: Sequence[NDArray[np.float32]]) -> list[float]:
         """Return the methylation probability of prepared images, each float32 [4, N, N, N]."""
-        model = build_model(self.study.model, self.study.seed)
+        model = study_model(self.study.model, self.study.seed, public_folder())
         restore(model, self.weights)
         if not images:
             return []
@@ -67,7 +68,7 @@ def alone(
         device: where to train.
         report: told after each epoch.
     """
-    model = build_model(study.model, study.seed)
+    model = study_model(study.model, study.seed, public_folder())
     epochs = epochs_of(study)
     return train_alone(model, cohort.training, cohort.validation, study, site, epochs, patience, device, report)
 
@@ -97,7 +98,7 @@ def train_baselines(
     Returns: each site alone, in the given order, then pooled.
     """
     cohorts = {site: load_cohort(config.site.prepared, study, site) for site, config in configs.items()}
-    manifest = manifest_of(build_model(study.model, study.seed))
+    manifest = manifest_of(study_model(study.model, study.seed, public_folder()))
     key = training_key(configs, study)
     device, patience = device_of(next(iter(configs.values())).compute), max(1, epochs_of(study) // 3)
     weights = {}
@@ -119,6 +120,6 @@ def training_key(configs: Mapping[str, SiteConfig], study: Study) -> str:
 
     The network too: weights of another release's must not meet this one's.
     """
-    manifest = manifest_of(build_model(study.model, study.seed))
+    manifest = manifest_of(study_model(study.model, study.seed, public_folder()))
     cohorts = [sha256((config.site.prepared / INDEX).read_bytes()).hexdigest() for config in configs.values()]
     return sha256("".join([digest(study), manifest.digest, *cohorts]).encode()).hexdigest()

@@ -41,6 +41,7 @@ FENCES = {
         "fl_client.dataset",
         "fl_client.differential_privacy",
         "fl_client.epoch_checkpoint",
+        "fl_client.private_training",
         "fl_client.training",
         "fl_client.trainer",
         "simulations",

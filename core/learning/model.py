@@ -30,6 +30,8 @@ RESIDUAL_CHANNELS = {
 }
 # A region smaller than this share of the grid counts as absent when its size is put on a log scale.
 SMALLEST_SHARE = 1e-4
+# Standard deviations at which a feature of the small head levels off: no scan can be an outlier.
+REACH = 3.0
 # Logit of about 2 %, how often a voxel is tumor.
 EXPECTED_LOGIT = -4.0
 
@@ -129,6 +131,29 @@ class DenseEncoder(nn.Module):
         return Features(at["denseblock1"], at["denseblock2"], image)
 
 
+class SmallHead(nn.Module):
+    """A linear layer on a few features of a description: what few patients can be trained on under noise.
+
+    Only `linear` is trained; which features they are, and their scales, was found on data that is no hospital's.
+    """
+
+    def __init__(self, described: int, features: int) -> None:
+        super().__init__()
+        self.projection = nn.Linear(described, features)
+        self.linear = nn.Linear(features, 1)
+        nn.init.zeros_(self.linear.get_parameter("weight"))
+        nn.init.zeros_(self.linear.get_parameter("bias"))
+
+    def features(self, description: Tensor) -> Tensor:
+        """Return float [B, features], each about as far from zero as the others, and no further than `REACH`."""
+        return torch.tanh(self.projection(description) / REACH) * REACH
+
+    def forward(self, description: Tensor) -> Tensor:
+        """Return float [B, 1], logits."""
+        logits: Tensor = self.linear(self.features(description))
+        return logits
+
+
 class GliomaNet(nn.Module):
     """An encoder with a tumor head and a methylation head.
 
@@ -147,9 +172,9 @@ class GliomaNet(nn.Module):
         )
         self.to_map = nn.Conv3d(width, len(REGIONS), 1)
         self.presence = nn.Linear(1, 1)
-        described = len(REGIONS) * (1 + SEQUENCE_COUNT + width)
-        self.methylation = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(described, width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, 1)
+        self.described = len(REGIONS) * (1 + SEQUENCE_COUNT + width)
+        self.methylation: nn.Sequential | SmallHead = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(self.described, width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(width, 1)
         )
         # Tumor is rare: a map that starts near its share of the grid need not first unlearn one half.
         nn.init.constant_(self.to_map.get_parameter("bias"), EXPECTED_LOGIT)
@@ -163,14 +188,18 @@ class GliomaNet(nn.Module):
             image: float [B, 4, N, N, N], prepared cases, N a multiple of 16.
         Returns: logits.
         """
+        tumor_map, inside = self.look_inside(image)
+        mgmt = self.methylation(describe(tumor_map, inside))
+        return Output(tumor_map, self.presence(smooth_maximum(tumor_map)).squeeze(1), mgmt.squeeze(1))
+
+    def look_inside(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the tumor map and what its voxels look like: float [B, 3, n, n, n] and [B, C, n, n, n]."""
         features = self.encoder(image)
         size = features.quarter.shape[2:]
         seen = [lateral(level) for lateral, level in zip(self.lateral, features, strict=True)]
         decoded = self.decoder(seen[0] + sum(functional.interpolate(level, size=size) for level in seen[1:]))
         tumor_map = self.to_map(decoded)
-        inside = torch.cat([functional.avg_pool3d(image, MAP_STRIDE), decoded], 1)
-        mgmt = self.methylation(describe(tumor_map, inside))
-        return Output(tumor_map, self.presence(smooth_maximum(tumor_map)).squeeze(1), mgmt.squeeze(1))
+        return tumor_map, torch.cat([functional.avg_pool3d(image, MAP_STRIDE), decoded], 1)
 
 
 def describe(tumor_map: Tensor, features: Tensor) -> Tensor:
@@ -195,10 +224,21 @@ def smooth_maximum(tumor_map: Tensor) -> Tensor:
 
 
 def build_model(settings: ModelSettings, seed: int) -> GliomaNet:
-    """Build the network with seeded initial weights, leaving the caller's random state as it was."""
+    """Build the network with seeded initial weights, leaving the caller's random state as it was.
+
+    Where the settings name frozen weights, all but the small head's linear layer want no gradient; what their values
+    are is for `core.learning.frozen` to say.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if settings.preset == "densenet121":
-            return GliomaNet(DenseEncoder(), 64, settings.dropout)
-        channels = RESIDUAL_CHANNELS[settings.preset]
-        return GliomaNet(ResidualEncoder(channels), channels[2], settings.dropout)
+            model = GliomaNet(DenseEncoder(), 64, settings.dropout)
+        else:
+            channels = RESIDUAL_CHANNELS[settings.preset]
+            model = GliomaNet(ResidualEncoder(channels), channels[2], settings.dropout)
+        if settings.frozen:
+            model.requires_grad_(requires_grad=False)
+            head = SmallHead(model.described, settings.features)
+            head.projection.requires_grad_(requires_grad=False)
+            model.methylation = head
+        return model

@@ -21,6 +21,11 @@ def registry_folder() -> Path:
     return home() / "registry"
 
 
+def public_folder() -> Path:
+    """Return the folder of files that are nobody's secret and known by their hash: frozen weights, public cases."""
+    return home() / "public"
+
+
 def trusted_key() -> "Ed25519PublicKey":
     """Return the key that a model version's approval must be signed with: at a site the coordinator's, else our own.
 
