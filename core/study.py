@@ -19,7 +19,7 @@ class ModelSettings(Section):
     preset: Literal["tiny", "small", "base", "large", "densenet121"] = "small"
     dropout: float = Field(0.2, ge=0, lt=1)
     frozen: str = Field("", pattern=SHA256_OR_NONE, description="SHA-256 of weights that stay as they are; only a head")
-    features: int = Field(16, ge=1, le=64, description="that this head is trained on, where there is one")
+    features: int = Field(8, ge=1, le=64, description="that this head is trained on, where there is one")
 
 
 class PreprocessingSettings(Section):

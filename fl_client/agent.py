@@ -113,13 +113,13 @@ class Agent:
             done=progress.done,
             total=progress.total,
             progressed_at=progress.progressed_at,
-            expected_end=progress.expected_end,
+            expected_end=None if progress.is_private else progress.expected_end,
             device=progress.device,
             cause=self._cause(progress)[:500],
             sent_bytes=passed.sent,
             received_bytes=passed.received,
-            cpu_s=progress.cpu_s,
-            gpu_s=progress.gpu_s,
+            cpu_s=0.0 if progress.is_private else progress.cpu_s,
+            gpu_s=0.0 if progress.is_private else progress.gpu_s,
             receipt=self.records.head(),
         )
 

@@ -108,7 +108,8 @@ class PrivateGradient:
         """Return the sum of the patients' clipped gradients, float32 in the parameters' shapes."""
         total = [torch.zeros_like(values, dtype=torch.float32) for values in self.parameters]
         for loss in losses:
-            gradient = torch.autograd.grad(loss(), self.parameters)
+            # A head that a patient's loss leaves out, as where no label is known, has a gradient of zeros.
+            gradient = torch.autograd.grad(loss(), self.parameters, materialize_grads=True)
             scale = self.scale_of(gradient)
             if scale:
                 for sum_, part in zip(total, gradient, strict=True):
@@ -126,8 +127,8 @@ class PrivateGradient:
         """Add the noise to a sum of clipped gradients, in place."""
         deviation = self.mechanism.noise * self.mechanism.clip
         for sum_ in total:
-            noise = torch.from_numpy(self.random.normal(sum_.numel()) * deviation)
-            sum_.add_(noise.to(sum_).view_as(sum_))
+            noise = torch.from_numpy(self.random.normal(sum_.numel()) * deviation).to(sum_.device)
+            sum_.copy_(sum_.double() + noise.view_as(sum_))  # rounded once, after the noise is in
         return total
 
 

@@ -42,6 +42,7 @@ class Progress:
         device: where it trains.
         cause: our own sentence for why the last task has no answer, or empty.
         cpu_s, gpu_s, flower_runs: of this run so far, as in `Effort`.
+        is_private: whether the task is under differential privacy: what took how long would tell how many patients.
     """
 
     state: str = "idle"
@@ -56,6 +57,7 @@ class Progress:
     cpu_s: float = 0.0
     gpu_s: float = 0.0
     flower_runs: tuple[int, ...] = ()
+    is_private: bool = False
 
 
 def read_progress(path: Path) -> Progress:

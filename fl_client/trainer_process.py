@@ -18,7 +18,7 @@ from typing import NoReturn
 from core.clock import now
 from core.errors import FederationError, FLError
 from core.files import only_process, private_folder
-from core.messages import Records, Task, read_task
+from core.messages import Records, read_task
 from core.progress import Report
 from core.study import digest, study_of
 from core.terminal import run
@@ -86,7 +86,7 @@ class Trainer:
                 os._exit(WORN)
             try:
                 self.jobs.done(job, self._answer_to(job))
-                self.progress.show(self._progress(job.task, state="uploading"))
+                self.progress.show(self._progress(job, state="uploading"))
             except Exception as error:  # noqa: BLE001 (told to whoever asked, who logs it)
                 worn = not isinstance(error, FLError)
                 self._failed(job, error)
@@ -113,7 +113,7 @@ class Trainer:
         logger.info("Round %d of %s: %s", job.task.round, job.task.run, job.kind)
         meter = Meter(self.efforts.of(job.task.run), on_gpu=self.device.type == "cuda")
         last_step = "training" if job.kind == "train" else "evaluating"
-        show = self.progress.report(self._progress(job.task), last_step, meter.read)
+        show = self.progress.report(self._progress(job), last_step, meter.read)
         show("evaluating", 0, 0)
         try:
             records = trainer.answer(
@@ -164,7 +164,7 @@ class Trainer:
 
     def _failed(self, job: Job, error: Exception) -> None:
         told, task = site_error(error), job.task
-        self.progress.show(self._progress(task, cause=cause_of(error)))
+        self.progress.show(self._progress(job, cause=cause_of(error)))
         try:
             self.records.append(
                 ACTOR, "task.failed", study=task.study, run=task.run, round=task.round, code=told.code, kind=told.kind
@@ -172,8 +172,8 @@ class Trainer:
         finally:
             self.jobs.failed(job, error)
 
-    def _progress(self, task: Task, state: str = "idle", cause: str = "") -> Progress:
-        cost = self.efforts.of(task.run)
+    def _progress(self, job: Job, state: str = "idle", cause: str = "") -> Progress:
+        task, cost = job.task, self.efforts.of(job.task.run)
         return replace(
             self.progress.shown,
             state=state,
@@ -184,6 +184,7 @@ class Trainer:
             progressed_at=now(),
             expected_end=None,
             cause=cause,
+            is_private=job.study.privacy.is_on,
             **asdict(cost),
         )
 
