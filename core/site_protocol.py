@@ -9,6 +9,7 @@ POST renew        Renewal     -> Renewed
 GET  protocol                 -> ProtocolInfo
 GET  offers                   -> Offers
 GET  offers/<study>/bundle    -> the app bundle, bytes
+GET  offers/<study>/frozen    -> the frozen weights that it names, bytes
 POST offers/<study>  Answer   -> {}
 POST status       Status      -> Orders
 POST leave                    -> {}
@@ -25,10 +26,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from core.config import Section
+from core.study import SHA256_OR_NONE
 
 PREFIX = "/v1/site"
 # A change that an older side cannot answer raises it; both sides name theirs and refuse another.
-SITE_PROTOCOL = 1
+SITE_PROTOCOL = 2
 MAX_TRANSFER_BYTES = 64 * 2**20
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -127,6 +129,7 @@ class Status(Section):
     cpu_s: float = Field(0, ge=0, description="seconds of training for this run on a CPU")
     gpu_s: float = Field(0, ge=0)
     receipt: Digest = Field(description="head of this site's audit log")
+    events: int = Field(ge=0, description="how many events that log has")
 
 
 class Orders(Section):
@@ -136,6 +139,7 @@ class Orders(Section):
     active: list[str] = Field(description="runs that are under way and may soon bring a task")
     pending_offers: list[str] = Field(description="studies that wait for this site's answer")
     receipt: Digest = Field(description="head of the coordinator's audit log")
+    seen: str = Field(pattern=SHA256_OR_NONE, description="the head of this site's log as last heard of")
 
 
 class PublishedVersion(Section):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tomllib
+from math import inf
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -10,6 +11,8 @@ from pydantic import Field, model_validator
 from core.config import Section, validate
 from core.errors import ConfigError
 
+# Measured by bench/private_utility.py; see bench/README.md.
+WHOLE_NETWORK_PRICE = "PRICE"
 SHA256_OR_NONE = r"^([0-9a-f]{64})?$"
 
 
@@ -140,6 +143,25 @@ def closing_sentence(study: Study, sites: int) -> str:
     return (
         f"{federation.quorum} of {sites} sites within {duration(federation.deadline_s)}, {wait} and keep what is done"
     )
+
+
+def tier_of(epsilon: float) -> str:
+    """Say how strong a protection is, in the words of every card and report."""
+    if not 0 < epsilon < inf:
+        return "no DP: what leaves a hospital is not noised"
+    strength = next(word for most, word in ((1, "strong"), (3, "medium"), (inf, "weak")) if epsilon <= most)
+    return f"epsilon {epsilon:g} ({strength})"
+
+
+def privacy_sentence(study: Study) -> str:
+    """Say how a study protects each patient, and what is to be expected of its model for that."""
+    privacy = study.privacy
+    if not privacy.is_on:
+        return f"{tier_of(0)}."
+    told = f"{tier_of(privacy.epsilon)} at delta {privacy.delta:g} for each patient over the whole run"
+    if study.model.frozen:
+        return f"{told}; only a head on {study.model.features} features is trained."
+    return f"{told}. THE WHOLE NETWORK IS TRAINED UNDER NOISE: {WHOLE_NETWORK_PRICE}."
 
 
 def duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from core.clock import age_s, now
 from core.errors import ConnectionProblem, FLError, RecordsError
+from core.records.chain import went_back
 from core.signing import load_key
 from core.site_protocol import Orders, Status
 from core.supervision import states_of
@@ -106,6 +107,7 @@ class Agent:
         """Return what this site does right now, as the coordinator is told."""
         progress = read_progress(self.home.progress)
         passed = self.carried.of(progress.run, progress.flower_runs)
+        events, head = self.records.end()
         return Status(
             state=self._state(progress, passed),
             run=progress.run,
@@ -120,7 +122,8 @@ class Agent:
             received_bytes=passed.received,
             cpu_s=0.0 if progress.is_private else progress.cpu_s,
             gpu_s=0.0 if progress.is_private else progress.gpu_s,
-            receipt=self.records.head(),
+            receipt=head,
+            events=events,
         )
 
     def note(self, error: FLError | None) -> None:
@@ -153,6 +156,8 @@ class Agent:
         return "uploading" if moves or age_s(progress.progressed_at) < QUIET_S else "idle"
 
     def _cause(self, progress: Progress) -> str:
+        if self.records.has_lost_events():
+            return went_back().problem
         for process in states_of(self.home.root):
             if process.pid is None:
                 return f"the process {process.name} ended with exit code {process.last_exit} and is started again"
@@ -161,6 +166,8 @@ class Agent:
         return progress.cause
 
     def _obey(self, orders: Orders) -> None:
+        if orders.seen:
+            self.records.demand_head(orders.seen)
         if orders.active:
             self.traffic.act()  # a task may come soon: the gate asks more often
         try:

@@ -66,6 +66,10 @@ class Coordinator:
         """Return a study's app bundle."""
         return call(self._client, "GET", f"offers/{study}/bundle", timeout=TRANSFER_S).content
 
+    def frozen(self, study: str) -> bytes:
+        """Return the frozen weights that a study names."""
+        return call(self._client, "GET", f"offers/{study}/frozen", timeout=TRANSFER_S).content
+
     def answer(self, study: str, answer: Answer) -> None:
         """Approve or refuse a study."""
         call(self._client, "POST", f"offers/{study}", json=json_of(answer))

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from core.errors import ConnectionProblem, FederationError
 from core.files import write_atomically
+from core.public_files import keep_public, path_of
 from core.site_protocol import Answer, StudyOffer, json_of
 from core.study import study_of
 from fl_client.config import PolicySettings
 from fl_client.coordinator import Coordinator
+from fl_client.known_studies import KnownOffer
 from fl_client.paths import SiteHome
 from fl_client.policy import reasons_against, rules_of
-from fl_client.site_records import KnownOffer, SiteRecords
+from fl_client.site_records import SiteRecords
 from fl_client.study_bundle import files_in
 
 # Of a study.toml inside a bundle, whatever its archive says; a real one has less than 2 kB.
@@ -34,9 +36,10 @@ def fetch_offers(coordinator: Coordinator, records: SiteRecords, home: SiteHome)
     known = {offer.study: offer for offer in records.offers()}
     new = []
     for offer in coordinator.offers().offers:
+        check_name(offer)
+        _fetch_frozen(coordinator, offer, home.public)
         mine = known.get(offer.study)
         if mine is None or mine.bundle_sha256 != offer.bundle_sha256:
-            check_name(offer)
             bundle = coordinator.bundle(offer.study)
             check_bundle(offer, bundle)
             _write_for_reading(offer, bundle, home.studies / offer.study)
@@ -117,6 +120,17 @@ def check_bundle(offer: StudyOffer, bundle: bytes) -> None:
         raise _untrue("its app bundle has another SHA-256")
     if _study_in(bundle) != offer.toml:
         raise _untrue("its app bundle holds other settings than were shown")
+
+
+def _fetch_frozen(coordinator: Coordinator, offer: StudyOffer, public: Path) -> None:
+    """Bring the frozen weights of a study here, unless they are: whatever is asked of them, they travel once."""
+    sha256 = study_of(offer.toml).model.frozen
+    if not sha256 or path_of(public, sha256).exists():
+        return
+    weights = coordinator.frozen(offer.study)
+    if hashlib.sha256(weights).hexdigest() != sha256:
+        raise _untrue("its frozen weights have another SHA-256")
+    keep_public(public, weights)
 
 
 def _study_in(bundle: bytes) -> str:

@@ -6,7 +6,7 @@ it comes again with other settings.
 
 from dataclasses import dataclass
 
-from core.study import Study
+from core.study import Study, tier_of
 from fl_client.config import PolicySettings
 from fl_client.study_bundle import BundleFile, unexpected
 
@@ -40,7 +40,7 @@ def rules_of(study: Study, policy: PolicySettings, files: tuple[BundleFile, ...]
         _at_most(study.federation.rounds, ("round", "rounds"), policy.max_rounds),
         _at_most(study.training.epochs_per_round, ("epoch a round", "epochs a round"), policy.max_epochs_per_round),
         _model(study.model.preset, policy.models),
-        _privacy(policy),
+        _privacy(study, policy),
         _files(unexpected(files)),
         Rule(not was_refused, f"a person here refused {'an earlier' if was_refused else 'no'} version of it"),
     ]
@@ -69,8 +69,9 @@ def _model(preset: str, allowed: tuple[str, ...]) -> Rule:
     return Rule(holds, f"the model {preset} is {'' if holds else 'not '}among {', '.join(allowed) or 'none'}")
 
 
-def _privacy(policy: PolicySettings) -> Rule:
-    # A study.toml has no privacy section yet, so no study can satisfy a site that requires one.
+def _privacy(study: Study, policy: PolicySettings) -> Rule:
+    if study.privacy.is_on:
+        return Rule(holds=True, told=f"it has differential privacy: {tier_of(study.privacy.epsilon)}")
     if policy.require_differential_privacy:
         return Rule(holds=False, told="it has no differential privacy, which this site requires")
     return Rule(holds=True, told="differential privacy is not required here")

@@ -24,6 +24,7 @@ from pathlib import Path
 from core.errors import AuditError, PrivacySpent, UpdateRejected
 from core.files import sync_folder, write_private
 from core.learning.privacy import PrivacyBudget, Spend, epsilon_of
+from core.records.chain import LOST, went_back
 from core.records.db import open_database
 from core.records.following import Event, Follower
 from core.signing import load_public
@@ -31,7 +32,7 @@ from fl_client.paths import SiteHome
 
 ACTOR = "ledger"
 COHORT, RESERVED, SENT = "privacy.cohort", "privacy.reserved", "update.sent"
-ACTIONS = (COHORT, RESERVED, SENT)
+ACTIONS = (COHORT, RESERVED, SENT, LOST)
 KEY_BYTES = 32
 # Of a keyed pseudonym: 80 bits, of which no two patients in a billion share one.
 HANDLE_DIGITS = 20
@@ -179,6 +180,8 @@ class PrivacyLedger:
 
     def _take(self, event: Event) -> None:
         body, self._last = event.body, event.seq
+        if event.action == LOST:
+            raise went_back()
         if event.action == SENT:
             self._sent.add((body["run"], body["round"]))
         elif event.action == COHORT:

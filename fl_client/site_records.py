@@ -1,9 +1,7 @@
 """A site's own records: what it was offered, what it answered, and its audit log."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy.orm import Session
@@ -12,58 +10,19 @@ from core.clock import now
 from core.errors import FederationError, UpdateRejected
 from core.progress import Report, silent
 from core.records import audit
+from core.records.chain import LOST, end_of, went_back
 from core.records.db import open_database, reading, transaction
 from core.records.receipts import check_given, heads_of_coordinator
 from core.records.tables import AuditEvent, Offer, StudyBundle
 from core.site_protocol import StudyOffer
 from core.study import Study, study_of
+from fl_client.known_studies import Approved, KnownOffer
 from fl_client.ledger import ACTIONS, Departure, Sent, departure_of, sent_by_run
 
 REASON_CHARACTERS = 500
 BY_RULE = "by this site's policy"
 # The actor of what people at this site decide.
 PERSON = "it"
-
-
-@dataclass(frozen=True)
-class KnownOffer:
-    """A study that this site was offered.
-
-    Attributes:
-        study: its name.
-        state: `pending`, `approved` or `refused`, by this site's people.
-        reason: theirs.
-        bundle_sha256: of the app bundle that was offered, which the answer is about.
-        offered_at, answered_at: text of core.clock.
-        toml: text of the study.toml in the bundle.
-        bundle: the app bundle.
-    """
-
-    study: str
-    state: str
-    reason: str
-    bundle_sha256: str
-    offered_at: str
-    answered_at: str | None
-    toml: str
-    bundle: bytes
-
-
-@dataclass(frozen=True)
-class Approved:
-    """A version of a study that this site has approved.
-
-    Attributes:
-        study: its name.
-        at: when; text of core.clock.
-        bundle_sha256: of its app bundle.
-        settings: all of its settings at that time, by section.
-    """
-
-    study: str
-    at: str
-    bundle_sha256: str
-    settings: dict[str, Any]
 
 
 class SiteRecords:
@@ -80,8 +39,28 @@ class SiteRecords:
 
     def head(self) -> str:
         """Return the audit log's head."""
+        return self.end()[1]
+
+    def end(self) -> tuple[int, str]:
+        """Return how many events the audit log has, and its head."""
         with reading(self._engine) as session:
-            return audit.head(session)
+            return end_of(session)
+
+    def has_lost_events(self) -> bool:
+        """Say whether the coordinator has ever seen further than this audit log goes."""
+        with reading(self._engine) as session:
+            return bool(audit.events(session, action=LOST, limit=1))
+
+    def demand_head(self, head: str) -> None:
+        """Check that the audit log has had a head that the coordinator has heard of, and note it where it has not.
+
+        Raises: AuditError: it has not: it was cut back or restored from a copy, and this site's privacy ledger with it.
+        """
+        if self.has_been_head(head):
+            return
+        if not self.has_lost_events():
+            self.append("agent", LOST, seen=head)
+        raise went_back()
 
     def has_been_head(self, receipt: str) -> bool:
         """Say whether the audit log ever had this head."""

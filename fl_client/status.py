@@ -11,10 +11,11 @@ from core.supervision import ProcessState, states_of
 from fl_client.carried import read_carried
 from fl_client.config import SiteConfig
 from fl_client.contact import Contact, read_contact
+from fl_client.known_studies import KnownOffer
 from fl_client.ledger import Sent
 from fl_client.paths import SiteHome
 from fl_client.progress import Progress, read_progress
-from fl_client.site_records import KnownOffer, SiteRecords
+from fl_client.site_records import SiteRecords
 from fl_client.study_bundle import printable
 from fl_client.study_card import why_it_waits
 from fl_client.traffic import Passed

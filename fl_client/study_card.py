@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from core.presets import preset_of
-from core.study import Study, closing_sentence, study_of
-from fl_client.config import PolicySettings, SiteConfig
+from core.study import Study, closing_sentence, privacy_sentence, study_of
+from fl_client.config import PolicySettings, SiteConfig, SitePrivacySettings
+from fl_client.known_studies import Approved, KnownOffer
 from fl_client.policy import reasons_against
-from fl_client.site_records import Approved, KnownOffer
 from fl_client.study_bundle import BundleFile, files_in, printable, unexpected
 
-NOT_NOISED = "NONE. Updates are not noised: a study of this release has no differential privacy."
 LABEL_CHARACTERS = 16
 
 
@@ -31,9 +30,10 @@ class Card:
         model: its preset.
         values, update_bytes: of the model's weights.
         rounds, epochs_per_round: of the study.
-        passes: over each training case, in all rounds.
+        passes: over each training case, in all rounds; 0 under differential privacy, which counts steps.
+        work_a_round, work: the same in words, for a round and in all.
         round_closes: in one sentence.
-        privacy: what is done to updates before they leave.
+        privacy: what is done to updates before they leave, and what this site allows.
         reads, sends: what training reads here, and what leaves.
         compared_with: in one sentence, the version that `differences` starts from.
         differences: `setting: old -> new`.
@@ -54,8 +54,10 @@ class Card:
     rounds: int
     epochs_per_round: int
     passes: int
+    work_a_round: str
+    work: str
     round_closes: str
-    privacy: str
+    privacy: list[str]
     reads: list[str]
     sends: list[str]
     compared_with: str
@@ -96,11 +98,13 @@ def card_of(
         update_bytes=shape.bytes,
         rounds=study.federation.rounds,
         epochs_per_round=study.training.epochs_per_round,
-        passes=study.federation.rounds * study.training.epochs_per_round,
+        passes=0 if study.privacy.is_on else study.federation.rounds * study.training.epochs_per_round,
+        work_a_round=_work(study, 1),
+        work=_work(study, study.federation.rounds),
         round_closes=_closes(study, sites),
-        privacy=NOT_NOISED,
+        privacy=_privacy(study, site.privacy),
         reads=_reads(study, site.site.prepared),
-        sends=_sends(shape.size, shape.bytes),
+        sends=_sends(study, shape.size, shape.bytes),
         compared_with=compared_with,
         differences=differences,
         waits=why_it_waits(offer, site.policy, was_refused),
@@ -127,10 +131,10 @@ def card_lines(card: Card) -> list[str]:
         *_rows("its files", *(f"{file.name}, {file.bytes:,} bytes: {file.told}" for file in card.files)),
         *(_rows("WARNING", f"{strangers} of these files should not be there") if strangers else ()),
         *_rows("model", f"{card.model}: {card.values:,} values, {card.update_bytes / 1e6:,.2f} MB an update"),
-        *_rows("rounds", f"{card.rounds:,}, with {_passes(card.epochs_per_round)} over each training case in each"),
-        *_rows("in all", f"{_passes(card.passes)} over each training case"),
+        *_rows("rounds", f"{card.rounds:,}, with {card.work_a_round} in each"),
+        *_rows("in all", card.work),
         *_rows("a round closes", card.round_closes),
-        *_rows("privacy", card.privacy),
+        *_rows("privacy", *card.privacy),
         *_rows("read here", *card.reads),
         *_rows("sent", *card.sends),
         *_rows("differences", card.compared_with, *card.differences),
@@ -176,17 +180,49 @@ def _flat(settings: Mapping[str, Any], section: str = "") -> dict[str, str]:
     return found
 
 
+def _privacy(study: Study, site: SitePrivacySettings) -> list[str]:
+    """Say what protects this site's patients, in a study and by its own site.toml; of the two the stricter holds."""
+    if study.privacy.is_on:
+        told = [privacy_sentence(study), "`fl-client privacy` shows what was spent before, and what is left"]
+    else:
+        told = ["NONE. Updates are not noised: this study has no differential privacy."]
+    limits = [f"{limit:g} {what}" for limit, what in ((site.epsilon, "in one run"), (site.budget, "in all")) if limit]
+    if not limits:
+        return [*told, "this site sets no limit of its own ([privacy] in site.toml)"]
+    refused = "" if study.privacy.is_on else ": WHATEVER YOU ANSWER, THIS SITE TRAINS NOTHING OF IT"
+    return [*told, f"a patient of this site may come to epsilon {' and '.join(limits)}{refused}"]
+
+
+def _work(study: Study, rounds: int) -> str:
+    if not study.privacy.is_on:
+        return f"{_passes(rounds * study.training.epochs_per_round)} over each training case"
+    steps, rate = rounds * study.privacy.steps_per_round, study.privacy.sampling_rate
+    drawn = "every patient" if rate == 1 else f"each patient with a chance of {rate:g}"
+    return f"{steps:,} step{'' if steps == 1 else 's'} that draw{'s' if steps == 1 else ''} {drawn}"
+
+
 def _reads(study: Study, prepared: Path) -> list[str]:
+    if study.privacy.is_on:
+        return [
+            f"the prepared cases in {prepared}; no DICOM file is opened in training",
+            "all patients train: how good a round is, the coordinator finds on public cases",
+        ]
     return [
         f"the prepared cases in {prepared}; no DICOM file is opened in training",
         f"{study.validation_fraction:.0%} of the patients only validate: they are never trained on",
     ]
 
 
-def _sends(values: int, size: int) -> list[str]:
+def _sends(study: Study, values: int, size: int) -> list[str]:
+    if study.privacy.is_on:
+        what = "the weights that are trained, noised"
+        counts = "no count, loss or score of this site's patients"
+    else:
+        what = "the model's weights"
+        counts = "each round: counts of this site's cases by use and label, sums of losses, histograms of the scores"
     return [
-        f"each round: the model's weights, {values:,} numbers, {size:,} bytes",
-        "each round: counts of this site's cases by use and label, sums of losses, histograms of the model's scores",
+        f"each round: {what}, {values:,} numbers, {size:,} bytes",
+        counts,
         "each round: a receipt, 64 digits that stand for this site's event log",
         "where a task fails: a number for the kind of error",
         "nothing else; this site's gate looks through every answer (`fl-client ledger` lists them)",

@@ -10,9 +10,8 @@ import numpy as np
 from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.curves import interval_from_area
 from core.learning.metrics import scores_of
-from core.learning.privacy import tier_of
 from core.messages import Counts, Manifest
-from core.study import Study, digest
+from core.study import Study, digest, tier_of
 from fl_server.checkpoints import RoundRecord, best_round
 
 LIBRARIES = ("SimpleITK", "flwr", "gliofed", "monai", "numpy", "pydicom", "safetensors", "torch")

@@ -13,7 +13,8 @@ from rich.table import Column, Table
 
 from core.config import load_config
 from core.progress import bars
-from core.records.home import home
+from core.public_files import keep_public
+from core.records.home import home, public_folder
 from core.records.receipts import check_given
 from core.records.runs import versions, wish
 from core.study import Study
@@ -138,7 +139,22 @@ def launch(
         return
     print_line(f"Run {launched['run']} is offered to {', '.join(launched['sites'])}.")
     print_line(f"A round: {launched['closes']}.")
+    print_line(f"Privacy: {launched['privacy']}")
     print_line(f"What they approve: bundle {launched['bundle_sha256']}.")
+
+
+@app.command()
+def add(
+    file: Annotated[Path, typer.Argument(help="Frozen weights or public cases, as fl-simulate makes them.")],
+) -> None:
+    """Keep a file that studies name by its SHA-256, and print that: frozen weights, or public cases to validate on.
+
+    Hospitals fetch the frozen weights of a study that they were offered, once. Public cases stay here.
+
+    Example: fl-server add frozen.safetensors
+    """
+    coordinator.check_home(home())
+    typer.echo(keep_public(public_folder(), file.read_bytes()))
 
 
 @app.command()

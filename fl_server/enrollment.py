@@ -184,6 +184,7 @@ def _enter(records: Engine, enrollment: Enrollment, certificate: SiteCertificate
         revoke_certificates(session, site.name)
         cancel_invitations(session, site.name)
         site.state, site.node_id, site.enrolled_at, site.seen_at = "enrolled", node_id, moment, moment
+        site.log_events = site.log_head = site.log_lost_at = None  # it may come with a log of its own beginning
         site.protocol, site.release = enrollment.protocol, printable(enrollment.release)
         session.add(_row_of(certificate, site.name))
         if session.get(Presence, site.name) is None:

@@ -9,10 +9,11 @@ from sqlalchemy import Engine, select
 
 from core.clock import now
 from core.errors import ConfigError
+from core.public_files import public_file
 from core.records.db import reading
 from core.records.runs import create_run, offer_study
 from core.records.tables import Site
-from core.study import Study, closing_sentence
+from core.study import Study, closing_sentence, privacy_sentence
 from fl_server.bundle import write_bundle
 
 ACTOR = "coordinator"
@@ -27,12 +28,14 @@ class Launched:
         sites: who was asked.
         bundle_sha256: what they approve.
         closes: when a round closes, in one sentence.
+        privacy: how patients are protected, and what that costs; in sentences.
     """
 
     run: str
     sites: tuple[str, ...]
     bundle_sha256: str
     closes: str
+    privacy: str
 
 
 def launch(
@@ -47,9 +50,13 @@ def launch(
         wanted: names of the sites to ask; all enrolled ones where empty.
         build: makes a bundle of an app folder and returns its path.
     Raises:
-        ConfigError: a site is not enrolled, or fewer are asked than the quorum needs.
+        ConfigError: a site is not enrolled, fewer are asked than the quorum needs, or a file that the study names by
+            its hash is not here.
         FederationError: another study of this name was offered.
     """
+    for named, what in ((study.model.frozen, "frozen weights"), (study.privacy.validation, "public cases")):
+        if named:
+            public_file(home / "public", named, what)
     sites = _enrolled(records, wanted)
     if len(sites) < study.federation.quorum:
         raise ConfigError(
@@ -65,7 +72,7 @@ def launch(
     )
     run = f"{study.name}-{now()[:19].translate(str.maketrans('T', '-', ':-'))}"
     create_run(records, run=run, study=study.name, folder=str(home / "runs" / run), sites=list(sites), actor=ACTOR)
-    return Launched(run, sites, digest, closing_sentence(study, len(sites)))
+    return Launched(run, sites, digest, closing_sentence(study, len(sites)), privacy_sentence(study))
 
 
 def _enrolled(records: Engine, wanted: tuple[str, ...]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from sqlalchemy import Engine, select
 
 from core.clock import now
 from core.errors import AccessError, RegistryError
+from core.public_files import public_file
 from core.records import audit
 from core.records.approvals import approval_file
 from core.records.db import reading, transaction
@@ -54,6 +55,20 @@ def bundle_for(records: Engine, site: str, study: str) -> bytes:
         if session.get(Offer, (study, site)) is None:
             raise _not_offered(site, study)
         return session.get_one(StudyBundle, study).bundle
+
+
+def frozen_for(records: Engine, site: str, study: str, public: Path) -> bytes:
+    """Return the frozen weights that a study which a site was offered names.
+
+    Raises:
+        AccessError: it was not offered this study.
+        ConfigError: the study names none, or they are not here any more.
+        DataError: they were damaged.
+    """
+    with reading(records) as session:
+        if session.get(Offer, (study, site)) is None:
+            raise _not_offered(site, study)
+    return public_file(public, offered_study(records, study).model.frozen, "frozen weights").read_bytes()
 
 
 def answer_offer(records: Engine, site: str, study: str, answer: Answer) -> None:

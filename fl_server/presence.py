@@ -12,10 +12,11 @@ from core.site_protocol import Orders, Status
 
 UNDER_WAY = ("starting", "running")
 # A site that still works on such a run does so in vain.
+LOST = "this site's audit log, and with it its privacy ledger, has lost events that were seen here: it was restored"
 OVER = ("paused", "stopped", "failed", "finished")
 
 
-def report(records: Engine, site: str, status: Status) -> None:
+def report(records: Engine, site: str, status: Status) -> str:
     """Keep what a site says it does and what its work for a run has come to.
 
     Only a change of state, run or round is an event of the audit log, with the head of the site's own log; progress is
@@ -25,12 +26,15 @@ def report(records: Engine, site: str, status: Status) -> None:
         records: the coordinator's database.
         site: who says it, by its certificate.
         status: what it says.
+    Returns: the furthest head of the site's own log that was heard of before, or empty: it must be in that log.
     Raises: ConfigError: a time in it is none.
     """
     _check_times(status)
     with transaction(records) as session:
         moment = now()
         session.execute(update(Site).where(Site.name == site).values(seen_at=moment))
+        seen = session.get_one(Site, site).log_head or ""
+        lost = _follow_log(session, site, status, moment)
         row = session.get(Presence, site)
         said = (status.state, status.run, status.round)
         if row is None or (row.state, row.run, row.round) != said:
@@ -54,21 +58,23 @@ def report(records: Engine, site: str, status: Status) -> None:
                 progressed_at=status.progressed_at,
                 expected_end=status.expected_end,
                 device=printable(status.device),
-                cause=printable(status.cause),
+                cause=LOST if lost else printable(status.cause),
             )
         )
         run = session.get(Run, status.run)
         if run is not None and site in run.sites:
             session.merge(_effort(site, status))
+    return seen
 
 
-def orders_for(records: Engine, site: str, status: Status) -> Orders:
+def orders_for(records: Engine, site: str, status: Status, seen: str) -> Orders:
     """Return what the coordinator wants of a site.
 
     Args:
         records: the coordinator's database.
         site: its name.
         status: what it does: a run is cancelled only where the site works on it.
+        seen: what `report` returned.
     """
     with reading(records) as session:
         current = session.get(Run, status.run) if status.run else None
@@ -78,7 +84,32 @@ def orders_for(records: Engine, site: str, status: Status) -> Orders:
             active=_active(session, site),
             pending_offers=list(session.scalars(pending)),
             receipt=audit.head(session),
+            seen=seen,
         )
+
+
+def _follow_log(session: Session, site: str, status: Status, moment: str) -> bool:
+    """Note how far a site's log is; return whether it has gone back, which is an event of ours.
+
+    A log that only grew has more events than before, or the very same head. What a site would have to show to prove
+    that one head follows another, it checks itself, against the head that it is told.
+    """
+    row = session.get_one(Site, site)
+    before = row.log_events or 0
+    went_back = status.events < before or (status.events == before and row.log_head not in (None, status.receipt))
+    if not went_back:
+        row.log_events, row.log_head, row.log_lost_at = status.events, status.receipt, None
+    elif row.log_lost_at is None:
+        row.log_lost_at = moment
+        audit.append(
+            session,
+            f"site:{site}",
+            "site.log_lost",
+            site=site,
+            had={"events": before, "head": row.log_head},
+            has={"events": status.events, "head": status.receipt},
+        )
+    return went_back
 
 
 def printable(text: str) -> str:

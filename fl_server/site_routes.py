@@ -16,6 +16,7 @@ from starlette.routing import Route
 from core.clock import now
 from core.config import Section, validate
 from core.errors import AccessError, ConfigError, RegistryError
+from core.records.home import public_folder
 from core.site_protocol import (
     MAX_TRANSFER_BYTES,
     PREFIX,
@@ -30,7 +31,7 @@ from core.site_protocol import (
     json_of,
 )
 from fl_server.enrollment import check_protocol, enroll, renew
-from fl_server.offers import answer_offer, bundle_for, file_of, offers_of, published
+from fl_server.offers import answer_offer, bundle_for, file_of, frozen_for, offers_of, published
 from fl_server.presence import orders_for, report
 from fl_server.site_api import federation_of, site_of
 from fl_server.sites import leave, seen
@@ -69,6 +70,7 @@ def site_routes(registry: Path, approved: Callable[[], list[str]], retired: Call
         ("GET", "/protocol", _protocol),
         ("GET", "/offers", _offers),
         ("GET", "/offers/{study}/bundle", _bundle),
+        ("GET", "/offers/{study}/frozen", _frozen),
         ("POST", "/offers/{study}", _answer),
         ("POST", "/status", _status),
         ("POST", "/leave", _leave),
@@ -110,6 +112,12 @@ async def _bundle(request: Request) -> Response:
     return Response(bundle, media_type="application/octet-stream")
 
 
+async def _frozen(request: Request) -> Response:
+    site, study = await site_of(request), request.path_params["study"]
+    weights = await run_in_threadpool(frozen_for, federation_of(request).records, site.name, study, public_folder())
+    return Response(weights, media_type="application/octet-stream")
+
+
 async def _answer(request: Request) -> Response:
     site, study = await site_of(request), request.path_params["study"]
     answer = await _body(request, Answer)
@@ -120,8 +128,8 @@ async def _answer(request: Request) -> Response:
 async def _status(request: Request) -> Response:
     site, records = await site_of(request), federation_of(request).records
     status = await _body(request, Status)
-    await run_in_threadpool(report, records, site.name, status)
-    return _json(await run_in_threadpool(orders_for, records, site.name, status))
+    seen = await run_in_threadpool(report, records, site.name, status)
+    return _json(await run_in_threadpool(orders_for, records, site.name, status, seen))
 
 
 async def _leave(request: Request) -> Response:

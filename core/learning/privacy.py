@@ -124,11 +124,3 @@ def planned_steps(privacy: PrivacySettings, rounds: int) -> int:
     A round whose training was cut short is charged again, and must not cost the site the last one.
     """
     return privacy.steps_per_round * (rounds + rounds // 10)
-
-
-def tier_of(epsilon: float) -> str:
-    """Say how strong a protection is, in the words of every card and report."""
-    if epsilon <= 0 or math.isinf(epsilon):
-        return "no DP: what leaves a hospital is not noised"
-    strength = next(word for most, word in ((1, "strong"), (3, "medium"), (math.inf, "weak")) if epsilon <= most)
-    return f"epsilon {epsilon:g} ({strength})"

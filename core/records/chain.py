@@ -32,6 +32,18 @@ _COLUMNS = (
 Stored = Row[int, str, str, str, str, str, str]
 
 
+# The event of a log that the other side has seen further than it goes.
+LOST = "log.lost"
+
+
+def went_back() -> AuditError:
+    """Return the error of such a log; nothing may be decided by it."""
+    return AuditError(
+        "This log, and the privacy ledger in it, has lost events that the coordinator has seen",
+        fix="stop this site and restore the newer records; no training begins before",
+    )
+
+
 def hash_of(previous: str, seq: int, at: str, actor: str, action: str, body: str) -> str:
     """Return an event's hash as 64 hexadecimal digits; no argument holds a line break."""
     return hashlib.sha256(f"{previous}\n{seq}\n{at}\n{actor}\n{action}\n{body}".encode()).hexdigest()

@@ -78,6 +78,9 @@ class Site(Base):
     upload_began_at: Mapped[str | None] = mapped_column(Moment)
     uploaded_at: Mapped[str | None] = mapped_column(Moment)
     began_anew_at: Mapped[str | None] = mapped_column(Moment)
+    log_events: Mapped[int | None] = mapped_column(BigInteger)
+    log_head: Mapped[str | None] = mapped_column(Sha256)
+    log_lost_at: Mapped[str | None] = mapped_column(Moment)
     protocol: Mapped[int | None] = mapped_column(Integer)
     release: Mapped[str | None] = mapped_column(String(30))
 

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 from core.study import Study
-from fl_client.site_records import KnownOffer
+from fl_client.known_studies import KnownOffer
 from fl_server.bundle import write_bundle
 from tests.fl_client.factories_coordinator import ScriptedCoordinator
 

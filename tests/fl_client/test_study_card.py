@@ -5,7 +5,7 @@ import pytest
 
 from core.study import FederationSettings, ModelSettings, Study, TrainingSettings
 from fl_client.config import CoordinatorSettings, PolicySettings, SiteConfig, SiteSettings
-from fl_client.site_records import Approved
+from fl_client.known_studies import Approved
 from fl_client.study_card import Card, card_lines, card_of, differences
 from fl_server.bundle import CLIENT, SERVER
 from tests.fl_client.factories_studies import SHA256, bundled, known
