@@ -13,6 +13,7 @@ from core.errors import FederationError
 from core.files import write_atomically
 from core.progress import bars
 from core.terminal import run as run_command_line
+from simulations import cli_public
 
 if TYPE_CHECKING:
     from simulations.scenario import Outcome
@@ -23,6 +24,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+for name, command in cli_public.COMMANDS.items():
+    app.command(name)(command)
 
 
 @app.command()
@@ -218,40 +222,6 @@ def audit_privacy(
     console.print(MEANING, highlight=False)
     if not all(one.passed for one in findings):
         raise typer.Exit(FederationError.exit_code)
-
-
-@app.command("build-atlas")
-def build_atlas() -> None:
-    """Make the 2 mm atlas that every node ships, from the MNI152 templates that nilearn holds.
-
-    Writes core/imaging/data/; the same templates give the same bytes. Only needed when the atlas itself changes.
-    """
-    from simulations.atlas import write_core_atlas
-
-    write_core_atlas()
-
-
-@app.command("train-brain-mask")
-def train_brain_mask(
-    out: Annotated[Path | None, typer.Option(help="Where the weights go; else where every node ships them.")] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(min=1, help="Two synthetic heads each, 0.7 s on one core; by default 2,000."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights.")] = 0,
-) -> None:
-    """Train the network that finds the brain, on synthetic heads alone. Safe to interrupt: the next call goes on.
-
-    Prepared cases made with other weights are made anew by the next `fl-client prepare`.
-    """
-    import torch
-
-    from core.imaging.skull_stripping import WEIGHTS
-    from simulations.brain_mask import ITERATIONS, train
-
-    torch.set_num_threads(1)  # one order of adding up, so that the weights repeat
-    with bars() as report:
-        train(steps or ITERATIONS, seed, out or WEIGHTS, report)
 
 
 def _show(outcome: "Outcome", page: Path) -> None:
