@@ -162,7 +162,7 @@ class Agent:
             if process.pid is None:
                 return f"the process {process.name} ended with exit code {process.last_exit} and is started again"
         if self.traffic.cause is not None:
-            return self.traffic.cause.problem
+            return self.traffic.cause.told
         return progress.cause
 
     def _obey(self, orders: Orders) -> None:

@@ -43,6 +43,7 @@ from fl_client.flower_process import ring
 from fl_client.node_signature import NodeSignature
 from fl_client.passage import Passage
 from fl_client.relay import Answer, Relay
+from fl_client.site_error import cause_of
 from fl_client.site_records import SiteRecords
 from fl_client.traffic import Passed, Traffic, end_silent
 from fl_client.verdicts import NOT_ACTIVATED, OK, UNAUTHORIZED, UNAVAILABLE, flower_code, verdict_on
@@ -128,7 +129,7 @@ class Gate:
                 self._begin_anew(request)
             return refusal()
         except FLError as error:
-            self.traffic.fail(error.problem, error.fix)
+            self.traffic.fail(error.problem, error.fix, cause_of(error))
             return _TRY_AGAIN
 
     def insist(self, call: str, body: bytes, until: float) -> Answer:

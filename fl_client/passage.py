@@ -36,6 +36,7 @@ from fl_client.fleet_objects import content_of
 from fl_client.fleet_replies import Reply, content_reply, error_reply
 from fl_client.inspection import inspect, most_bytes
 from fl_client.relay import Answer
+from fl_client.site_error import cause_of
 from fl_client.site_records import SiteRecords
 from fl_client.traffic import Traffic
 from fl_client.verdicts import OK
@@ -89,7 +90,7 @@ class Passage:
                 self._refuse(envelope, bundle)
                 return False
         except RecordsError as error:  # nobody else would answer for this task any more
-            self.traffic.fail(error.problem, error.fix)
+            self.traffic.fail(error.problem, error.fix, cause_of(error))
             self._send(envelope, error_reply(envelope, SITE_ERROR + error.exit_code, time.time()))
             return False
         self.flower_run = envelope.run

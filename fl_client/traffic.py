@@ -31,11 +31,13 @@ class Cause:
 
     Attributes:
         problem, fix: ours, or the coordinator's own words where it refused.
+        told: what the coordinator hears of it: where files lie, which may name anybody, is for people here.
         since: when it began; text of core.clock.
     """
 
     problem: str
     fix: str
+    told: str
     since: str = field(default_factory=now, compare=False)
 
 
@@ -119,16 +121,21 @@ class Traffic:
         """Return for how many seconds nothing has gone on."""
         return self._clock() - self._active_at
 
-    def fail(self, problem: str, fix: str) -> None:
-        """Note, and log once, what is wrong; it stands until a call succeeds."""
-        cause = Cause(problem, fix)
+    def fail(self, problem: str, fix: str, told: str | None = None) -> None:
+        """Note, and log once, what is wrong; it stands until a call succeeds.
+
+        Args:
+            problem, fix: for people here.
+            told: for the coordinator; the problem itself where None.
+        """
+        cause = Cause(problem, fix, problem if told is None else told)
         if cause != self._cause:
             logger.warning("%s; %s", problem, fix)
             self._cause = cause
 
     def warn(self, problem: str, fix: str) -> None:
         """Note what the gate refused; the coordinator hears of it with the site's status."""
-        self._warning = Cause(problem, fix), self._clock()
+        self._warning = Cause(problem, fix, problem), self._clock()
 
     def succeed(self) -> None:
         """Note that the coordinator answered as it should."""

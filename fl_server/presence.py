@@ -34,7 +34,7 @@ def report(records: Engine, site: str, status: Status) -> str:
         moment = now()
         session.execute(update(Site).where(Site.name == site).values(seen_at=moment))
         seen = session.get_one(Site, site).log_head or ""
-        lost = _follow_log(session, site, status, moment)
+        _follow_log(session, site, status, moment)
         row = session.get(Presence, site)
         said = (status.state, status.run, status.round)
         if row is None or (row.state, row.run, row.round) != said:
@@ -58,7 +58,7 @@ def report(records: Engine, site: str, status: Status) -> str:
                 progressed_at=status.progressed_at,
                 expected_end=status.expected_end,
                 device=printable(status.device),
-                cause=LOST if lost else printable(status.cause),
+                cause=printable(status.cause),
             )
         )
         run = session.get(Run, status.run)
@@ -88,8 +88,8 @@ def orders_for(records: Engine, site: str, status: Status, seen: str) -> Orders:
         )
 
 
-def _follow_log(session: Session, site: str, status: Status, moment: str) -> bool:
-    """Note how far a site's log is; return whether it has gone back, which is an event of ours.
+def _follow_log(session: Session, site: str, status: Status, moment: str) -> None:
+    """Note how far a site's log is, and where it has gone back, that it has: an event of ours.
 
     A log that only grew has more events than before, or the very same head. What a site would have to show to prove
     that one head follows another, it checks itself, against the head that it is told.
@@ -109,7 +109,6 @@ def _follow_log(session: Session, site: str, status: Status, moment: str) -> boo
             had={"events": before, "head": row.log_head},
             has={"events": status.events, "head": status.receipt},
         )
-    return went_back
 
 
 def printable(text: str) -> str:

@@ -15,6 +15,7 @@ from core.records.db import reading
 from core.records.runs import runs_in
 from core.records.tables import Effort, Offer, Presence, Round, Run, Site
 from core.supervision import states_of
+from fl_server.presence import LOST
 
 # A site reports every few seconds; one that has been silent for longer is away.
 SILENT_S = 60.0
@@ -101,7 +102,7 @@ def status_of(records: Engine, home: Path) -> Status:
 def _site_view(site: Site, presence: Presence | None, efforts: list[Effort]) -> SiteView:
     own = [effort for effort in efforts if effort.site == site.name]
     away = site.state == "enrolled" and (site.seen_at is None or age_s(site.seen_at) > SILENT_S)
-    cause = presence.cause if presence else ""
+    cause = LOST if site.log_lost_at else presence.cause if presence else ""
     if away:
         cause = f"not heard of for {_span(age_s(site.seen_at))}" if site.seen_at else "enrolled, but never started"
     doing = "away" if away else (presence.state if presence else "idle")
