@@ -79,7 +79,7 @@ class PrivacySettings(Section):
     steps_per_round: int = Field(1, ge=1, le=1000)
     learning_rate: float = Field(2.0, gt=0, le=1000)
     patients: int = Field(100, ge=1, le=100_000, description="the size of site that a step is divided by")
-    views: int = Field(8, ge=1, le=64, description="augmented views of a patient, which count as one")
+    views: int = Field(8, ge=1, le=64, description="augmented views of a patient, which count as one; 1 is slow")
     validation: str = Field("", pattern=SHA256_OR_NONE, description="SHA-256 of the public cases to validate on")
 
     @property

@@ -2,8 +2,8 @@
 
 A patient's scans and augmented views go through the model as one batch, whose mean loss gives one gradient: one
 backward pass a patient. It bounds patients and not images, works with every layer, needs the memory of one patient
-however many a step draws, and on a 3D CNN is faster than any of Opacus's ways to a gradient for each sample
-(bench/private_step.py).
+however many a step draws, and from two views a patient on is faster on a 3D CNN than any of Opacus's ways to a gradient
+for each sample (bench/private_step.py; a single view is slow on a CPU, whose convolutions want a batch).
 
 Sources: Abadi 2016 (DP-SGD), De 2022 (augmented views in one gradient), Holohan and Braghin 2021 (secure Gaussians),
 RFC 8439 (ChaCha20).
