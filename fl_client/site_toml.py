@@ -32,7 +32,12 @@ approve = "never"               # "by-rule": where ALL of the rules below hold; 
 max_rounds = 0                  # at most so many rounds
 max_epochs_per_round = 0        # and so many passes over the cases in each
 models = []                     # only these: "tiny", "small", "base", "large", "densenet121"
-require_differential_privacy = true   # false: also studies whose updates are not noised; this release has no others
+require_differential_privacy = true   # false: also studies whose updates are not noised
+
+[privacy]                       # what a patient's privacy may cost; with a limit, nothing trains un-noised
+epsilon = 0.0                   # in one run of a study: 1 is strong, 3 medium, 8 weak; 0: as the study says
+budget = 0.0                    # in all runs of all studies, for good; 0: no limit
+delta = 1e-5                    # at which both hold
 """
 
 

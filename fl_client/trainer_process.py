@@ -230,7 +230,8 @@ def serve_site(home: SiteHome) -> NoReturn:
 
 def main() -> None:
     """Run the trainer of the home that FL_HOME names."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    # Opacus has set up logging of its own by now, which shows no more than warnings.
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", force=True)
     signal.signal(signal.SIGTERM, lambda *_: _end())
     run(lambda: serve_site(this_home()))
 

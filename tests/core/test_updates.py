@@ -150,7 +150,7 @@ def test_a_reason_never_repeats_a_name_that_came_over_the_wire() -> None:
 
 def test_an_evaluation_is_checked_for_site_round_and_counts() -> None:
     good = Evaluation("hospital-a", 3, {"cases": 3.0, "scores": [1.0, 2.0]}, "0" * 64)
-    check_evaluation(good, site="hospital-a", round_number=3, validation=VALIDATION)
+    check_evaluation(good, site="hospital-a", round_number=3, study=STUDY, validation=VALIDATION)
     for wrong in (
         replace(good, site="hospital-b"),
         replace(good, round=2),
@@ -158,7 +158,7 @@ def test_an_evaluation_is_checked_for_site_round_and_counts() -> None:
         replace(good, validation={"cases": 0.0, "scores": [0.0, 0.0]}),
     ):
         with pytest.raises(UpdateRejected):
-            check_evaluation(wrong, site="hospital-a", round_number=3, validation=VALIDATION)
+            check_evaluation(wrong, site="hospital-a", round_number=3, study=STUDY, validation=VALIDATION)
 
 
 def test_sums_of_the_largest_cohort_pass_and_can_be_scored() -> None:

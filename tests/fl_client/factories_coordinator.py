@@ -62,7 +62,7 @@ class ScriptedCoordinator:
         self.scripted: dict[str, Reply | Callable[[bytes], Reply]] = {}
         self.offers: list[dict] = []
         self.bundles: dict[str, bytes] = {}
-        self.orders: dict = {"cancel": [], "active": [], "pending_offers": [], "receipt": "0" * 64}
+        self.orders: dict = {"cancel": [], "active": [], "pending_offers": [], "receipt": "0" * 64, "seen": ""}
         self.versions: dict[str, dict[str, bytes]] = {}
         self.retired: list[str] = []
         self.statuses: list[dict] = []

@@ -101,7 +101,7 @@ def test_every_call_of_the_protocol_reaches_the_coordinator(
 ) -> None:
     bundle = coordinator.offer('name = "tiny"\n')
     coordinator.versions = {"0001-tiny-01234567": {"card.json": b"{}"}}
-    status = Status(state="idle", progressed_at="2026-11-24T21:55:19.123456Z", receipt="0" * 64)
+    status = Status(state="idle", progressed_at="2026-11-24T21:55:19.123456Z", receipt="0" * 64, events=0)
     assert reached.protocol().site == "north"
     assert reached.offers().offers[0].study == "tiny"
     assert reached.bundle("tiny") == bundle

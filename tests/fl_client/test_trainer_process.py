@@ -116,7 +116,7 @@ def test_a_task_is_in_the_audit_log_and_its_answer_cites_the_other_side(
 ) -> None:
     before = working.records.head()
     _, answer = unpack(working.respond(a_call(text, a_request(STUDY))))
-    assert events(home) == ["study.offered", "study.approved", "task.received"]
+    assert events(home) == ["study.offered", "study.approved", "task.received", "privacy.cohort", "privacy.reserved"]
     with reading(open_database(home.records)) as session:
         (received,) = audit.events(session, after=2)
     assert received.previous == before
@@ -198,7 +198,7 @@ def test_a_stopped_run_ends_within_one_batch_and_may_go_on_later(
     batches, begun, go = [], Event(), Event()
 
     def training(
-        _kind: str, _task: object, _site: object, _study: object, _receipt: str, report, _checkpoints: object
+        _kind: str, _task: object, _site: object, _study: object, _receipt: str, report, *_kept: object
     ) -> Records:
         for batch in range(1, 100):
             batches.append(batch)
