@@ -6,8 +6,8 @@
 PUBLIC holds frozen.safetensors and public.safetensors, as `fl-simulate pretrain PUBLIC` and `public-cases PUBLIC` make
 them: no patient, seed or machine of theirs is among the following. Five hospitals of up to 100 patients, each with its
 own scanner; the unseen patients are from the same machines and a sixth. Noise is each site's own, at delta 1e-5, drawn
-anew in each of several repeats. The round is chosen by its loss on the public cases. Every step is the product's own but
-for the wire. CACHE keeps the cases and each patient's features. One thread.
+anew in each of several repeats. The round is chosen by its loss on the public cases. Steps are the product's own; only
+the wire is left out. CACHE keeps the cases and each patient's features. One thread.
 """
 
 import argparse

@@ -7,6 +7,8 @@ from pathlib import Path
 from core.files import write_atomically
 from core.learning.curves import auc, roc_curve
 from core.learning.metrics import scores_of
+from core.study import privacy_sentence
+from fl_server.card import WITHHELD
 from simulations.comparison import HEADER
 from simulations.plots import Interval, draw_case, draw_intervals, draw_roc, draw_rounds, draw_tumor
 from simulations.report import Part, Picture, Table, render
@@ -37,6 +39,7 @@ def results(outcome: Outcome) -> dict[str, object]:
         "models": [asdict(row) for row in outcome.rows],
         "best_possible_auc": outcome.ceiling,
         "tumor_auc": tumor_auc(outcome),
+        "privacy": privacy_sentence(outcome.scenario.study),
         "model_version": outcome.run.version,
         "best_round": outcome.run.best_round,
         "excluded": outcome.excluded,
@@ -66,12 +69,13 @@ def _parts(outcome: Outcome) -> list[Part]:
         f"measured on the same {len(outcome.labels)} patients of an outside hospital that trained none of them "
         "and whose scanner none of them saw."
     )
+    privacy = f"Privacy of the federation's patients: {privacy_sentence(outcome.scenario.study)}"
     tumors = tumor_auc(outcome)
     found = (
         "" if tumors is None else f" The same model tells whether there is a tumor at all with an AUC of {tumors:.2f}."
     )
     return [
-        Part("What was compared", [setting, table_of(outcome), _picture_of_intervals(outcome)]),
+        Part("What was compared", [setting, privacy, table_of(outcome), _picture_of_intervals(outcome)]),
         Part("How it learned", [_picture_of_rounds(outcome), _sites(outcome)]),
         Part("Outside patients", [_picture_of_roc(outcome), *_pictures_of_a_case(outcome, found)]),
         Part(
@@ -98,19 +102,24 @@ def _picture_of_intervals(outcome: Outcome) -> Picture:
 
 def _picture_of_rounds(outcome: Outcome) -> Picture:
     counted = [record for record in outcome.run.history if record.counted]
-    sites = sorted({site for record in counted for site in record.sites})
+    is_private = outcome.scenario.study.privacy.is_on
+    sites = [] if is_private else sorted({site for record in counted for site in record.sites})
     curves = {
         site: [scores_of(record.sites[site].validation if site in record.sites else {}) for record in counted]
         for site in sites
     }
-    curves["all sites"] = [scores_of(record.validation) for record in counted]
+    curves["public cases" if is_private else "all sites"] = [scores_of(record.validation) for record in counted]
     losses = {name: [_number(scores.loss) for scores in curve] for name, curve in curves.items()}
     aucs = {name: [_number(scores.mgmt.auc) for scores in curve] for name, curve in curves.items()}
+    private = (
+        "The coordinator's own validation after each round, on public cases. What each site's patients would say is "
+        f"{WITHHELD}."
+    )
     caption = (
         "Validation after each round, at each site and over all: each site keeps back some patients whom it never "
         "trains on, so few that a site's own AUC jumps. The round with the lowest loss over all sites became the model."
     )
-    return Picture(draw_rounds(losses, aucs, outcome.run.best_round), caption)
+    return Picture(draw_rounds(losses, aucs, outcome.run.best_round), private if is_private else caption)
 
 
 def _picture_of_roc(outcome: Outcome) -> Picture:
@@ -143,7 +152,8 @@ def _pictures_of_a_case(outcome: Outcome, found: str) -> list[str | Picture]:
 
 
 def _sites(outcome: Outcome) -> Table:
-    rows = [(site, str(count)) for site, count in outcome.excluded.items()]
+    is_private = outcome.scenario.study.privacy.is_on
+    rows = [(site, WITHHELD if is_private else str(count)) for site, count in outcome.excluded.items()]
     return Table(("site", "cases excluded as unreliable"), rows)
 
 

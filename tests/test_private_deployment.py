@@ -12,14 +12,12 @@ from typing import Any
 import pytest
 import tomli_w
 
-from core.learning.cases import save_cases
-from core.public_files import keep_public
 from core.records.rounds import rounds_of
-from core.study import ModelSettings, PrivacySettings, Study
+from core.study import Study
 from simulations.local import Running, Side, finished, hospitals_in, running_federation, started, tiny_study, wait_for
-from simulations.pretraining import PublicCohort, pretrain, public_cases
+from tests.factories_private import a_private_study
 
-ROUNDS, EPSILON, GRID = 3, 3.0, 16
+ROUNDS, EPSILON = 3, 3.0
 WITHHELD = "withheld: differential privacy"
 
 
@@ -32,26 +30,16 @@ class Trained:
     study: Study
 
 
-def a_private_study(public: Path) -> Study:
+def a_study(public: Path) -> Study:
     """A study of a small head, its public files in the coordinator's home."""
-    scratch = public.parent / "scratch"
-    settings = ModelSettings(preset="tiny", features=4)
-    cases = public_cases("training", PublicCohort(10, 2, size=GRID), scratch)
-    frozen = keep_public(public, pretrain(cases, settings, seed=2, epochs=1))
-    save_cases(scratch / "public.safetensors", cases)
-    validation = keep_public(public, (scratch / "public.safetensors").read_bytes())
-    return tiny_study(2, ROUNDS).model_copy(
-        update={
-            "model": ModelSettings(preset="tiny", features=4, frozen=frozen),
-            "privacy": PrivacySettings(epsilon=EPSILON, patients=6, views=2, validation=validation),
-        }
-    )
+    private = a_private_study(public, epsilon=EPSILON)
+    return tiny_study(2, ROUNDS).model_copy(update={"model": private.model, "privacy": private.privacy})
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
     folder = tmp_path_factory.mktemp("private")
-    study, hospitals = a_private_study(folder / "coordinator" / "public"), hospitals_in(folder, 2)
+    study, hospitals = a_study(folder / "coordinator" / "public"), hospitals_in(folder, 2)
     for side in hospitals:
         side.settings["FL_PRIVACY__BUDGET"] = "3.5"
     with running_federation(folder, hospitals, study) as running:

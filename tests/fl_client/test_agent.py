@@ -2,13 +2,14 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from threading import Thread
 
 import pytest
 
 from core.certificates import serial_of
 from core.clock import now
-from core.errors import ConnectionProblem
+from core.errors import AuditError, ConnectionProblem
 from core.records.audit import events as audit_events
 from core.records.db import open_database, reading
 from core.signing import load_public
@@ -18,6 +19,7 @@ from fl_client.agent import Agent, attend
 from fl_client.config import PolicySettings, load_site
 from fl_client.contact import read_contact
 from fl_client.paths import SiteHome
+from fl_client.privacy_ledger import PrivacyLedger
 from fl_client.progress import Progress, ProgressFile
 from fl_client.traffic import Passed, Traffic
 from fl_client.trainer_socket import listen, pack, serve, unpack
@@ -55,6 +57,31 @@ def test_the_coordinator_is_told_what_the_trainer_does_and_what_has_passed(
     assert (told["state"], told["run"], told["round"], told["done"], told["total"]) == ("training", "r-1", 3, 5, 20)
     assert (told["sent_bytes"], told["received_bytes"], told["cpu_s"], told["device"]) == (120, 12, 1.5, "CPU")
     assert told["receipt"] == agent.records.head() != "0" * 64
+
+
+def test_how_long_a_private_task_took_is_for_this_site_alone(home: SiteHome, agent: Agent) -> None:
+    ProgressFile(home.progress).show(replace(TRAINING, is_private=True, expected_end=now(), gpu_s=2.0))
+    told = agent.status()
+    assert (told.cpu_s, told.gpu_s, told.expected_end) == (0.0, 0.0, None)
+    assert (told.state, told.done) == ("training", 5)
+
+
+def test_a_head_that_the_coordinator_has_seen_and_this_log_never_had_is_an_event_and_stays_known(
+    coordinator: ScriptedCoordinator, home: SiteHome, agent: Agent
+) -> None:
+    coordinator.orders["seen"] = agent.records.head()
+    agent.beat()
+    coordinator.orders["seen"] = "f" * 64
+    for _ in range(2):
+        with pytest.raises(AuditError, match="lost events"):
+            agent.beat()
+    coordinator.orders["seen"] = ""
+    agent.beat()
+    assert "lost events" in coordinator.statuses[-1]["cause"]
+    with reading(open_database(home.records)) as session:
+        assert len(audit_events(session, action="log.lost")) == 1
+    with pytest.raises(AuditError, match="lost events"):
+        PrivacyLedger.of_home(home).read()
 
 
 def test_bytes_of_a_run_are_counted_on_over_a_restart_of_the_gate(home: SiteHome, agent: Agent) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from core.config import validate
 from core.errors import ConfigError
-from core.study import FederationSettings, ModelSettings, Study, TrainingSettings
+from core.study import FederationSettings, ModelSettings, PrivacySettings, Study, TrainingSettings
 from fl_client.config import PolicySettings
 from fl_client.policy import reasons_against, rules_of
 from fl_client.study_bundle import BundleFile
@@ -32,6 +32,14 @@ BREAKS: list[tuple[dict[str, object], str]] = [
     ({"models": ("small", "base")}, "the model tiny is not among small, base"),
     ({"require_differential_privacy": True}, "it has no differential privacy, which this site requires"),
 ]
+
+
+def test_a_site_that_requires_differential_privacy_lets_a_study_through_that_has_it() -> None:
+    private = STUDY.model_copy(update={"privacy": PrivacySettings(epsilon=3, validation="0" * 64)})
+    strict = OPEN.model_copy(update={"require_differential_privacy": True})
+    assert reasons_against(private, strict, (OURS,)) == []
+    told = [rule.told for rule in rules_of(private, strict, (OURS,), was_refused=False)]
+    assert "it has differential privacy: epsilon 3 (medium)" in told
 
 
 def test_a_study_that_keeps_to_every_rule_is_approved() -> None:

@@ -3,8 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from core.study import FederationSettings, ModelSettings, Study, TrainingSettings
-from fl_client.config import CoordinatorSettings, PolicySettings, SiteConfig, SiteSettings
+from core.study import (
+    WHOLE_NETWORK_PRICE,
+    FederationSettings,
+    ModelSettings,
+    PrivacySettings,
+    Study,
+    TrainingSettings,
+)
+from fl_client.config import CoordinatorSettings, PolicySettings, SiteConfig, SitePrivacySettings, SiteSettings
 from fl_client.known_studies import Approved
 from fl_client.study_card import Card, card_lines, card_of, differences
 from fl_server.bundle import CLIENT, SERVER
@@ -74,6 +81,44 @@ def test_a_card_says_what_was_worked_out_by_hand(tmp_path: Path) -> None:
         "differences     no version was approved before",
         'by rule: no     every study is left to a person ([policy] approve = "never" in site.toml)',
     ]
+
+
+PRIVATE = PrivacySettings(epsilon=8, sampling_rate=0.2, steps_per_round=2, validation="0" * 64)
+
+
+def private_card(folder: Path, model: ModelSettings, **limits: float) -> list[str]:
+    study = STUDY.model_copy(update={"privacy": PRIVATE, "model": model})
+    site = SITE.model_copy(update={"privacy": SitePrivacySettings.model_validate(limits)})
+    return card_lines(card_of(known(*bundled(folder, study)), site, sites=None, last=None, was_refused=False))
+
+
+def test_a_card_says_what_privacy_is_and_that_nothing_is_counted(tmp_path: Path) -> None:
+    lines = private_card(tmp_path, ModelSettings(preset="tiny", frozen="1" * 64, features=8), epsilon=3, budget=5)
+    for line in (
+        "model           tiny: 9 values, 0.00 MB an update",
+        "rounds          40, with 2 steps that draw each patient with a chance of 0.2 in each",
+        "in all          80 steps that draw each patient with a chance of 0.2",
+        "privacy         epsilon 8 (weak) at delta 1e-05 for each patient over the whole run; only a head on 8 features "
+        "is trained.",
+        "                a patient of this site may come to epsilon 3 in one run and 5 in all",
+        "                all patients train: how good a round is, the coordinator finds on public cases",
+        "sent            each round: the weights that are trained, noised, 9 numbers, 36 bytes",
+        "                no count, loss or score of this site's patients",
+    ):
+        assert line in lines
+
+
+def test_a_card_warns_of_a_whole_network_under_noise_with_its_measured_price(tmp_path: Path) -> None:
+    told = "\n".join(private_card(tmp_path, ModelSettings(preset="tiny")))
+    assert f"THE WHOLE NETWORK IS TRAINED UNDER NOISE: {WHOLE_NETWORK_PRICE}." in told
+
+
+def test_a_card_warns_where_a_site_s_limit_forbids_what_is_asked(tmp_path: Path) -> None:
+    site = SITE.model_copy(update={"privacy": SitePrivacySettings(budget=5)})
+    assert (
+        "                a patient of this site may come to epsilon 5 in all: WHATEVER YOU ANSWER, THIS SITE TRAINS "
+        "NOTHING OF IT" in card_lines(card(tmp_path, site=site))
+    )
 
 
 def test_a_card_in_json_holds_the_same(tmp_path: Path) -> None:

@@ -57,6 +57,15 @@ def test_a_state_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert read_history(tmp_path) == saved.history
 
 
+def test_where_no_site_validates_the_loss_alone_decides() -> None:
+    history = tuple(
+        replace(record_of(number, loss), sites={f"site-{i}": SiteRound({}, "0" * 64) for i in range(sites)})
+        # The coordinator's last look has no sites at all.
+        for number, loss, sites in ((1, 9.0, 2), (2, 0.5, 1), (3, 0.7, 2), (4, 0.4, 0))
+    )
+    assert [best_round(history[:count]) for count in (1, 2, 3, 4)] == [0, 1, 1, 3]
+
+
 def test_the_best_round_is_the_one_whose_successor_reports_the_lowest_loss() -> None:
     # Round 2's model starts round 3, where its loss of 0.4 is counted.
     assert best_round(tuple(record_of(n, loss) for n, loss in [(1, 0.1), (2, 0.5), (3, 0.4), (4, 0.6)])) == 2

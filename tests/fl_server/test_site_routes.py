@@ -27,8 +27,10 @@ from core.site_protocol import (
     Transferred,
 )
 from core.study import FederationSettings, Study
+from fl_server.presence import LOST
 from fl_server.provisioning import authority_fingerprint
 from fl_server.sites import sites
+from fl_server.status import status_of
 from tests.fl_server.factories_coordinator import (
     PASSPHRASE,
     Coordinator,
@@ -42,7 +44,7 @@ from tests.fl_server.factories_coordinator import (
 )
 from tests.fl_server.factories_sites import reasons, refused, site
 
-STATUS = {"state": "idle", "progressed_at": now(), "receipt": "1" * 64}
+STATUS = {"state": "idle", "progressed_at": now(), "receipt": "1" * 64, "events": 0}
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +223,41 @@ def test_progress_is_no_event_but_a_change_of_state_is_one_with_the_sites_receip
         {"unknown": "secret-value"},
     ],
 )
+def test_a_log_that_went_back_is_an_event_once_and_stands_until_it_is_longer_again(of: Coordinator) -> None:
+    def told(events: int, head: str) -> Orders:
+        sent = STATUS | {"events": events, "receipt": head * 64}
+        return Orders.model_validate(north.post("/v1/site/status", json=sent).json())
+
+    def lost() -> tuple[str, int]:
+        (view,) = (view for view in status_of(of.records, of.home).sites if view.site == "restored")
+        with reading(of.records) as session:
+            return view.cause, len(audit.events(session, action="site.log_lost"))
+
+    with site(of, "restored") as north:
+        assert told(5, "a").seen == ""
+        assert told(5, "a").seen == "a" * 64, "what was heard before, which the site looks for in its own log"
+        assert told(9, "b").seen == "a" * 64
+        assert lost() == ("", 0)
+        assert told(7, "c").seen == "b" * 64
+        assert told(8, "d").seen == "b" * 64
+        assert lost() == (LOST, 1)
+        assert told(9, "e").seen == "b" * 64
+        assert lost() == (LOST, 1), "as many events, but others"
+        assert told(9, "b").seen == "b" * 64
+        assert lost() == ("", 1), "the newer records are back"
+
+
+@pytest.mark.parametrize("asked", ["theirs", "nobody-s"])
+def test_frozen_weights_are_for_those_who_were_offered_the_study(
+    of: Coordinator, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fl_server.site_routes.public_folder", lambda: of.home / "public")
+    with site(of, "stranger") as south:
+        assert refused(south.get(f"/v1/site/offers/{asked}/frozen")) == refused(
+            south.get("/v1/site/offers/no-such-study/frozen")
+        )
+
+
 def test_a_status_that_is_none_is_refused_without_repeating_it(of: Coordinator, wrong: dict[str, object]) -> None:
     name = "wrong-status"
     with site(of, name) as north:
