@@ -84,7 +84,7 @@ def test_a_hospital_joins_over_the_wire(of: Coordinator) -> None:
     assert 59 * 86_400 < -age_s(answer.renew_at) < 61 * 86_400
     with client(of, written(of.home, "joins", answer.certificate, key)) as joined:
         info = ProtocolInfo.model_validate(joined.get("/v1/site/protocol").json())
-        assert (info.protocol, info.site, info.release) == (1, "joins", "0.1.0")
+        assert (info.protocol, info.site, info.release) == (2, "joins", "0.1.0")
         assert abs(age_s(info.time)) < 60
         fresh = new_key()
         renewed = joined.post("/v1/site/renew", json={"certificate_request": request_text(fresh, "joins")})
@@ -106,7 +106,7 @@ def test_a_site_of_another_release_is_told_so_whatever_else_it_sends(of: Coordin
     sent = enrollment("newer", invited(of, "newer"), protocol=7)[0].model_dump() | {"something_new": 1}
     with client(of) as stranger:
         refusal = refused(stranger.post("/v1/site/enroll", json=sent))
-    assert refusal.problem == "The site speaks protocol 7, the coordinator 1"
+    assert refusal.problem == "The site speaks protocol 7, the coordinator 2"
 
 
 def test_a_study_is_offered_read_and_answered(of: Coordinator) -> None:
@@ -210,19 +210,6 @@ def test_progress_is_no_event_but_a_change_of_state_is_one_with_the_sites_receip
     assert ({row.name: row.seen_at for row in sites(of.records)}["talkative"] or "") > (before or "")
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"progressed_at": "yesterday"},
-        {"expected_end": "2026-13-01T00:00:00.000000Z"},
-        {"done": -1},
-        {"state": "hacking"},
-        {"receipt": "x"},
-        {"cause": "x" * 501},
-        {"run": "x" * 81},
-        {"unknown": "secret-value"},
-    ],
-)
 def test_a_log_that_went_back_is_an_event_once_and_stands_until_it_is_longer_again(of: Coordinator) -> None:
     def told(events: int, head: str) -> Orders:
         sent = STATUS | {"events": events, "receipt": head * 64}
@@ -258,6 +245,19 @@ def test_frozen_weights_are_for_those_who_were_offered_the_study(
         )
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"progressed_at": "yesterday"},
+        {"expected_end": "2026-13-01T00:00:00.000000Z"},
+        {"done": -1},
+        {"state": "hacking"},
+        {"receipt": "x"},
+        {"cause": "x" * 501},
+        {"run": "x" * 81},
+        {"unknown": "secret-value"},
+    ],
+)
 def test_a_status_that_is_none_is_refused_without_repeating_it(of: Coordinator, wrong: dict[str, object]) -> None:
     name = "wrong-status"
     with site(of, name) as north:
