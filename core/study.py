@@ -72,7 +72,7 @@ class PrivacySettings(Section):
     average are agreed, since a site's size is as private as its patients.
     """
 
-    epsilon: float = Field(0.0, ge=0, le=8, description="of a patient over the whole study; 0: no differential privacy")
+    epsilon: float = Field(0.0, ge=0, le=8, description="of a patient over all runs; 0: no differential privacy")
     delta: float = Field(1e-5, gt=0, le=1e-4)
     clip: float = Field(1.0, gt=0, description="largest norm of one patient's gradient")
     sampling_rate: float = Field(1.0, gt=0, le=1, description="with which each step draws each patient, by itself")
@@ -158,7 +158,7 @@ def privacy_sentence(study: Study) -> str:
     privacy = study.privacy
     if not privacy.is_on:
         return f"{tier_of(0)}."
-    told = f"{tier_of(privacy.epsilon)} at delta {privacy.delta:g} for each patient over the whole run"
+    told = f"{tier_of(privacy.epsilon)} at delta {privacy.delta:g} for each patient over the whole study"
     if study.model.frozen:
         return f"{told}; only a head on {study.model.features} features is trained."
     return f"{told}. THE WHOLE NETWORK IS TRAINED UNDER NOISE: {WHOLE_NETWORK_PRICE}."

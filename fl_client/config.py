@@ -65,8 +65,8 @@ class PolicySettings(Section):
 class SitePrivacySettings(Section):
     """What this site's patients' privacy may cost, whatever a study says; with either limit, nothing without noise."""
 
-    epsilon: float = Field(0.0, ge=0, description="of a patient in one run of a study; 0: as the study says")
-    budget: float = Field(0.0, ge=0, description="of a patient in all runs of all studies, for good; 0: no limit")
+    epsilon: float = Field(0.0, ge=0, description="of a patient in one study; 0: as the study says")
+    budget: float = Field(0.0, ge=0, description="of a patient in all studies together, for good; 0: no limit")
     delta: float = Field(1e-5, gt=0, le=1e-4, description="at which both hold")
 
 

@@ -71,8 +71,9 @@ class Request:
         patients: everybody whose data it reads.
         spend: what the round costs each of them.
         all_rounds: what all of the run's rounds cost, asked for where a run begins; it must fit as well.
-        of_run: what a run may cost: the study's own limit and the site's floor.
-        of_site: what all runs together may cost a patient, for good.
+        of_study: what all runs of the study may cost a patient: its own limit, which people here approved, and the
+            site's floor.
+        of_site: what all studies together may cost a patient, for good.
     """
 
     study: str
@@ -81,7 +82,7 @@ class Request:
     patients: tuple[Handles, ...]
     spend: Spend
     all_rounds: Spend
-    of_run: tuple[PrivacyBudget, ...] = ()
+    of_study: tuple[PrivacyBudget, ...] = ()
     of_site: PrivacyBudget = field(default=PrivacyBudget(math.inf, 1e-5))
 
 
@@ -154,7 +155,7 @@ class PrivacyLedger:
 
         Returns: the epsilon that the patient who has spent most has then come to.
         Raises:
-            PrivacySpent: it would exceed what the run or the site may spend.
+            PrivacySpent: it would exceed what the study or the site may spend.
             UpdateRejected: the round's update has left already, and there must never be a second draw of its noise.
             AuditError: as `read`.
         """
@@ -208,10 +209,10 @@ class PrivacyLedger:
         histories = set(self.spends_of(request.patients))
         # By value: patients who were in the same rounds have spent the same.
         begins = not any(one.run == request.run for history in histories for one in history)
-        for budget in request.of_run:
-            of_run = {tuple(one for one in history if one.run == request.run) for history in histories}
-            _demand(_most(of_run, request.spend, budget.delta), budget, f"the run {request.run}")
         asked = request.all_rounds if begins else request.spend
+        of_study = {tuple(one for one in history if one.study == request.study) for history in histories}
+        for budget in request.of_study:
+            _demand(_most(of_study, asked, budget.delta), budget, f"the study {request.study}")
         _demand(_most(histories, asked, request.of_site.delta), request.of_site, "all studies of this site")
         return _most(histories, request.spend, request.of_site.delta)
 

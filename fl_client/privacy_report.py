@@ -41,7 +41,7 @@ class PrivacyReport:
         epsilon: what the patient who has spent most has come to.
         left: of the site's budget, for that patient; None where no budget is set.
         delta: at which both hold.
-        floor: the most that one run may cost; 0 for no floor.
+        floor: the most that one study may cost; 0 for no floor.
         runs: in the order in which they began.
     """
 
@@ -100,7 +100,7 @@ def report_lines(report: PrivacyReport) -> list[str]:
 
 
 def _limits(report: PrivacyReport) -> str:
-    floor = f"One run may cost {report.floor:g}. " if report.floor else ""
+    floor = f"One study may cost {report.floor:g}. " if report.floor else ""
     if report.left is None:
         return f"{floor}No budget is set: [privacy] budget in site.toml."
     return f"{floor}Left of the budget: {report.left:.2f}."

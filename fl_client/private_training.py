@@ -40,18 +40,18 @@ def noise_of(study: Study, site: SitePrivacySettings) -> float:
     """
     privacy = study.privacy
     return noise_for(
-        budgets_of_run(study, site), privacy.sampling_rate, planned_steps(privacy, study.federation.rounds)
+        budgets_of_study(study, site), privacy.sampling_rate, planned_steps(privacy, study.federation.rounds)
     )
 
 
-def budgets_of_run(study: Study, site: SitePrivacySettings) -> tuple[PrivacyBudget, ...]:
-    """Return what a run of a study may cost a patient here: all of them hold."""
+def budgets_of_study(study: Study, site: SitePrivacySettings) -> tuple[PrivacyBudget, ...]:
+    """Return what a study may cost a patient here: all of them hold, and over all of its runs."""
     limits = [(study.privacy.epsilon, study.privacy.delta), (site.epsilon, site.delta)]
     return tuple(PrivacyBudget(epsilon, delta) for epsilon, delta in limits if epsilon)
 
 
 def budget_of_site(site: SitePrivacySettings) -> PrivacyBudget:
-    """Return what all runs together may cost a patient here."""
+    """Return what all studies together may cost a patient here."""
     return PrivacyBudget(site.budget or math.inf, site.delta)
 
 
@@ -68,7 +68,7 @@ def request_for(
         key: the site's.
     Raises: PrivacySpent: no noise is enough.
     """
-    privacy, floors = study.privacy, budgets_of_run(study, site)
+    privacy = study.privacy
     spend = everything = Spend(0.0, 1.0, 1)
     if privacy.is_on:
         noise = noise_of(study, site)
@@ -82,7 +82,7 @@ def request_for(
         patients=tuple(handles_of(patient, key) for patient in patients),
         spend=spend,
         all_rounds=everything,
-        of_run=floors,
+        of_study=budgets_of_study(study, site),
         of_site=budget_of_site(site),
     )
 

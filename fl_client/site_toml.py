@@ -35,8 +35,8 @@ models = []                     # only these: "tiny", "small", "base", "large", 
 require_differential_privacy = true   # false: also studies whose updates are not noised
 
 [privacy]                       # what a patient's privacy may cost; with a limit, nothing trains un-noised
-epsilon = 0.0                   # in one run of a study: 1 is strong, 3 medium, 8 weak; 0: as the study says
-budget = 0.0                    # in all runs of all studies, for good; 0: no limit
+epsilon = 0.0                   # in one study, all its runs: 1 is strong, 3 medium, 8 weak; 0: as the study says
+budget = 0.0                    # in all studies together, for good; 0: no limit
 delta = 1e-5                    # at which both hold
 """
 

@@ -186,7 +186,7 @@ def _privacy(study: Study, site: SitePrivacySettings) -> list[str]:
         told = [privacy_sentence(study), "`fl-client privacy` shows what was spent before, and what is left"]
     else:
         told = ["NONE. Updates are not noised: this study has no differential privacy."]
-    limits = [f"{limit:g} {what}" for limit, what in ((site.epsilon, "in one run"), (site.budget, "in all")) if limit]
+    limits = [f"{limit:g} {what}" for limit, what in ((site.epsilon, "in one study"), (site.budget, "in all")) if limit]
     if not limits:
         return [*told, "this site sets no limit of its own ([privacy] in site.toml)"]
     refused = "" if study.privacy.is_on else ": WHATEVER YOU ANSWER, THIS SITE TRAINS NOTHING OF IT"

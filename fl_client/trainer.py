@@ -29,6 +29,8 @@ from fl_client.training import train_one_round
 # Of a site that keeps no audit log, in a simulation on one machine: that of a log without events.
 NO_RECEIPT = "0" * 64
 TRIAL_CASES = 4
+# Of so many sites and studies; they are small, but looking them up takes a minute.
+FEATURES_KEPT = 64
 # By site, study, device and scans: what a frozen network sees of each patient, the same in every round.
 _FEATURES: dict[tuple[Hashable, ...], list[Seen]] = {}
 
@@ -140,11 +142,13 @@ def _losses(
     model: GliomaNet, site: SiteConfig, study: Study, round_number: int, cohort: Cohort, device: torch.device
 ) -> list[Loss]:
     name = site.site.name
+    model.to(device)
     if not study.model.frozen:
         return whole_losses(model, cohort.patients, study, (name, round_number), device)
     key = (name, study, device.type, tuple(scan.pixels for patient in cohort.patients for scan in patient))
     if key not in _FEATURES:
-        forget_features()  # one study's at a time: looking them up again costs a minute, and no privacy
+        if len(_FEATURES) >= FEATURES_KEPT:
+            forget_features()
         _FEATURES[key] = look_up(model, cohort.patients, study, name, device)
     return head_losses(model, _FEATURES[key])
 

@@ -39,12 +39,12 @@ def a_request(
     number: int = 1,
     spend: Spend = ROUND,
     rounds: int = 1,
-    of_run: tuple[PrivacyBudget, ...] = (),
+    of_study: tuple[PrivacyBudget, ...] = (),
     budget: float = 8.0,
 ) -> Request:
     everything = Spend(spend.noise, spend.sampling_rate, spend.steps * rounds)
     return Request(
-        "study", run, number if spend.noise else 0, patients, spend, everything, of_run, PrivacyBudget(budget, DELTA)
+        "study", run, number if spend.noise else 0, patients, spend, everything, of_study, PrivacyBudget(budget, DELTA)
     )
 
 

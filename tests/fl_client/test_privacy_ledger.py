@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,14 +93,22 @@ def test_a_run_that_could_not_be_finished_does_not_begin(ledger: PrivacyLedger) 
     assert spent_by(ledger, "a") == [2]
 
 
-def test_a_run_keeps_within_the_stricter_of_the_study_s_limit_and_the_site_s_floor(ledger: PrivacyLedger) -> None:
+def test_a_study_that_is_launched_again_goes_on_with_what_was_approved_once(ledger: PrivacyLedger) -> None:
+    north, limit = people(ledger, "a"), (PrivacyBudget(rounds_spent(2), DELTA),)
+    ledger.reserve(a_request(north, of_study=limit, budget=100))
+    ledger.reserve(a_request(north, run="again", of_study=limit, budget=100))
+    with pytest.raises(PrivacySpent, match="the study"):
+        ledger.reserve(a_request(north, run="and again", of_study=limit, budget=100))
+
+
+def test_a_study_keeps_within_the_stricter_of_the_study_s_limit_and_the_site_s_floor(ledger: PrivacyLedger) -> None:
     north = people(ledger, "a")
     study, floor = PrivacyBudget(8.0, DELTA), PrivacyBudget(rounds_spent(1), DELTA)
     for limits in ((study, floor), (floor, study)):
-        run = f"run {limits.index(floor)}"
-        ledger.reserve(a_request(north, run=run, of_run=limits, budget=100))
-        with pytest.raises(PrivacySpent, match=run):
-            ledger.reserve(a_request(north, run=run, number=2, of_run=limits, budget=100))
+        study_ = f"study {limits.index(floor)}"
+        ledger.reserve(replace(a_request(north, of_study=limits, budget=100), study=study_))
+        with pytest.raises(PrivacySpent, match=study_):
+            ledger.reserve(replace(a_request(north, number=2, of_study=limits, budget=100), study=study_))
 
 
 def test_a_run_without_noise_is_entered_once_and_as_infinite(ledger: PrivacyLedger) -> None:
@@ -112,7 +121,7 @@ def test_a_run_without_noise_is_entered_once_and_as_infinite(ledger: PrivacyLedg
     ledger.reserve(a_request(people(ledger, "b"), run="s"))
 
 
-@pytest.mark.parametrize("limits", [{"budget": 8.0}, {"budget": math.inf, "of_run": (PrivacyBudget(3.0, DELTA),)}])
+@pytest.mark.parametrize("limits", [{"budget": 8.0}, {"budget": math.inf, "of_study": (PrivacyBudget(3.0, DELTA),)}])
 def test_a_site_with_a_limit_trains_nothing_without_noise(ledger: PrivacyLedger, limits: dict[str, object]) -> None:
     with pytest.raises(PrivacySpent, match="without any bound"):
         ledger.reserve(a_request(people(ledger, "a"), spend=NO_NOISE, **limits))  # type: ignore[arg-type]
@@ -239,6 +248,7 @@ def test_wherever_it_is_killed_what_began_is_counted(tmp_path: Path) -> None:
 
 RACE = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from core.errors import PrivacySpent
 from fl_client.paths import SiteHome

@@ -98,9 +98,9 @@ def test_a_card_says_what_privacy_is_and_that_nothing_is_counted(tmp_path: Path)
         "model           tiny: 9 values, 0.00 MB an update",
         "rounds          40, with 2 steps that draw each patient with a chance of 0.2 in each",
         "in all          80 steps that draw each patient with a chance of 0.2",
-        "privacy         epsilon 8 (weak) at delta 1e-05 for each patient over the whole run; only a head on 8 "
+        "privacy         epsilon 8 (weak) at delta 1e-05 for each patient over the whole study; only a head on 8 "
         "features is trained.",
-        "                a patient of this site may come to epsilon 3 in one run and 5 in all",
+        "                a patient of this site may come to epsilon 3 in one study and 5 in all",
         "                all patients train: how good a round is, the coordinator finds on public cases",
         "sent            each round: the weights that are trained, noised, 9 numbers, 36 bytes",
         "                no count, loss or score of this site's patients",
