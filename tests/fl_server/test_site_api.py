@@ -31,7 +31,7 @@ def of() -> Iterator[Coordinator]:
 
 def test_without_a_certificate_every_call_is_refused_by_name(of: Coordinator) -> None:
     routes = [route for route in site_routes(of.home, list, list) if not route.path.endswith("/enroll")]
-    assert len(routes) == 11
+    assert len(routes) == 12
     with client(of) as stranger:
         for route in routes:
             path = route.path.replace("{study}", "any").replace("{version}", "any").replace("{file}", "card.json")
