@@ -183,7 +183,9 @@ def _flat(settings: Mapping[str, Any], section: str = "") -> dict[str, str]:
 def _privacy(study: Study, site: SitePrivacySettings) -> list[str]:
     """Say what protects this site's patients, in a study and by its own site.toml; of the two the stricter holds."""
     if study.privacy.is_on:
-        told = [privacy_sentence(study), "`fl-client privacy` shows what was spent before, and what is left"]
+        # A sentence a line: a whole network under noise is warned of on a line of its own.
+        told = privacy_sentence(study).replace(". ", ".\n").splitlines()
+        told.append("`fl-client privacy` shows what was spent before, and what is left")
     else:
         told = ["NONE. Updates are not noised: this study has no differential privacy."]
     limits = [f"{limit:g} {what}" for limit, what in ((site.epsilon, "in one study"), (site.budget, "in all")) if limit]
