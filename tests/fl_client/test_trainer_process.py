@@ -118,7 +118,7 @@ def test_a_task_is_in_the_audit_log_and_its_answer_cites_the_other_side(
     _, answer = unpack(working.respond(a_call(text, a_request(STUDY))))
     assert events(home) == ["study.offered", "study.approved", "task.received", "privacy.cohort", "privacy.reserved"]
     with reading(open_database(home.records)) as session:
-        (received,) = audit.events(session, after=2)
+        (received,) = audit.events(session, after=2, action="task.received")
     assert received.previous == before
     assert read_update(answer).receipt == received.hash
     body = json.loads(received.body)
