@@ -14,6 +14,7 @@ from core.imaging.case import PreparedCase, load_case, pixel_digest
 from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.cases import TrainingCase, training_case
 from core.study import Study, digest
+from fl_client.persons import Handles, Persons
 
 
 @dataclass(frozen=True)
@@ -115,17 +116,11 @@ def patients_of(cases: Sequence[Drawn]) -> tuple[Patient, ...]:
 
     The same pixels under two pseudonyms are one person, and so are two scans under one pseudonym.
     """
-    person: dict[str, list[Drawn]] = {}
+    persons = Persons(map(_handles, cases))
+    found: dict[str, list[Drawn]] = defaultdict(list)
     for drawn in sorted(cases, key=lambda drawn: drawn.ticket):
-        handles = (f"patient {drawn.patient}", f"pixels {drawn.pixels}")
-        mine: list[Drawn] = []
-        for known in {id(person[handle]): person[handle] for handle in handles if handle in person}.values():
-            mine.extend(known)
-        mine.append(drawn)
-        for one in mine:
-            person[f"patient {one.patient}"] = person[f"pixels {one.pixels}"] = mine
-    people = {id(cases_of_one): cases_of_one for cases_of_one in person.values()}.values()
-    return tuple(sorted((tuple(sorted(one, key=_ticket)) for one in people), key=lambda patient: patient[0].ticket))
+        found[persons.of(_handles(drawn))].append(drawn)
+    return tuple(map(tuple, found.values()))
 
 
 def split(
@@ -151,8 +146,8 @@ def split(
     return training, validation
 
 
-def _ticket(drawn: Drawn) -> str:
-    return drawn.ticket
+def _handles(drawn: Drawn) -> Handles:
+    return (f"patient {drawn.patient}", f"pixels {drawn.pixels}")
 
 
 def _kind(case: TrainingCase) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from core.records.db import open_database
 from core.records.following import Event, Follower
 from core.signing import load_public
 from fl_client.paths import SiteHome
+from fl_client.persons import Handles, Persons
 
 ACTOR = "ledger"
 COHORT, RESERVED, SENT = "privacy.cohort", "privacy.reserved", "update.sent"
@@ -38,9 +39,6 @@ KEY_BYTES = 32
 HANDLE_DIGITS = 20
 # Patients in one event, which has room for more.
 AT_ONCE = 500
-
-# A patient as the ledger knows them: every keyed pseudonym of theirs.
-Handles = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ class PrivacyLedger:
 
     def spends_of(self, patients: Sequence[Handles]) -> list[tuple[Reservation, ...]]:
         """Return what each patient's privacy was set aside for, in the patients' order."""
-        person = _Persons([*patients, *(one for cohort in self._cohorts.values() for one in cohort)])
+        person = Persons([*patients, *(one for cohort in self._cohorts.values() for one in cohort)])
         members = {name: {person.of(one) for one in cohort} for name, cohort in self._cohorts.items()}
         return [
             tuple(one for one in self.reservations if person.of(patient) in members[one.cohort]) for patient in patients
@@ -176,7 +174,7 @@ class PrivacyLedger:
     def patients(self) -> list[Handles]:
         """Return everybody of whom the ledger knows, each once."""
         known = [one for cohort in self._cohorts.values() for one in cohort]
-        person = _Persons(known)
+        person = Persons(known)
         return list({person.of(one): one for one in known}.values())
 
     def _take(self, event: Event) -> None:
@@ -243,26 +241,6 @@ class PrivacyLedger:
 
     def _digest(self, patients: tuple[Handles, ...]) -> str:
         return self.key.handle("cohort", "\n".join(" ".join(one) for one in sorted(patients)))
-
-
-class _Persons:
-    """Tells who is the same person: patients that share a pseudonym, also by way of others."""
-
-    def __init__(self, patients: Iterable[Handles]) -> None:
-        self._parent: dict[str, str] = {}
-        for handles in patients:
-            first, *others = (self._root(handle) for handle in handles)
-            for other in others:
-                self._parent[other] = first
-
-    def of(self, patient: Handles) -> str:
-        """Return what stands for a patient's person."""
-        return self._root(patient[0])
-
-    def _root(self, handle: str) -> str:
-        while (parent := self._parent.setdefault(handle, handle)) != handle:
-            self._parent[handle] = handle = self._parent[parent]
-        return handle
 
 
 def _most(histories: Iterable[tuple[Reservation, ...]], asked: Spend, delta: float) -> float:

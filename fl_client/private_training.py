@@ -26,7 +26,8 @@ from core.study import Study
 from fl_client.config import SitePrivacySettings
 from fl_client.dataset import Patient
 from fl_client.differential_privacy import Loss, Mechanism, PrivateGradient, SecureRandom, check_private, take_steps
-from fl_client.privacy_ledger import Handles, PatientKey, Request
+from fl_client.persons import Handles
+from fl_client.privacy_ledger import PatientKey, Request
 from fl_client.training import CPU, TRAINING, in_full_precision, precision_of, seed_of
 
 # A patient's scans as the head sees them: float32 [scans, features] and [scans], NaN where the label is unknown.

@@ -130,18 +130,12 @@ def read_labels(path: Path) -> dict[str, int | None]:
 
     Raises: DataError: unreadable, another header, another value, or an identifier twice; says the line.
     """
-    try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
-    except FileNotFoundError:
+    if not path.exists():
         raise DataError(
             f"There is no {path.name} beside the folder train",
             fix=f"put {path.name} there, with the first line `{','.join(LABELS_HEADER)}` and one line a patient",
-        ) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path.name} cannot be read ({type(error).__name__})", fix="save it as CSV in UTF-8") from None
-    header = ",".join(LABELS_HEADER)
-    if not rows or [cell.strip() for cell in rows[0]] != LABELS_HEADER:
-        raise DataError(f"{path.name}: line 1 is not `{header}`", fix=f"make `{header}` the first line, with commas")
+        )
+    header, rows = ",".join(LABELS_HEADER), _rows(path, LABELS_HEADER)
     labels: dict[str, int | None] = {}
     for line, row in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in row):
@@ -166,13 +160,7 @@ def read_patients(path: Path) -> dict[str, str]:
     """
     if not path.exists():
         return {}
-    try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path.name} cannot be read ({type(error).__name__})", fix="save it as CSV in UTF-8") from None
-    header = ",".join(PATIENTS_HEADER)
-    if not rows or [cell.strip() for cell in rows[0]] != PATIENTS_HEADER:
-        raise DataError(f"{path.name}: line 1 is not `{header}`", fix=f"make `{header}` the first line, with commas")
+    header, rows = ",".join(PATIENTS_HEADER), _rows(path, PATIENTS_HEADER)
     patients: dict[str, str] = {}
     for line, row in enumerate(rows[1:], start=2):
         cells = [cell.strip() for cell in row]
@@ -184,6 +172,21 @@ def read_patients(path: Path) -> dict[str, str]:
             )
         patients[cells[0]] = cells[1]
     return patients
+
+
+def _rows(path: Path, header: list[str]) -> list[list[str]]:
+    """Read a table's lines, its header first.
+
+    Raises: DataError: unreadable, or another header.
+    """
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path.name} cannot be read ({type(error).__name__})", fix="save it as CSV in UTF-8") from None
+    if not rows or [cell.strip() for cell in rows[0]] != header:
+        first = ",".join(header)
+        raise DataError(f"{path.name}: line 1 is not `{first}`", fix=f"make `{first}` the first line, with commas")
+    return rows
 
 
 @contextmanager

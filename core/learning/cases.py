@@ -64,14 +64,19 @@ def augmented(case: TrainingCase, augmentation: Augmentation) -> TrainingCase:
 def collate(cases: Sequence[TrainingCase], device: torch.device) -> tuple[Tensor, Targets]:
     """Stack cases into a batch on a device; what is unknown of a case is NaN in the targets."""
     images = torch.stack([case.image for case in cases])
-    size = images.shape[-1] // MAP_STRIDE
-    unknown = torch.full((len(REGIONS), size, size, size), nan)
     targets = Targets(
-        torch.stack([unknown if case.tumor_map is None else case.tumor_map for case in cases]).to(device),
+        _maps(cases).to(device),
         torch.tensor([nan if case.tumor is None else float(case.tumor) for case in cases], device=device),
         torch.tensor([nan if case.mgmt is None else float(case.mgmt) for case in cases], device=device),
     )
     return images.to(device, memory_format=torch.channels_last_3d), targets
+
+
+def _maps(cases: Sequence[TrainingCase]) -> Tensor:
+    """Stack the cases' tumor maps, NaN where there is none: float32 [B, 3, n, n, n]."""
+    size = cases[0].image.shape[-1] // MAP_STRIDE
+    unknown = torch.full((len(REGIONS), size, size, size), nan)
+    return torch.stack([unknown if case.tumor_map is None else case.tumor_map for case in cases])
 
 
 def save_cases(path: Path, cases: Sequence[TrainingCase]) -> None:
@@ -81,11 +86,9 @@ def save_cases(path: Path, cases: Sequence[TrainingCase]) -> None:
         path: where to.
         cases: at least one, all on one grid.
     """
-    size = cases[0].image.shape[-1] // MAP_STRIDE
-    unknown = torch.full((len(REGIONS), size, size, size), nan)
     stored = {
         "image": torch.stack([case.image for case in cases]).half(),
-        "tumor_map": torch.stack([unknown if case.tumor_map is None else case.tumor_map for case in cases]),
+        "tumor_map": _maps(cases),
         "mgmt": torch.tensor([_UNKNOWN if case.mgmt is None else case.mgmt for case in cases], dtype=torch.int8),
         "tumor": torch.tensor([_UNKNOWN if case.tumor is None else case.tumor for case in cases], dtype=torch.int8),
     }

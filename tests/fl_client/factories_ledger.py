@@ -7,7 +7,8 @@ from core.records.db import open_database
 from core.records.following import Follower
 from core.signing import load_public, make_key
 from fl_client.paths import SiteHome
-from fl_client.privacy_ledger import ACTIONS, Handles, PatientKey, PrivacyLedger, Request
+from fl_client.persons import Handles
+from fl_client.privacy_ledger import ACTIONS, PatientKey, PrivacyLedger, Request
 from fl_client.site_records import SiteRecords
 
 DELTA = 1e-5
