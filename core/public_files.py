@@ -6,6 +6,8 @@ FOLDER/<sha256>.safetensors
 import hashlib
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
 from core.errors import ConfigError, DataError
 from core.files import write_atomically
 
@@ -16,6 +18,22 @@ def keep_public(folder: Path, content: bytes) -> str:
     if not path_of(folder, sha256).exists():
         write_atomically(path_of(folder, sha256), content)
     return sha256
+
+
+def add_public(folder: Path, file: Path) -> str:
+    """Keep a file that somebody named, and return its SHA-256.
+
+    Raises: DataError: it is no file of tensors, and so neither frozen weights nor public cases.
+    """
+    try:
+        with safe_open(file, framework="numpy"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"{file} is no safetensors file ({type(error).__name__})",
+            fix="name what `fl-simulate pretrain` or `fl-simulate public-cases` has made",
+        ) from None
+    return keep_public(folder, file.read_bytes())
 
 
 def public_file(folder: Path, sha256: str, what: str) -> Path:

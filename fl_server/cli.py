@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from core.config import load_config
 from core.progress import bars
-from core.public_files import keep_public
+from core.public_files import add_public
 from core.records.home import home, public_folder
 from core.records.receipts import check_given
 from core.records.runs import versions, wish
@@ -154,7 +154,7 @@ def add(
     Example: fl-server add frozen.safetensors
     """
     coordinator.check_home(home())
-    typer.echo(keep_public(public_folder(), file.read_bytes()))
+    typer.echo(add_public(public_folder(), file))
 
 
 @app.command()
