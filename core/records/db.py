@@ -73,6 +73,16 @@ def transaction(engine: Engine) -> Iterator[Session]:
 
 
 @contextmanager
+def unlogged(engine: Engine) -> Iterator[Session]:
+    """Yield a session for changes that no event tells of, such as a lease; others may write at the same time.
+
+    Raises: RecordsError: the database cannot be reached.
+    """
+    with _explained(engine.url), Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """Yield a session that sees one state of the database and can change nothing.
 

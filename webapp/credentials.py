@@ -1,0 +1,105 @@
+"""Sessions of browsers and tokens of machines: random texts of which only the hash is kept."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from core.clock import after, now
+from core.records.web_tables import Credential, User
+from webapp.vault import Vault
+
+# How often a credential's last use is written down.
+SEEN_EVERY_S = 60
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who is asking.
+
+    Attributes:
+        user, role: as signed in.
+        credential: the session's or token's id.
+        kind: `session` or `token`.
+        sha256: what is kept of it.
+        seen_at: when its use was written down last.
+    """
+
+    user: str
+    role: str
+    credential: str
+    kind: str
+    sha256: str
+    seen_at: str
+
+
+def open_credential(session: Session, user: str, kind: str, label: str, seconds: float) -> tuple[str, str]:
+    """Make a session or token.
+
+    Args:
+        session: of a transaction that writes.
+        user: whom it stands for.
+        kind: `session` or `token`.
+        label: what the user calls it.
+        seconds: how long it is valid.
+    Returns: the text, which is shown once, and the credential's id.
+    """
+    secret, moment = secrets.token_urlsafe(32), now()
+    row = Credential(
+        sha256=_sha256(secret),
+        id=secrets.token_hex(16),
+        kind=kind,
+        user=user,
+        label=label,
+        created_at=moment,
+        seen_at=moment,
+        expires_at=after(seconds),
+        revoked_at=None,
+    )
+    session.add(row)
+    return secret, row.id
+
+
+def find(session: Session, secret: str, kind: str, idle_s: float) -> Identity | None:
+    """Return whom a text stands for, or None where it stands for nobody any more."""
+    found = session.execute(
+        select(Credential, User)
+        .join(User, User.name == Credential.user)
+        .where(Credential.sha256 == _sha256(secret), Credential.kind == kind)
+    ).one_or_none()
+    if found is None:
+        return None
+    credential, user = found
+    idle = kind == "session" and credential.seen_at < after(-idle_s)
+    if credential.revoked_at or credential.expires_at < now() or idle or user.disabled_at:
+        return None
+    return Identity(user.name, user.role, credential.id, kind, credential.sha256, credential.seen_at)
+
+
+def touch(session: Session, identity: Identity) -> None:
+    """Write down that a credential is in use."""
+    session.execute(update(Credential).where(Credential.sha256 == identity.sha256).values(seen_at=now()))
+
+
+def revoke(session: Session, identifier: str, user: str | None = None) -> bool:
+    """End a session or token; with a user, only if it is theirs.
+
+    Returns: whether there was one.
+    """
+    mine = [Credential.id == identifier, Credential.revoked_at.is_(None)]
+    mine += [Credential.user == user] if user else []
+    if session.scalar(select(Credential.id).where(*mine)) is None:
+        return False
+    session.execute(update(Credential).where(*mine).values(revoked_at=now()))
+    return True
+
+
+def csrf_token(vault: Vault, identity: Identity) -> str:
+    """Return what a browser's page must send beside its cookie, which another site's page cannot know."""
+    return vault.mac("csrf", identity.sha256)
+
+
+def _sha256(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
