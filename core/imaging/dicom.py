@@ -114,22 +114,34 @@ def read_volume(series: Series) -> tuple[Volume, tuple[str, ...]]:
     Returns: the volume, and notes about what was mended on the way.
     Raises: DicomError: the series cannot be a volume; says why, and what to do.
     """
-    if series.kind == "mosaic":
-        raise DicomError("The series is a Siemens mosaic", fix="export the sequence as one image a slice")
-    planes = [
-        frame for path, header in zip(series.files, series.headers, strict=True) for frame in frames(path, header)
-    ]
-    stack = stack_of(planes)
-    shape = (len(stack.positions), int(series.header.Rows), int(series.header.Columns))
-    check_size(shape[1], shape[2], shape[0])
-    check_extent(shape[::-1], stack.spacing, DicomError)
-    voxels, padding = _decode(stack, shape)
+    stack = stack_in(series)
+    voxels, padding = _decode(stack, _shape(series, stack))
     if padding.any():
         # Magnitude images have nothing at 0, and there the background belongs.
         voxels[padding] = min(0.0, float(voxels[~padding].min(initial=0.0)))
-    copies = len(planes) - shape[0]
+    copies = sum(len(frames) for frames in stack.positions) - len(stack.positions)
     notes = (f"{copies} slices were there twice; the copies are equal and were left out",) if copies else ()
     return Volume(voxels, stack.spacing, stack.positions[0][0].position, stack.direction), notes
+
+
+def stack_in(series: Series) -> Stack:
+    """Return a series' planes in order, decoding none of them.
+
+    Raises: DicomError: the series cannot be a volume, as far as its headers tell.
+    """
+    if series.kind == "mosaic":
+        raise DicomError("The series is a Siemens mosaic", fix="export the sequence as one image a slice")
+    stack = stack_of(
+        [frame for path, header in zip(series.files, series.headers, strict=True) for frame in frames(path, header)]
+    )
+    slices, rows, columns = _shape(series, stack)
+    check_size(rows, columns, slices)
+    check_extent((columns, rows, slices), stack.spacing, DicomError)
+    return stack
+
+
+def _shape(series: Series, stack: Stack) -> tuple[int, int, int]:
+    return len(stack.positions), int(series.header.Rows), int(series.header.Columns)
 
 
 def _decode(stack: Stack, shape: tuple[int, int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

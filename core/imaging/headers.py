@@ -19,7 +19,7 @@ _PIECE = 2**20
 _HEADER = (
     "ImageType SOPClassUID SOPInstanceUID StudyDate Modality Manufacturer ManufacturerModelName SeriesDescription "
     "ProtocolName SequenceName ContrastBolusAgent ScanningSequence SliceThickness RepetitionTime EchoTime "
-    "InversionTime PatientID StudyInstanceUID SeriesInstanceUID SamplesPerPixel PhotometricInterpretation "
+    "InversionTime PatientID PatientName StudyInstanceUID SeriesInstanceUID SamplesPerPixel PhotometricInterpretation "
     "NumberOfFrames Rows Columns BitsAllocated PixelSpacing ImagePositionPatient ImageOrientationPatient "
     "RescaleSlope RescaleIntercept SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence"
 )

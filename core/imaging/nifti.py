@@ -2,7 +2,8 @@
 
 import gzip
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -61,27 +62,52 @@ def read_nifti(path: Path) -> tuple[Volume, tuple[str, ...]]:
 
     Raises: DataError: not NIfTI, not 3D, too many voxels or millimeters, or cut short.
     """
-    # SimpleITK's warnings name the file, and a file's name may name the patient.
+    with _quietly():
+        reader = _checked(path)
+        keys = reader.GetMetaDataKeys()
+        placed = any(reader.GetMetaData(key).strip() != "0" for key in ("qform_code", "sform_code") if key in keys)
+        voxels = int(np.prod(reader.GetSize()))
+        _check_whole(path, _HEADER_BYTES + voxels * int(reader.GetMetaData("bitpix")) // 8)
+        reader.SetOutputPixelType(sitk.sitkFloat32)
+        volume = volume_of(reader.Execute())
+    return volume, () if placed else ("the header gives no place in the patient; the axes are taken as they are",)
+
+
+def slices_of(path: Path) -> int:
+    """Return how many slices a 3D NIfTI file announces, reading no more than its header.
+
+    Raises: DataError: as `read_nifti`, but for what is cut short.
+    """
+    with _quietly():
+        slices: int = _checked(path).GetSize()[2]
+        return slices
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Refuse what the NIfTI library stumbles over, without its warnings: they name the file, and so maybe the patient.
+
+    Raises: DataError: damaged.
+    """
     loud = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("NiftiImageIO")
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        size = reader.GetSize()
-        _check_size(size, reader.GetNumberOfComponents())
-        check_extent(size, reader.GetSpacing())
-        keys = reader.GetMetaDataKeys()
-        placed = any(reader.GetMetaData(key).strip() != "0" for key in ("qform_code", "sform_code") if key in keys)
-        _check_whole(path, _HEADER_BYTES + int(np.prod(size)) * int(reader.GetMetaData("bitpix")) // 8)
-        reader.SetOutputPixelType(sitk.sitkFloat32)
-        volume = volume_of(reader.Execute())
-    except (RuntimeError, OSError, EOFError, ValueError, zlib.error):
+        yield
+    except (RuntimeError, OSError, EOFError, ValueError, MemoryError, zlib.error):
         raise _damaged() from None
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(loud)
-    return volume, () if placed else ("the header gives no place in the patient; the axes are taken as they are",)
+
+
+def _checked(path: Path) -> sitk.ImageFileReader:
+    """Return a reader that has read a header which may be a head scan's."""
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("NiftiImageIO")
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    _check_size(reader.GetSize(), reader.GetNumberOfComponents())
+    check_extent(reader.GetSize(), reader.GetSpacing())
+    return reader
 
 
 def read_mask(path: Path) -> Volume:

@@ -96,9 +96,12 @@ def check_size(rows: int, columns: int, frames: int) -> None:
         )
 
 
-def stored_pixels(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+def stored_pixels(path: Path, *, apart: bool = True) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
     """Decode the pixels of one file.
 
+    Args:
+        path: the file.
+        apart: whether a decoder that may end its process gets one of its own; not needed where this one may be lost.
     Returns:
         int32, or int64 for 32 stored bits, [frames, rows, columns]; larger is brighter (MONOCHROME1 is turned round);
         bool of the same shape, where padding stands instead of a measurement, or None without padding.
@@ -108,7 +111,7 @@ def stored_pixels(path: Path) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
         with foreign_files():
             dataset = dcmread(path, force=True, specific_tags=tags(_PIXEL_MODULE))
             plugin = _checked(dataset)
-            decoded = _decode_apart(path, plugin) if plugin == "gdcm" else _decode(dataset, plugin)
+            decoded = _decode_apart(path, plugin) if apart and plugin == "gdcm" else _decode(dataset, plugin)
             # Signed and wide enough for padding and MONOCHROME1.
             stored: NDArray[Any] = decoded.astype(np.int32 if decoded.itemsize <= 2 else np.int64)
     except FOREIGN as error:

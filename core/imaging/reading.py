@@ -2,24 +2,28 @@
 
 import csv
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from core.errors import DataError, DicomError, NotACaseError
+from core.errors import DataError, NotACaseError
 from core.imaging.archives import unpacked
 from core.imaging.dicom import Series, files_under, find_series, read_volume
+from core.imaging.found import nifti_key, series_key
 from core.imaging.headers import unreadable
+from core.imaging.identity import check_one_study
 from core.imaging.nifti import choose_files, is_nifti, nifti_name, read_nifti
 from core.imaging.sequences import Guess, choose, identify, named
-from core.imaging.volume import Volume
+from core.imaging.volume import SEQUENCES, Volume
 
 LABELS_HEADER = ["BraTS21ID", "MGMT_value"]
 PATIENTS_HEADER = ["BraTS21ID", "patient"]
+T = TypeVar("T")
 _FOUR = "name a folder or zip archive with one patient's T1w, T1wCE, T2w and FLAIR"
 
 
@@ -61,30 +65,51 @@ def read_case(path: Path) -> Case:
         DicomError, DataError: a file cannot be read, or a sequence is missing or cannot be a volume.
     """
     with _opened(path) as folder:
+        if series := find_series(folder):
+            return _read(_chosen(series))
         files = files_under(folder)
-        series = find_series(folder)
-        volumes, sources = {}, {}
-        if series:
-            for sequence, (one, guess) in _chosen(series).items():
-                try:
-                    volume, notes = read_volume(one)
-                except DicomError as error:
-                    raise DicomError(f"{sequence}: {error.problem}", fix=error.fix) from None
-                volumes[sequence], sources[sequence] = volume, _source(guess, "DICOM", volume, notes)
-        elif niftis := [file for file in files if is_nifti(file)]:
-            for sequence, (file, guess) in choose_files(niftis).items():
-                try:
-                    volume, notes = read_nifti(file)
-                except DataError as error:
-                    raise DataError(f"{sequence}: {error.problem}", fix=error.fix) from None
-                volumes[sequence], sources[sequence] = volume, _source(guess, "NIfTI", volume, notes)
-        else:
-            raise NotACaseError(
-                f"None of the {len(files)} files is a DICOM image or NIfTI" if files else "The folder is empty",
-                fix=_FOUR,
-            )
-        _check_distinct(volumes)
-        return Case(volumes, sources)
+        if niftis := [file for file in files if is_nifti(file)]:
+            return _read(choose_files(niftis))
+        raise NotACaseError(
+            f"None of the {len(files)} files is a DICOM image or NIfTI" if files else "The folder is empty",
+            fix=_FOUR,
+        )
+
+
+def read_chosen(folder: Path, chosen: Mapping[str, str]) -> Case:
+    """Read one patient's four sequences from the series that somebody chose.
+
+    Args:
+        folder: holds DICOM or NIfTI files, at any depth.
+        chosen: for each of SEQUENCES, a series' key as `core.imaging.found.look_through` gave it.
+    Raises:
+        NotACaseError: a sequence has no series, or its series is not there.
+        DicomError, DataError: a file cannot be read, a series cannot be a volume, or they are not of one patient and
+            one study.
+    """
+    missing = [sequence for sequence in SEQUENCES if sequence not in chosen]
+    if missing:
+        raise NotACaseError(f"No series was chosen for {' and '.join(missing)}", fix="choose one for each sequence")
+    ordered = {sequence: chosen[sequence] for sequence in SEQUENCES}
+    if len(set(ordered.values())) < len(SEQUENCES):
+        raise NotACaseError("One series was chosen for two sequences", fix="choose another series for one of them")
+    with _opened(folder):
+        return _read(_series_said(folder, ordered) or _files_said(folder, ordered))
+
+
+def _read(chosen: Mapping[str, tuple[Series | Path, Guess]]) -> Case:
+    """Decode the series or files chosen for each sequence."""
+    volumes, sources = {}, {}
+    for sequence, (one, guess) in chosen.items():
+        try:
+            volume, notes = read_nifti(one) if isinstance(one, Path) else read_volume(one)
+        except DataError as error:
+            raise type(error)(f"{sequence}: {error.problem}", fix=error.fix) from None
+        form = "NIfTI" if isinstance(one, Path) else "DICOM"
+        volumes[sequence] = volume
+        sources[sequence] = Source(guess.confidence, guess.because, form, len(volume.voxels), notes)
+    _check_distinct(volumes)
+    return Case(volumes, sources)
 
 
 def content_digest(path: Path) -> str:
@@ -206,28 +231,42 @@ def _opened(path: Path) -> Iterator[Path]:
         raise unreadable(error) from None
 
 
-def _source(guess: Guess, form: str, volume: Volume, notes: tuple[str, ...]) -> Source:
-    return Source(guess.confidence, guess.because, form, len(volume.voxels), notes)
-
-
 def _chosen(series: list[Series]) -> dict[str, tuple[Series, Guess]]:
-    """Choose the four sequences, of one patient and one study.
-
-    Anonymized cohorts give each series a study of its own, so two studies are only two where they compete for a
-    sequence or have different dates.
-    """
-    known = [(one, guess.sequence) for one in series if (guess := identify(one)).sequence]
-    patients = {str(one.header.get("PatientID") or "") for one, _ in known} - {""}
-    if len(patients) > 1:
-        raise DicomError(f"The folder holds scans of {len(patients)} patients", fix="name the folder of one patient")
-    dates = {str(one.header.get("StudyDate") or "") for one, _ in known} - {""}
-    studies: dict[str | None, set[str]] = {}
-    for one, sequence in known:
-        studies.setdefault(sequence, set()).add(str(one.header.get("StudyInstanceUID") or ""))
-    most = max([len(dates), *(len(uids) for uids in studies.values())])
-    if most > 1:
-        raise DicomError(f"The folder holds {most} studies of the patient", fix="name the folder of one study")
+    """Choose the four sequences, of one patient and one study."""
+    check_one_study([(one, guess.sequence) for one in series if (guess := identify(one)).sequence])
     return choose(series)
+
+
+def _series_said(folder: Path, chosen: Mapping[str, str]) -> dict[str, tuple[Series, Guess]]:
+    """Return the DICOM series that somebody chose, of one patient and one study; nothing where there is no DICOM."""
+    series = {series_key(one): one for one in find_series(folder)}
+    if not series:
+        return {}
+    said = {sequence: _said(series, key) for sequence, key in chosen.items()}
+    check_one_study([(one, sequence) for sequence, one in said.items()])
+    return {sequence: (one, _agreed(identify(one), sequence)) for sequence, one in said.items()}
+
+
+def _files_said(folder: Path, chosen: Mapping[str, str]) -> dict[str, tuple[Path, Guess]]:
+    """Return the NIfTI files that somebody chose."""
+    files = {nifti_key(file): file for file in files_under(folder) if is_nifti(file)}
+    said = {sequence: _said(files, key) for sequence, key in chosen.items()}
+    return {sequence: (file, _agreed(named([nifti_name(file)]), sequence)) for sequence, file in said.items()}
+
+
+def _said(found: Mapping[str, T], key: str) -> T:
+    """Return what a key stands for."""
+    if key not in found:
+        raise NotACaseError("A chosen series is not there", fix="look at what the upload holds, and choose again")
+    return found[key]
+
+
+def _agreed(guess: Guess, sequence: str) -> Guess:
+    """Return how sure a sequence is that somebody named."""
+    if guess.sequence == sequence:
+        return guess
+    taken = f", against a guess of {guess.sequence}" if guess.sequence else ""
+    return Guess(sequence, 1.0, (f"somebody chose it{taken}",))
 
 
 def _check_distinct(volumes: dict[str, Volume]) -> None:

@@ -128,7 +128,7 @@ def choose(series: Sequence[Series]) -> dict[str, tuple[Series, Guess]]:
     for sequence in SEQUENCES:
         candidates = [(one, guess) for one, guess in guesses if guess.sequence == sequence]
         if candidates:
-            chosen[sequence] = max(candidates, key=lambda candidate: _preference(*candidate))
+            chosen[sequence] = max(candidates, key=lambda candidate: preference(*candidate))
     missing = [sequence for sequence in SEQUENCES if sequence not in chosen]
     if missing:
         raise DicomError(
@@ -138,7 +138,7 @@ def choose(series: Sequence[Series]) -> dict[str, tuple[Series, Guess]]:
     return chosen
 
 
-def _preference(series: Series, guess: Guess) -> tuple[float, ...]:
+def preference(series: Series, guess: Guess) -> tuple[float, ...]:
     """Return what orders candidates for one sequence; larger is better."""
     thickness = number(series.header.get("SliceThickness"), 5.0)
     covers = min(series.slices * thickness, 120.0) if series.slices > 1 else 0.0

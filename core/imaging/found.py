@@ -1,0 +1,234 @@
+"""What an upload holds, found without decoding images: its patient, studies, series, and which sequence each may be."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import DataError, DicomError, NotACaseError
+from core.imaging.dicom import Series, files_under, find_series, stack_in
+from core.imaging.identity import check_one_patient, studies_of, study_date
+from core.imaging.nifti import is_nifti, nifti_name, slices_of
+from core.imaging.pixels import foreign_files
+from core.imaging.sequences import Guess, identify, named, preference
+from core.imaging.volume import SEQUENCES
+
+NIFTI = "nifti"
+
+
+@dataclass(frozen=True)
+class FoundStudy:
+    """One visit of the patient.
+
+    Attributes:
+        key: the same for the same study, whatever its files are called.
+        date: YYYYMMDD as in the header, or "".
+        patient_id, patient_name: as the header says them, or "". They name the patient: keep them encrypted.
+    """
+
+    key: str
+    date: str
+    patient_id: str
+    patient_name: str
+
+
+@dataclass(frozen=True)
+class FoundSeries:
+    """One series, or one NIfTI file.
+
+    Attributes:
+        key: the same for the same series, whatever its files are called and in whatever order they come.
+        study: its study's key; "" for NIfTI.
+        sequence: one of SEQUENCES as guessed, or None.
+        confidence, because: how sure that is, and why.
+        slices: number of images.
+        kind: what it was made for, as `Series.kind`, or `nifti`.
+        description: as the header says it, or "". It may name the patient.
+        wrong, fix: why it cannot be a volume and what to do, or "".
+        rank: orders candidates for one sequence; larger is better.
+        middle, frame: the file of the middle slice, and where in it; a NIfTI file is whole.
+        spacing: mm between columns and between rows of that slice, 1 where unknown.
+    """
+
+    key: str
+    study: str
+    sequence: str | None
+    confidence: float
+    because: tuple[str, ...]
+    slices: int
+    kind: str
+    description: str
+    wrong: str
+    fix: str
+    rank: tuple[float, ...]
+    middle: Path
+    frame: int
+    spacing: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds.
+
+    Attributes:
+        studies: empty for NIfTI.
+        series: in an order that file names do not change.
+        several: whether series of more than one study could be the case, so that somebody must say which study.
+    """
+
+    studies: tuple[FoundStudy, ...]
+    series: tuple[FoundSeries, ...]
+    several: bool
+
+    def choice(self, study: str = "") -> dict[str, str]:
+        """Return the best series for each sequence, as its key, in the order of SEQUENCES; some may lack.
+
+        Args:
+            study: the key of the study to choose from; "" where there is only one to choose from.
+        Returns: nothing where there are several studies and none is named.
+        """
+        if self.several and not study:
+            return {}
+        chosen = {}
+        for sequence in SEQUENCES:
+            able = [
+                one for one in self.series if one.sequence == sequence and not one.wrong and study in ("", one.study)
+            ]
+            # Two NIfTI files say no more than their names, which do not tell the better one.
+            if able and (len(able) == 1 or able[0].kind != NIFTI):
+                chosen[sequence] = max(able, key=lambda one: one.rank).key
+        return chosen
+
+    def missing(self, study: str = "") -> tuple[str, ...]:
+        """Return the sequences for which `choice` has no series."""
+        return tuple(sequence for sequence in SEQUENCES if sequence not in self.choice(study))
+
+
+def look_through(folder: Path) -> Found:
+    """Say what a folder tree of DICOM or of NIfTI files holds. Each header is parsed once, no image is decoded.
+
+    Raises:
+        NotACaseError: no folder, nothing there that could be a case, or too many files.
+        DicomError: scans of several patients, or a file that is damaged or larger than is read.
+        DataError: a file or folder cannot be read.
+    """
+    if series := find_series(folder):
+        return _of_dicom(series)
+    files = files_under(folder)
+    if niftis := [file for file in files if is_nifti(file)]:
+        found = {(one := _of_nifti(file)).key: one for file in niftis}
+        return Found((), tuple(sorted(found.values(), key=_order)), several=False)
+    raise NotACaseError(
+        f"None of the {len(files)} files is a DICOM image or NIfTI" if files else "There are no files",
+        fix="send one patient's T1w, T1wCE, T2w and FLAIR, as DICOM or NIfTI",
+    )
+
+
+def series_key(series: Series) -> str:
+    """Return a key to a series: a digest of what its images say of themselves, and of the sequence their folder names.
+
+    A folder named after a sequence counts, as for `content_digest`: one series in two of them is two answers.
+    """
+    with foreign_files():
+        lines = sorted(
+            "|".join(
+                str(header.get(name) or "")
+                for name in ("SOPInstanceUID", "SeriesInstanceUID", "ImagePositionPatient", "EchoTime", "ImageType")
+            )
+            for header in series.headers
+        )
+    return _digest([str(named(series.folder).sequence), *lines])
+
+
+def nifti_key(file: Path) -> str:
+    """Return a key to a NIfTI file: a digest of its bytes and of the sequence that its name tells."""
+    with file.open("rb") as stream:
+        return _digest([hashlib.file_digest(stream, "sha256").hexdigest(), str(named([nifti_name(file)]).sequence)])
+
+
+def _of_dicom(series: Sequence[Series]) -> Found:
+    with foreign_files():
+        check_one_patient(series)
+        guessed = [(one, identify(one)) for one in series]
+        groups = studies_of([(one, guess.sequence) for one, guess in guessed])
+        studies = [_study(group) for group in groups]
+        home = {id(one): study.key for group, study in zip(groups, studies, strict=True) for one in group}
+        found = [_series(one, guess, home[id(one)]) for one, guess in guessed]
+    candidates = {one.study for one in found if one.sequence}
+    # Equal keys are equal copies in folders that say nothing of their sequence.
+    unique = {one.key: one for one in found}
+    return Found(tuple(studies), tuple(unique.values()), several=len(candidates) > 1)
+
+
+def _study(group: Sequence[Series]) -> FoundStudy:
+    """Describe one study by the first of its series that says something."""
+    words = {
+        name: next((text for one in group if (text := str(one.header.get(name) or "").strip())), "")
+        for name in ("PatientID", "PatientName")
+    }
+    date = next((date for one in group if (date := study_date(one))), "")
+    uids = sorted({str(one.header.get("StudyInstanceUID") or "") for one in group})
+    return FoundStudy(_digest([date, *uids]), date, words["PatientID"], words["PatientName"])
+
+
+def _series(series: Series, guess: Guess, study: str) -> FoundSeries:
+    """Describe one series; where its images do not stack, its middle is that of its files."""
+    wrong = fix = ""
+    middle, frame, spacing = series.files[len(series.files) // 2], 0, (1.0, 1.0)
+    try:
+        stack = stack_in(series)
+        place = stack.positions[len(stack.positions) // 2][0]
+        middle, frame, spacing = place.path, place.number, (stack.spacing[0], stack.spacing[1])
+    except DicomError as error:
+        wrong, fix = error.problem, error.fix
+    return FoundSeries(
+        key=series_key(series),
+        study=study,
+        sequence=guess.sequence,
+        confidence=guess.confidence,
+        because=guess.because,
+        slices=series.slices,
+        kind=series.kind,
+        description=str(series.header.get("SeriesDescription") or "").strip(),
+        wrong=wrong,
+        fix=fix,
+        rank=preference(series, guess),
+        middle=middle,
+        frame=frame,
+        spacing=spacing,
+    )
+
+
+def _of_nifti(file: Path) -> FoundSeries:
+    guess = named([nifti_name(file)])
+    wrong, fix, slices = "", "", 0
+    try:
+        slices = slices_of(file)
+    except DataError as error:
+        wrong, fix = error.problem, error.fix
+    return FoundSeries(
+        key=nifti_key(file),
+        study="",
+        sequence=guess.sequence,
+        confidence=guess.confidence,
+        because=guess.because or ("its name does not say what it is",),
+        slices=slices,
+        kind=NIFTI,
+        description="",
+        wrong=wrong,
+        fix=fix,
+        rank=(),
+        middle=file,
+        frame=0,
+        spacing=(1.0, 1.0),
+    )
+
+
+def _order(series: FoundSeries) -> tuple[int, str]:
+    """Return what orders NIfTI files: by sequence, those of none last."""
+    return (SEQUENCES.index(series.sequence) if series.sequence in SEQUENCES else len(SEQUENCES), series.key)
+
+
+def _digest(lines: Sequence[str]) -> str:
+    """Return 32 hexadecimal digits that stand for these lines."""
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:32]
