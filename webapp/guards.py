@@ -15,6 +15,7 @@ from webapp.database import db, writing
 from webapp.errors import Denied, answer_to
 from webapp.journal import ANYBODY, note
 from webapp.vault import Vault
+from webapp.waiting import Waiting
 
 COOKIE = "__Host-gliofed"
 _READS = ("GET", "HEAD", "OPTIONS")
@@ -32,6 +33,12 @@ def settings() -> WebConfig:
 def vault() -> Vault:
     """Return the application's vault."""
     held: Vault = current_app.extensions["gliofed-vault"]
+    return held
+
+
+def waiting() -> Waiting:
+    """Return what lets requests wait for an answer."""
+    held: Waiting = current_app.extensions["gliofed-waiting"]
     return held
 
 

@@ -1,0 +1,49 @@
+"""Looking through an upload where it can do no harm: in a child process with limits, since nobody knows what it holds."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from core.imaging.found import Found, look_through
+from core.imaging.reading import content_digest
+from core.imaging.thumbnails import thumbnail
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """What an upload holds, as JSON and pictures.
+
+    Attributes:
+        studies, series: as `core.imaging.found` has them, without the paths.
+        choices: for each study, and for "" where there is but one, the best series for each sequence.
+        digest: of the content, whatever its files are called.
+        thumbnails: PNG of each series that can be drawn.
+    """
+
+    studies: list[dict[str, Any]]
+    series: list[dict[str, Any]]
+    choices: dict[str, dict[str, str]]
+    digest: str
+    thumbnails: dict[str, bytes]
+
+
+def inspect(folder: Path) -> Inspected:
+    """Look through a folder.
+
+    Raises: DataError: it holds nothing that could be a case, is not of one patient, or is damaged or hostile.
+    """
+    found = look_through(folder)
+    pictures = {one.key: thumbnail(one) for one in found.series if not one.wrong}
+    return _inspected(found, content_digest(folder), pictures)
+
+
+def _inspected(found: Found, digest: str, pictures: dict[str, bytes]) -> Inspected:
+    choices = {study.key: found.choice(study.key) for study in found.studies}
+    if not found.several:
+        choices[""] = found.choice()
+    kept = [
+        {name: value for name, value in asdict(one).items() if name not in ("middle", "frame", "spacing", "rank")}
+        | {"thumbnail": one.key in pictures}
+        for one in found.series
+    ]
+    return Inspected([asdict(study) for study in found.studies], kept, choices, digest, pictures)

@@ -1,0 +1,60 @@
+"""What Prometheus collects, read from the database when it asks: whichever process or host has done the work."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import Engine, func, select
+
+from core.clock import age_s
+from core.records.db import reading
+from core.records.web_tables import Prediction, Tally
+
+
+class _Measures(Collector):
+    def __init__(self, engine: Engine, version: str) -> None:
+        self._engine = engine
+        self._version = version
+
+    def describe(self) -> list[Metric]:
+        """Promise nothing beforehand."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Read what there is."""
+        with reading(self._engine) as session:
+            tallies = {row.name: row.value for row in session.scalars(select(Tally))}
+            waiting = Prediction.state.in_(("queued", "running", "draft"))
+            states = select(Prediction.state, func.count()).where(waiting).group_by(Prediction.state)
+            depth = {state: count for state, count in session.execute(states)}  # noqa: C416 (a Row is no tuple here)
+            oldest = session.scalar(select(func.min(Prediction.queued_at)).where(Prediction.state == "queued"))
+        queue = GaugeMetricFamily("gliofed_predictions_waiting", "Predictions by state", labels=["state"])
+        for state in ("draft", "queued", "running"):
+            queue.add_metric([state], depth.get(state, 0))
+        yield queue
+        yield GaugeMetricFamily(
+            "gliofed_oldest_wait_seconds", "How long the first in the queue waits", value=age_s(oldest) if oldest else 0
+        )
+        yield _counter("gliofed_predictions", "Predictions by outcome", "outcome", tallies, "predictions:")
+        yield _counter("gliofed_step_seconds", "Seconds spent, by step", "step", tallies, "seconds:")
+        yield _counter("gliofed_steps", "Times a step was done", "step", tallies, "steps:")
+        model = GaugeMetricFamily("gliofed_model_version", "The model version that is served", labels=["version"])
+        if self._version:
+            model.add_metric([self._version], 1)
+        yield model
+
+
+def registry_of(engine: Engine, version: str) -> CollectorRegistry:
+    """Return what to collect of a server whose current model version this is."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Measures(engine, version))
+    return registry
+
+
+def _counter(name: str, told: str, label: str, tallies: dict[str, float], prefix: str) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, told, labels=[label])
+    for tally, value in sorted(tallies.items()):
+        if tally.startswith(prefix):
+            family.add_metric([tally.removeprefix(prefix)], value)
+    return family

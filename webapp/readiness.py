@@ -1,0 +1,50 @@
+"""Whether everything is there that predictions need."""
+
+import shutil
+import time
+from collections.abc import Callable
+
+from sqlalchemy import Engine, select
+
+from core.errors import FLError
+from core.records.db import reading
+from core.records.tables import AuditHead
+from core.records.web_tables import Tally
+from webapp.config import WebConfig
+from webapp.models import current
+from webapp.vault import read_keys
+
+# A worker says that it lives every few seconds; its name follows.
+SEEN = "seen:"
+_SILENT_S = 60
+_LEAST_FREE = 2**30
+
+
+def unready(engine: Engine, config: WebConfig) -> list[str]:
+    """Return which of `database`, `keys`, `disk`, `model` and `worker` are lacking."""
+    looks: dict[str, Callable[[], bool]] = {
+        "database": lambda: _database(engine),
+        "keys": lambda: bool(read_keys(config.keys_path)),
+        "disk": lambda: shutil.disk_usage(config.data).free > _LEAST_FREE,
+    }
+    if config.predicts:
+        looks |= {"model": lambda: bool(current(config)), "worker": lambda: _worker(engine)}
+    return [name for name, look in looks.items() if not _is_there(look)]
+
+
+def _is_there(look: Callable[[], bool]) -> bool:
+    try:
+        return look()
+    except (FLError, OSError):
+        return False
+
+
+def _database(engine: Engine) -> bool:
+    with reading(engine) as session:
+        return session.scalar(select(AuditHead.seq)) is not None
+
+
+def _worker(engine: Engine) -> bool:
+    alive = Tally.name.startswith(SEEN), Tally.value > time.time() - _SILENT_S
+    with reading(engine) as session:
+        return session.scalar(select(Tally.name).where(*alive).limit(1)) is not None

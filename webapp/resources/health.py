@@ -1,0 +1,52 @@
+"""`/healthz`, `/readyz` and `/metrics`: for whoever watches the server."""
+
+from flask import Response, jsonify
+from flask_restful import Resource
+from flask_smorest import Blueprint
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from core.errors import FLError
+from webapp.database import writing_engine
+from webapp.guards import allow, open_to_all, settings
+from webapp.measures import registry_of
+from webapp.models import current
+from webapp.readiness import unready
+
+blueprint = Blueprint("health", __name__, description="How the server does")
+
+
+@blueprint.route("/healthz")
+class Health(Resource):
+    """Whether the process lives."""
+
+    @open_to_all
+    def get(self) -> Response:
+        """Say that the process answers."""
+        return jsonify({"alive": True})
+
+
+@blueprint.route("/readyz")
+class Readiness(Resource):
+    """Whether predictions can be made."""
+
+    @open_to_all
+    def get(self) -> Response:
+        """Say whether database, keys, disk, model and workers are there; which of them is not, and nothing more."""
+        lacking = unready(writing_engine(), settings())
+        answer = jsonify({"ready": not lacking, "lacking": lacking})
+        answer.status_code = 503 if lacking else 200
+        return answer
+
+
+@blueprint.route("/metrics")
+class Metrics(Resource):
+    """What Prometheus collects."""
+
+    @allow("administrator")
+    def get(self) -> Response:
+        """Return the latency of each step, the queue's depth, predictions by outcome, and the model version."""
+        try:
+            version = current(settings())
+        except FLError:
+            version = ""
+        return Response(generate_latest(registry_of(writing_engine(), version)), content_type=CONTENT_TYPE_LATEST)

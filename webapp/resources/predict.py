@@ -1,0 +1,211 @@
+"""`/predict`: a patient's scans in, a draft to look at, a prediction that says how sure it is, or why it is none."""
+
+import re
+import shutil
+from typing import Any
+
+from flask import Response, jsonify, request
+from flask_restful import Resource
+from flask_smorest import Blueprint
+from sqlalchemy import or_, select
+from sqlalchemy.exc import IntegrityError
+
+from core.imaging.volume import SEQUENCES
+from core.records.web_tables import Prediction
+from webapp import drafts, predictions, shown
+from webapp.access import demand_access, row_for
+from webapp.credentials import Identity
+from webapp.database import db, writing
+from webapp.errors import Refused
+from webapp.guards import allow, settings, vault, waiting, who
+from webapp.journal import note
+from webapp.schemas import CorrectionSchema, PredictionsSchema
+from webapp.sealed_files import pieces_of, read_sealed
+from webapp.uploads import receiving
+
+blueprint = Blueprint("predict", __name__, description="A patient's scans in, a prediction out")
+
+_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?:,|;|$)")
+_FILE_TYPE = "application/gzip"
+
+
+@blueprint.route("/predict")
+class Predictions(Resource):
+    """All of a user's predictions."""
+
+    @allow("clinician")
+    @blueprint.arguments(PredictionsSchema, location="query")
+    def get(self, wanted: dict[str, Any]) -> Response:
+        """List one's own predictions, newest first."""
+        query = select(Prediction).where(Prediction.owner == who().user)
+        if "state" in wanted:
+            query = query.where(Prediction.state == wanted["state"])
+        if "cursor" in wanted:
+            at, _, last = wanted["cursor"].partition("_")
+            query = query.where(
+                Prediction.created_at <= at, or_(Prediction.created_at < at, Prediction.id < last)
+            )
+        ordered = query.order_by(Prediction.created_at.desc(), Prediction.id.desc()).limit(wanted["limit"] + 1)
+        rows = db.session.scalars(ordered).all()
+        page = rows[: wanted["limit"]]
+        more = f"{page[-1].created_at}_{page[-1].id}" if len(rows) > len(page) else None
+        return jsonify({"predictions": [shown.brief(row) for row in page], "next": more})
+
+    @allow("clinician")
+    def post(self) -> Response:
+        """Upload the scans of one patient: a zip, DICOM files, or four NIfTI files.
+
+        A form with the files in `files`, whose names may hold folders, and perhaps `record_number` and `study`; or the
+        bytes of a zip. The answer is a draft: what was found and what is missing. With `Prefer: wait=N` the prediction
+        starts at once, and is waited for. The same `Idempotency-Key` again gives the same prediction.
+        """
+        config, identity = settings(), who()
+        if not config.predicts:
+            raise Refused(403, "No scans are taken here: they stay in their hospital", fix="use your hospital's server")
+        wait = wait_asked()
+        key = request.headers.get("Idempotency-Key", "")
+        mac = vault().mac("request", f"{identity.user}\n{key}") if key else None
+        before = predictions.of_request(db.session, identity.user, mac) if mac else None
+        if before is not None:
+            return _answer(before.id, wait)
+        predictions.check_room(db.session, config, identity.user)
+        db.session.rollback()  # what follows takes a while
+        identifier = _receive(identity, mac, start=wait is not None)
+        return _answer(identifier, wait)
+
+
+def _receive(identity: Identity, mac: str | None, *, start: bool) -> str:
+    """Take an upload in, and return the id of its draft, or of the one that an equal request has made meanwhile."""
+    config = settings()
+    try:
+        with receiving(request, config.files, config.limits) as (upload, fields):
+            draft = drafts.draft_of(config, upload)
+            if fields.get("study"):
+                draft = drafts.corrected(draft, fields["study"], None)
+            if start:
+                drafts.check_ready(draft)
+            with writing() as session:
+                typed = fields.get("record_number")
+                row = predictions.keep_draft(session, vault(), identity, upload, draft, typed, mac)
+                if start:
+                    predictions.start(session, config, vault(), row)
+            return upload.id
+    except IntegrityError:
+        before = predictions.of_request(db.session, identity.user, mac or "")
+        if before is None:
+            raise
+        return before.id
+
+
+@blueprint.route("/predict/<string:identifier>")
+class OnePrediction(Resource):
+    """One prediction."""
+
+    @allow("clinician")
+    def get(self, identifier: str) -> Response:
+        """Say how far a prediction is, and what it came to; seeing a result is an event of the log."""
+        return _answer(identifier, wait_asked())
+
+    @allow("clinician")
+    @blueprint.arguments(CorrectionSchema)
+    def patch(self, said: dict[str, Any], identifier: str) -> Response:
+        """Correct a draft: which study is meant, which series is which sequence, whose scans they are."""
+        with writing() as session:
+            row = predictions.locked(session, identifier)
+            demand_access(row)
+            predictions.correct(
+                session, vault(), row, said.get("study"), said.get("chosen"), said.get("record_number")
+            )
+        return _answer(identifier, None)
+
+    @allow("clinician")
+    def delete(self, identifier: str) -> Response:
+        """Take back a draft, or a prediction that was not answered yet, and delete its scans."""
+        with writing() as session:
+            row = predictions.locked(session, identifier)
+            demand_access(row)
+            predictions.withdraw(session, row)
+        shutil.rmtree(predictions.folder_of(settings(), identifier), ignore_errors=True)
+        return Response(status=204)
+
+
+@blueprint.route("/predict/<string:identifier>/start")
+class Start(Resource):
+    """The beginning of a prediction."""
+
+    @allow("clinician")
+    def post(self, identifier: str) -> Response:
+        """Start a draft; with `Prefer: wait=N` its answer is waited for. Once more changes nothing."""
+        wait = wait_asked()
+        with writing() as session:
+            row = predictions.locked(session, identifier)
+            demand_access(row)
+            predictions.start(session, settings(), vault(), row)
+        return _answer(identifier, wait or 0)
+
+
+@blueprint.route("/predict/<string:identifier>/thumbnails/<string:series>")
+class Thumbnail(Resource):
+    """A small picture of a series."""
+
+    @allow("clinician")
+    def get(self, identifier: str, series: str) -> Response:
+        """Return a series' middle slice as PNG."""
+        row = row_for(identifier)
+        if not re.fullmatch(r"[0-9a-f]{32}", series):
+            raise Refused(404, "There is no such series", fix="take the keys of the draft's series")
+        path = predictions.folder_of(settings(), row.id) / f"t{series}"
+        key = predictions.file_key(vault(), row)
+        if not path.exists():
+            raise Refused(404, "There is no picture of this series", fix="take the keys of the draft's series")
+        return Response(read_sealed(path, key), mimetype="image/png")
+
+
+@blueprint.route("/predict/<string:identifier>/files/<string:name>")
+class ResultFile(Resource):
+    """A file for the viewer."""
+
+    @allow("clinician")
+    def get(self, identifier: str, name: str) -> Response:
+        """Return a sequence, the tumor map or Grad-CAM as .nii.gz, in the patient's space; an event of the log."""
+        row = row_for(identifier)
+        name = name.removesuffix(".nii.gz")
+        if name not in predictions.RESULT_FILES or row.state != "done":
+            names = ", ".join((*SEQUENCES, "tumor", "gradcam"))
+            raise Refused(404, "There is no such file", fix=f"ask for {names} of a prediction that is done")
+        source = db.session.get(Prediction, row.same_as) if row.same_as else row
+        key = predictions.file_key(vault(), source or row)
+        path = predictions.folder_of(settings(), (source or row).id) / f"r{name}"
+        if not path.exists():
+            raise Refused(404, "This prediction has no such file", fix="see the result for what it has and why")
+        with writing() as session:
+            note(session, who().user, "file.shown", predictions.about(row), file=name)
+        answer = Response(pieces_of(path, key), mimetype=_FILE_TYPE)
+        answer.headers["Content-Disposition"] = f'attachment; filename="{name}.nii.gz"'
+        return answer
+
+
+def wait_asked() -> int | None:
+    """Return how long a request wants to wait (RFC 7240), or None where it does not say."""
+    found = _WAIT.search(request.headers.get("Prefer", ""))
+    return min(int(found[1]), settings().limits.wait_s) if found else None
+
+
+def _answer(identifier: str, wait: int | None) -> Response:
+    """Answer with a prediction as it is, or will be within the time that is waited; a result is shown with its event."""
+    db.session.rollback()
+    row = row_for(identifier)
+    if wait and row.state in ("queued", "running"):
+        db.session.rollback()  # nothing is held while waiting
+        waiting().until_ended(identifier, wait)
+        row = row_for(identifier)
+    body = shown.whole(db.session, vault(), row)
+    if body["result"] is not None:
+        with writing() as session:
+            note(session, who().user, "result.shown", predictions.about(row))
+    answer = jsonify(body)
+    answer.status_code = 202 if request.method == "POST" and row.state not in ("done", "failed") else 200
+    answer.headers["Location"] = f"/predict/{identifier}"
+    if wait is not None:
+        answer.headers["Preference-Applied"] = f"wait={wait}"
+    return answer
