@@ -267,12 +267,14 @@ def _checked(name: str, files: Mapping[str, bytes]) -> ModelVersion:
         raise not_a_version(name, error) from None
     if named != name:
         raise RegistryError(f"{name} is a copy of {named} under another name", fix="give the folder its own name back")
-    for what, content, sha in zip(("weights", "calibration"), (weights, fitted), expected, strict=True):
+    for told, content, sha in zip(
+        ("weights of {} are not those that were", "calibration of {} is not the one that was"),
+        (weights, fitted),
+        expected,
+        strict=True,
+    ):
         if hashlib.sha256(content).hexdigest() != sha:
-            raise RegistryError(
-                f"The {what} of {name} {'are not those' if what == 'weights' else 'is not the one'} registered with it",
-                fix="restore the version's folder from a backup",
-            )
+            raise RegistryError(f"The {told.format(name)} registered", fix="restore the version's folder from a backup")
     try:
         return ModelVersion(name, load(weights), card, json.loads(fitted))
     except SafetensorError:

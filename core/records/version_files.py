@@ -13,7 +13,7 @@ from core.errors import RegistryError
 from core.files import sync_folder, write_atomically
 
 # What a version's folder holds.
-FILES = ("card.json", "weights.safetensors", "calibration.json")
+FILES = ("weights.safetensors", "calibration.json", "card.json")
 NAME = re.compile(r"(?P<number>\d{4,})-(?P<study>[a-z0-9][a-z0-9-]*)-(?P<sha>[0-9a-f]{8})")
 
 
