@@ -10,16 +10,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from numpy.typing import NDArray
 
 from core.config import validate
-from core.errors import RegistryError, UpdateRejected
+from core.errors import ConfigError, RegistryError, UpdateRejected
 from core.imaging.case import PreparedCase
 from core.imaging.preprocessing import prepare_case
 from core.imaging.reading import read_case
 from core.imaging.version import PREPROCESSING_VERSION
+from core.learning.calibration import DECISIONS, Answer, Calibration, calibrated
 from core.learning.model import GliomaNet, build_model
 from core.learning.prediction import predict_scores
 from core.learning.weights import fill
-from core.records.registry import load_version
+from core.records.registry import ModelVersion, load_version
 from core.study import Study
+
+HEADS = tuple(DECISIONS)
+ABSENT = DECISIONS["tumor"][0]
+NOT_TOLD = "{}: the version's card does not say that this head was trained"
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,15 @@ class Predictor:
         version: its name in the registry.
         study: the study that trained it, which says how scans are prepared for it.
         model: the network in evaluation mode.
-        sees: for `tumor` and `mgmt`, why no probability can be given, or "" where it can.
+        calibration: how its scores become probabilities, intervals and decisions.
+        untrained: for `tumor` and `mgmt`, why the head has learned nothing to tell, or "" where it has.
     """
 
     version: str
     study: Study
     model: GliomaNet
-    sees: dict[str, str]
+    calibration: Calibration
+    untrained: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,17 @@ class Prediction:
     """What the model says of one patient, or why it says nothing.
 
     Attributes:
-        verdict: `usable`, or `unreliable`: then both probabilities are None.
-        reasons: why the verdict is not `usable`, or why a probability is None.
-        tumor_probability, mgmt_probability: in [0, 1], or None.
+        verdict: `usable`, or `unreliable`: then there is no probability, interval, decision or map.
+        reasons: why the verdict is not `usable`, why a probability is None, or why there is no decision.
+        tumor_probability, mgmt_probability: calibrated, in [0, 1], or None. They tie where the raw scores do not: rank
+            patients by `core.learning.prediction.predict_scores`.
         model_version: the version that spoke.
         tumor_map: float32 [3, n, n, n], probabilities of necrosis, edema and enhancing tumor on a coarse copy of the
             prepared case's grid, or None.
+        tumor_interval, mgmt_interval: from where to where the probability may lie, as far as the validation cases can
+            tell; None where it is.
+        tumor_decision: `present`, `absent` or `undecided`; None where there is no probability.
+        mgmt_decision: `methylated`, `unmethylated` or `undecided`; None where there is no probability.
     """
 
     verdict: str
@@ -58,6 +70,10 @@ class Prediction:
     mgmt_probability: float | None
     model_version: str
     tumor_map: NDArray[np.float32] | None = None
+    tumor_interval: tuple[float, float] | None = None
+    mgmt_interval: tuple[float, float] | None = None
+    tumor_decision: str | None = None
+    mgmt_decision: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return everything but the map, ready for JSON."""
@@ -70,8 +86,8 @@ def load_predictor(version: Path, trusted: Ed25519PublicKey) -> Predictor:
     Args:
         version: the version's folder, beside which its approval lies.
         trusted: the key of the coordinator who approved it.
-    Raises: RegistryError: the version is damaged, not approved or retired, or was trained on scans prepared by another
-        release.
+    Raises: RegistryError: the version is damaged, not approved or retired, holds what this release does not
+        know, or was trained on scans prepared by another release.
     """
     stored = load_version(version, trusted)
     study = validate(Study, stored.card.get("study", {}), f"the card of {stored.name}")
@@ -87,7 +103,7 @@ def load_predictor(version: Path, trusted: Ed25519PublicKey) -> Predictor:
     except UpdateRejected as error:
         raise RegistryError(f"{stored.name}: {error.problem}", fix="use the release that trained the model") from None
     model.eval()
-    return Predictor(stored.name, study, model, _what_it_cannot_tell(stored.card))
+    return Predictor(stored.name, study, model, _calibration_of(stored), _untrained(stored.card))
 
 
 def predict_case(predictor: Predictor, path: Path) -> Prediction:
@@ -106,23 +122,38 @@ def predict_prepared(predictor: Predictor, case: PreparedCase) -> Prediction:
     if case.quality.reasons:
         return Prediction("unreliable", case.quality.reasons, None, None, predictor.version)
     predicted = predict_scores(predictor.model, torch.from_numpy(case.image)[None])
+    tumor = _answer(predictor, "tumor", float(predicted.tumor[0]))
+    mgmt = _answer(predictor, "mgmt", float(predicted.mgmt[0]))
+    if tumor.decision == ABSENT:
+        mgmt = Answer(reason="mgmt: no tumor was found, whose methylation could be told")
     return Prediction(
         verdict="usable",
-        reasons=tuple(why for why in predictor.sees.values() if why),
-        tumor_probability=None if predictor.sees["tumor"] else float(predicted.tumor[0]),
-        mgmt_probability=None if predictor.sees["mgmt"] else float(predicted.mgmt[0]),
+        reasons=tuple(answer.reason for answer in (tumor, mgmt) if answer.reason),
+        tumor_probability=tumor.probability,
+        mgmt_probability=mgmt.probability,
         model_version=predictor.version,
         tumor_map=predicted.tumor_map[0],
+        tumor_interval=tumor.interval,
+        mgmt_interval=mgmt.interval,
+        tumor_decision=tumor.decision,
+        mgmt_decision=mgmt.decision,
     )
 
 
-def _what_it_cannot_tell(card: dict[str, Any]) -> dict[str, str]:
-    """Return, for each head, why it cannot be asked: a head that saw one class only has learned nothing to tell."""
-    seen = card.get("classes_seen", {})
-    if not isinstance(seen, dict):  # withheld: under differential privacy no hospital says whom it has
-        return dict.fromkeys(("tumor", "mgmt"), "")
-    words = {"tumor": "patients with and without a tumor", "mgmt": "methylated and unmethylated patients"}
-    return {
-        head: "" if seen.get(head) == 2 else f"{head}: the model was never shown both {both}"
-        for head, both in words.items()
-    }
+def _answer(predictor: Predictor, head: str, score: float) -> Answer:
+    if predictor.untrained[head]:
+        return Answer(reason=predictor.untrained[head])
+    return calibrated(predictor.calibration, head, score)
+
+
+def _calibration_of(stored: ModelVersion) -> Calibration:
+    try:
+        return validate(Calibration, stored.calibration, f"the calibration of {stored.name}")
+    except ConfigError as error:
+        raise RegistryError(error.problem, fix="use the release that trained the model") from None
+
+
+def _untrained(card: dict[str, Any]) -> dict[str, str]:
+    """Return, for each head, why it cannot be asked, as its version's card says."""
+    heads = card.get("heads", {})
+    return {head: str(heads[head]["never_trained"]) if head in heads else NOT_TOLD.format(head) for head in HEADS}

@@ -14,7 +14,7 @@ POST offers/<study>  Answer   -> {}
 POST status       Status      -> Orders
 POST leave                    -> {}
 GET  models                   -> Models
-GET  models/<version>/<file>  -> the file, bytes: card.json, weights.safetensors or approval.json
+GET  models/<version>/<file>  -> the file, bytes: card.json, weights.safetensors, calibration.json or approval.json
 POST transfer     bytes       -> Transferred: how many arrived
 GET  transfer?bytes=N         -> N bytes
 
@@ -30,7 +30,7 @@ from core.study import SHA256_OR_NONE
 
 PREFIX = "/v1/site"
 # A change that an older side cannot answer raises it; both sides name theirs and refuse another.
-SITE_PROTOCOL = 2
+SITE_PROTOCOL = 3
 MAX_TRANSFER_BYTES = 64 * 2**20
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]

@@ -11,7 +11,7 @@ from rich.table import Table
 from core.config import load_config
 from core.progress import bars
 from core.records.home import registry_folder, trusted_key
-from core.records.registry import newest_approved
+from core.records.registry import current_version
 from core.terminal import run
 from fl_client import cli_site, cli_studies
 from fl_client.cli_models import models
@@ -61,22 +61,23 @@ def prepare(
 def predict(
     case: Annotated[Path, typer.Argument(help="A patient's folder (DICOM or four NIfTI files) or a zip of it.")],
     model: Annotated[
-        Path | None, typer.Option("--model", help="A model version's folder; else the newest approved one.")
+        Path | None, typer.Option("--model", help="A model version's folder; else the current one, approved last.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Estimate tumor and MGMT methylation probabilities for one patient.
+    """Estimate tumor and MGMT methylation probabilities for one patient, each with its interval and a decision.
 
     A research estimate that cannot replace the tissue test: on real cohorts no published model tells methylation from
-    MRI much better than chance. A scan of poor quality gets the verdict `unreliable` and no probabilities. Only a model
-    that the coordinator has approved is used, and only while its signature holds.
+    MRI much better than chance. Where the interval does not lie on one side of the threshold, or the model was not
+    shown to be better than chance, the decision is `undecided`. A scan of poor quality gets the verdict `unreliable`
+    and no probabilities. Only a model that the coordinator has approved is used, and only while its signature holds.
 
     Example: fl-client predict /scans/00042 --json
     """
     from core.predictor import load_predictor, predict_case  # as above
 
     trusted = trusted_key()
-    predictor = load_predictor(model or newest_approved(registry_folder(), trusted), trusted)
+    predictor = load_predictor(model or current_version(registry_folder(), trusted), trusted)
     prediction = predict_case(predictor, case)
     if as_json:
         typer.echo(json.dumps(prediction.as_json()))
@@ -84,11 +85,12 @@ def predict(
     console = Console()
     console.print(f"Model version        {prediction.model_version}")
     console.print(f"Verdict              {prediction.verdict}")
-    for name, probability in (
-        ("Tumor", prediction.tumor_probability),
-        ("MGMT methylation", prediction.mgmt_probability),
+    for name, probability, interval, decision in (
+        ("Tumor", prediction.tumor_probability, prediction.tumor_interval, prediction.tumor_decision),
+        ("MGMT methylation", prediction.mgmt_probability, prediction.mgmt_interval, prediction.mgmt_decision),
     ):
-        console.print(f"{name:20} {'no estimate' if probability is None else f'{probability:.2f}'}")
+        told = "no estimate" if probability is None or interval is None else f"{decision}, {probability:.2f}"
+        console.print(f"{name:20} {told}{' ({:.2f} to {:.2f})'.format(*interval) if interval else ''}")
     for reason in prediction.reasons:
         console.print(f"- {reason}")
     console.print("A research estimate: it cannot replace the tissue test.")

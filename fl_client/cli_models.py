@@ -15,7 +15,8 @@ models = typer.Typer(name="models", help="The approved models: bring them here, 
 def pull() -> None:
     """Bring every approved model version that is not here yet, and withdraw those that the coordinator has retired.
 
-    Each is kept only if its hash and the coordinator's signature hold; `fl-client predict` then uses the newest.
+    Each is kept only if its hash and the coordinator's signature hold; `fl-client predict` then uses the
+    current one: that which was approved last.
 
     Example: fl-client models pull
     """

@@ -8,22 +8,22 @@ from typing import Any
 import numpy as np
 
 from core.imaging.version import PREPROCESSING_VERSION
+from core.learning.calibration import DECISIONS, Calibration, fit_calibration
 from core.learning.curves import interval_from_area
-from core.learning.metrics import scores_of
+from core.learning.metrics import histograms_of, scores_of
 from core.messages import Counts, Manifest
 from core.study import Study, digest, tier_of
 from fl_server.checkpoints import RoundRecord, best_round
 
 LIBRARIES = ("SimpleITK", "flwr", "gliofed", "monai", "numpy", "pydicom", "safetensors", "torch")
 WITHHELD = "withheld: differential privacy"
-CLASSES = {"mgmt": ("mgmt_unmethylated", "mgmt_methylated"), "tumor": ("tumor_absent", "tumor_present")}
+BOTH = {"mgmt": "methylated and unmethylated patients", "tumor": "patients with and without a tumor"}
 
 
 def card_of(study: Study, manifest: Manifest, history: tuple[RoundRecord, ...]) -> dict[str, Any]:
     """Describe the best round's model: what it is, what it was trained on, how it came about and how good it is."""
-    best = best_round(history)
-    cohort: Any = WITHHELD if study.privacy.is_on else cohort_of(history, best)
-    (validated,) = [record for record in history if record.counted and record.round == best + 1]
+    best, validated = best_round(history), best_validation(history)
+    cohort = WITHHELD if study.privacy.is_on else cohort_of(history, best)
     return {
         "study": study.model_dump(mode="json"),
         "architecture": {
@@ -38,10 +38,10 @@ def card_of(study: Study, manifest: Manifest, history: tuple[RoundRecord, ...]) 
         "preprocessing_version": PREPROCESSING_VERSION,
         "privacy": privacy_of(study),
         "cohort": cohort,
-        "classes_seen": WITHHELD if study.privacy.is_on else classes_in(cohort),
+        "heads": {head: head_of(head, study, cohort, validated) for head in DECISIONS},
         "best_round": best,
         "rounds": [asdict(record) for record in history],
-        "metrics": {"validation": metrics_of(validated.validation)},
+        "metrics": {"validation": metrics_of(validated)},
         "libraries": {"python": python_version(), **{library: version(library) for library in LIBRARIES}},
     }
 
@@ -63,11 +63,48 @@ def privacy_of(study: Study) -> dict[str, Any]:
     }
 
 
-def classes_in(cohort: dict[str, Counts]) -> dict[str, int]:
-    """Return of how many classes of each head there was anybody."""
+def calibration_of(study: Study, history: tuple[RoundRecord, ...]) -> Calibration:
+    """Fit how the best round's scores are to be read, on the cases that validated it."""
+    return fit_calibration(best_validation(history), validated_on(study))
+
+
+def validated_on(study: Study) -> str:
+    """Say in few words whose cases say how good a study's models are."""
+    return "public validation cases" if study.privacy.is_on else "validation patients"
+
+
+def best_validation(history: tuple[RoundRecord, ...]) -> Counts:
+    """Return the pooled validation counts of the best round's aggregate."""
+    best = best_round(history)
+    (validated,) = [record for record in history if record.counted and record.round == best + 1]
+    return validated.validation
+
+
+def head_of(head: str, study: Study, cohort: dict[str, Counts] | str, validated: Counts) -> dict[str, Any]:
+    """Count the cases behind a head, and say whether it was ever trained.
+
+    Args:
+        head: `mgmt` or `tumor`.
+        study: says whether the training cases may be counted.
+        cohort: as `cohort_of` returns, or why it is withheld.
+        validated: pooled validation counts.
+    Returns: `trained_on` and `validated_on`, cases by class; `validation_cases`, whose the latter are; `never_trained`,
+        why the head can say nothing, or "".
+    """
+    lower, upper = DECISIONS[head]
+    positives, negatives = (int(np.sum(histogram)) for histogram in histograms_of(validated, head))
+    trained: dict[str, int] | str = WITHHELD
+    never = ""  # what is withheld cannot tell: under differential privacy the public cases' scores must
+    if not isinstance(cohort, str):
+        trained = {
+            name: int(sum(float(np.sum(c[f"{head}_{name}"])) for c in cohort.values())) for name in (lower, upper)
+        }
+        never = "" if all(trained.values()) else f"{head}: the model was never shown both {BOTH[head]}"
     return {
-        head: sum(any(counts[name] for counts in cohort.values()) for name in classes)
-        for head, classes in CLASSES.items()
+        "trained_on": trained,
+        "validated_on": {lower: negatives, upper: positives},
+        "validation_cases": validated_on(study),
+        "never_trained": never,
     }
 
 
@@ -76,7 +113,7 @@ def metrics_of(counts: Counts) -> dict[str, Any]:
     scores = scores_of(counts)
     metrics = asdict(scores)
     for task, binary in (("mgmt", scores.mgmt), ("tumor", scores.tumor)):
-        positives, negatives = (int(np.sum(counts[f"{task}_{sign}_scores"])) for sign in ("positive", "negative"))
+        positives, negatives = (int(np.sum(histogram)) for histogram in histograms_of(counts, task))
         interval = None if binary.auc is None else interval_from_area(binary.auc, positives, negatives)
         metrics[task]["auc_interval"] = interval
     return metrics

@@ -16,16 +16,16 @@ from core.errors import ConfigError, FederationError
 from core.files import private_folder, write_private
 from core.invitation import invitation_text, split_address
 from core.progress import Report
-from core.records import audit, registry
+from core.records import audit
 from core.records.audit import Verified
 from core.records.db import open_database, reading, transaction
 from core.records.receipts import heads_of_site
-from core.records.runs import decide_version
 from core.records.tables import Certificate, Site
 from core.signing import load_key, load_public, make_key
 from core.study import Study
 from core.supervision import Process, Supervisor
 from fl_server import fleet, sites
+from fl_server.approval import decide
 from fl_server.config import CoordinatorSettings, DatabaseSettings, ServerConfig, database_url, server_config_path
 from fl_server.edge import check_edge, edge_process, write_edge
 from fl_server.enrollment import invite as enrollment_invite
@@ -166,16 +166,14 @@ def verify_audit(home: Path, report: Report) -> Verified:
 
 def approve(home: Path, version: str, passphrase: str) -> None:
     """Sign a model version's approval, and note it in the records."""
-    records = records_of(home)
-    registry.approve_version(home / "registry", version, load_key(home / "keys" / "signing.key", passphrase))
-    decide_version(records, version, "approved", actor=ACTOR)
+    key = load_key(home / "keys" / "signing.key", passphrase)
+    decide(records_of(home), home / "registry", version, "approve", key, actor=ACTOR)
 
 
 def retire(home: Path, version: str, passphrase: str) -> None:
     """Sign a model version's retirement, and note it in the records."""
-    records = records_of(home)
-    registry.retire_version(home / "registry", version, load_key(home / "keys" / "signing.key", passphrase))
-    decide_version(records, version, "retired", actor=ACTOR)
+    key = load_key(home / "keys" / "signing.key", passphrase)
+    decide(records_of(home), home / "registry", version, "retire", key, actor=ACTOR)
 
 
 def checkpoints_of(home: Path) -> Path:

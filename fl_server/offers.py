@@ -12,11 +12,12 @@ from core.records.approvals import approval_file
 from core.records.db import reading, transaction
 from core.records.runs import offered_study
 from core.records.tables import Offer, StudyBundle
+from core.records.version_files import FILES
 from core.site_protocol import Answer, Offers, PublishedVersion, StudyOffer
 from core.study import closing_sentence
 from fl_server.presence import printable
 
-VERSION_FILES = ("card.json", "weights.safetensors", "approval.json")
+VERSION_FILES = (*FILES, "approval.json")
 
 
 def offers_of(records: Engine, site: str) -> Offers:

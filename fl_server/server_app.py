@@ -25,7 +25,7 @@ from core.records.rounds import close_round
 from core.records.runs import move_run, register_version, run_of, taking_part
 from core.records.tables import Round, Run
 from core.study import Study
-from fl_server.card import card_of
+from fl_server.card import calibration_of, card_of
 from fl_server.checkpoints import RunState, best_round, locked, round_weights
 from fl_server.config import RunConfig, database_url
 from fl_server.journal import Journal, writing
@@ -150,6 +150,8 @@ def _register(records: Engine, row: Run, study: Study, model: GliomaNet, state: 
     # A process that ended right here, before the note, has registered these weights already.
     name = find_version(registry, study.name, tensors)
     if name is None:
-        name = add_version(registry, study.name, tensors, card_of(study, manifest_of(model), state.history))
+        card = card_of(study, manifest_of(model), state.history)
+        fitted = calibration_of(study, state.history).model_dump(mode="json")
+        name = add_version(registry, study.name, tensors, card, fitted)
     card = load_version(registry / name).card
     register_version(records, row.id, name=name, weights_sha256=card["weights_sha256"])

@@ -1,4 +1,4 @@
-"""The coordinator's own process behind Nginx: the site API, and the thread that looks after runs and signs the log.
+"""The coordinator's own process behind Nginx: the site API, and the thread that looks after runs, wishes and the log.
 
 Started by `fl-server start`, which hands it the passphrase on standard input.
 """
@@ -23,6 +23,7 @@ from core.signing import load_key, public_text
 from core.supervision import end_process
 from core.terminal import run
 from fl_server import fleet
+from fl_server.approval import fulfill_wishes
 from fl_server.conductor import Conductor
 from fl_server.config import database_url
 from fl_server.coordinator import checkpoints_of, settings_of
@@ -63,12 +64,13 @@ def run_service(passphrase: str) -> None:
 
 
 def look_after(records: Engine, here: Path, authority: Authority, key: Ed25519PrivateKey, done: Event) -> None:
-    """Look after runs, certificates and the log's head until `done` is set; a failure waits for the next look."""
+    """Look after runs, wishes, certificates and the log until `done` is set; a failure waits for the next look."""
     conductor = Conductor(records, here / "studies", partial(fleet.start_run, here), partial(fleet.stop_run, here))
     looks = 0
     while not done.wait(LOOK_S):
         try:
             conductor.look()
+            fulfill_wishes(records, here / "registry", key)
             if looks % SIGN_EVERY == 0:
                 sign_head(records, key, checkpoints_of(here))
                 forget_nodes(records, partial(fleet.unregister_node, here))

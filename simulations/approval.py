@@ -4,9 +4,9 @@ from sqlalchemy import Engine
 
 from core.errors import AccessError
 from core.files import private_folder
+from core.records.decisions import decide_version
 from core.records.home import home, registry_folder
 from core.records.registry import approve_version, approved_versions
-from core.records.runs import decide_version
 from core.signing import load_key, make_key
 
 

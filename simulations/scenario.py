@@ -17,12 +17,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import tomli_w
+import torch
 from pydantic import Field, model_validator
 
 from core.config import Section
 from core.files import write_atomically
 from core.imaging.case import PreparedCase, load_case
+from core.learning.prediction import predict_scores
 from core.predictor import Prediction, Predictor, load_predictor, predict_prepared
 from core.progress import Report, silent
 from core.records.db import open_database
@@ -89,10 +92,11 @@ class Outcome:
     Attributes:
         scenario: its settings.
         rows: one row a model, the federation last.
-        probabilities: by model, the methylation probability of each labeled outside patient.
+        probabilities: by model, the raw methylation score of each labeled outside patient, which ranks them.
         labels: of the same patients, in the same order.
         patients: every usable outside patient.
-        predictions: what the model version says of each of them.
+        predictions: what the model version says of each of them, calibrated.
+        tumor_scores: its raw score for a tumor of each of them; none where it was never shown both kinds.
         excluded: by site, how many patients could not be used.
         ceiling: best possible AUC of the planted signal.
         run: the federation's rounds.
@@ -105,6 +109,7 @@ class Outcome:
     labels: list[int]
     patients: tuple[OutsidePatient, ...]
     predictions: tuple[Prediction, ...]
+    tumor_scores: tuple[float, ...]
     excluded: dict[str, int]
     ceiling: float
     run: RunResult
@@ -134,7 +139,8 @@ def run_scenario(scenario: Scenario, out: Path, report: Report = silent) -> Outc
         patients = _outside_patients(prepared[OUTSIDE], configs[OUTSIDE])
         predictor = _approved_predictor(run.version)
         predictions = tuple(predict_prepared(predictor, patient.case) for patient in patients)
-    return _outcome(scenario, patients, predictions, baselines, prepared, run, clock.seconds)
+        scores = raw_scores(predictor, patients)
+    return _outcome(scenario, patients, predictions, scores, baselines, prepared, run, clock.seconds)
 
 
 class Clock:
@@ -200,10 +206,25 @@ def _outside_patients(cohort: PreparedCohort, config: SiteConfig) -> tuple[Outsi
     )
 
 
+def raw_scores(predictor: Predictor, patients: tuple[OutsidePatient, ...]) -> dict[str, tuple[float, ...]]:
+    """Return each head's raw score of every patient, which ranks them as calibrated probabilities, which tie, do not.
+
+    None are returned for a head that was never trained: it has then no score rather than a bad one.
+    """
+    if not patients:
+        return dict.fromkeys(predictor.untrained, ())
+    predicted = predict_scores(
+        predictor.model, torch.from_numpy(np.stack([patient.case.image for patient in patients]))
+    )
+    scores = {"mgmt": predicted.mgmt, "tumor": predicted.tumor}
+    return {head: () if predictor.untrained[head] else tuple(map(float, values)) for head, values in scores.items()}
+
+
 def _outcome(
     scenario: Scenario,
     patients: tuple[OutsidePatient, ...],
     predictions: tuple[Prediction, ...],
+    scores: dict[str, tuple[float, ...]],
     baselines: tuple[Baseline, ...],
     prepared: dict[str, PreparedCohort],
     run: RunResult,
@@ -214,9 +235,7 @@ def _outcome(
     labels = [patients[index].mgmt or 0 for index in labeled]
     images = [patients[index].case.image for index in labeled]
     probabilities = {baseline.name: baseline.methylation(images) for baseline in baselines}
-    federated = [predictions[index].mgmt_probability for index in labeled]
-    # None where the federation was never shown both classes: it has then no score rather than a bad one.
-    probabilities["federation"] = [value for value in federated if value is not None]
+    probabilities["federation"] = [scores["mgmt"][index] for index in labeled] if scores["mgmt"] else []
     return Outcome(
         scenario=scenario,
         rows=tuple(measure(name, labels if values else [], values) for name, values in probabilities.items()),
@@ -224,6 +243,7 @@ def _outcome(
         labels=labels,
         patients=patients,
         predictions=predictions,
+        tumor_scores=scores["tumor"],
         excluded={site: len(cohort.excluded) for site, cohort in prepared.items()},
         ceiling=scenario.cohort.separability,
         run=run,

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from core.files import write_atomically
+from core.learning.calibration import DECISIONS, UNDECIDED
 from core.learning.curves import auc, roc_curve
 from core.learning.metrics import scores_of
 from core.study import privacy_sentence
@@ -39,6 +40,7 @@ def results(outcome: Outcome) -> dict[str, object]:
         "models": [asdict(row) for row in outcome.rows],
         "best_possible_auc": outcome.ceiling,
         "tumor_auc": tumor_auc(outcome),
+        "mgmt_decisions": decisions_of(outcome),
         "privacy": privacy_sentence(outcome.scenario.study),
         "model_version": outcome.run.version,
         "best_round": outcome.run.best_round,
@@ -51,11 +53,32 @@ def results(outcome: Outcome) -> dict[str, object]:
 def tumor_auc(outcome: Outcome) -> float | None:
     """Return the model version's AUC for the presence of a tumor, or None where the outside patients cannot say."""
     told = [
-        (int(patient.case.tumor.any()), prediction.tumor_probability)
-        for patient, prediction in zip(outcome.patients, outcome.predictions, strict=True)
-        if patient.case.tumor is not None and prediction.tumor_probability is not None
+        (int(patient.case.tumor.any()), score)
+        for patient, score in zip(outcome.patients, outcome.tumor_scores, strict=bool(outcome.tumor_scores))
+        if patient.case.tumor is not None
     ]
-    return auc([label for label, _ in told], [probability for _, probability in told]) if told else None
+    return auc([label for label, _ in told], [score for _, score in told]) if told else None
+
+
+def decisions_of(outcome: Outcome) -> dict[str, int]:
+    """Return what the model version decided of the outside patients with a methylation label.
+
+    Returns: `patients`, `decided`, `right` of these, `undecided`, and `no answer`: withheld, or an unreliable case.
+    """
+    told = [
+        (prediction.mgmt_decision, DECISIONS["mgmt"][patient.mgmt])
+        for patient, prediction in zip(outcome.patients, outcome.predictions, strict=True)
+        if patient.mgmt is not None
+    ]
+    decided = [said == truth for said, truth in told if said not in (None, UNDECIDED)]
+    undecided = sum(said == UNDECIDED for said, _ in told)
+    return {
+        "patients": len(told),
+        "decided": len(decided),
+        "right": sum(decided),
+        "undecided": undecided,
+        "no answer": len(told) - len(decided) - undecided,
+    }
 
 
 def _parts(outcome: Outcome) -> list[Part]:
@@ -67,7 +90,13 @@ def _parts(outcome: Outcome) -> list[Part]:
         f"({size} scanners), trained by federated averaging over {outcome.scenario.study.federation.rounds} rounds of "
         f"{epochs} epoch{'s' if epochs > 1 else ''}. No scan left its hospital. All models below are "
         f"measured on the same {len(outcome.labels)} patients of an outside hospital that trained none of them "
-        "and whose scanner none of them saw."
+        "and whose scanner none of them saw, by its raw scores."
+    )
+    decided = decisions_of(outcome)
+    answers = (
+        f"What a clinician would be told: of {decided['patients']} patients the federation's model decides "
+        f"{decided['decided']}, {decided['right']} of them rightly, and leaves {decided['undecided']} undecided; "
+        f"{decided['no answer']} get no answer, with the reason."
     )
     privacy = f"Privacy of the federation's patients: {privacy_sentence(outcome.scenario.study)}"
     tumors = tumor_auc(outcome)
@@ -75,7 +104,7 @@ def _parts(outcome: Outcome) -> list[Part]:
         "" if tumors is None else f" The same model tells whether there is a tumor at all with an AUC of {tumors:.2f}."
     )
     return [
-        Part("What was compared", [setting, privacy, table_of(outcome), _picture_of_intervals(outcome)]),
+        Part("What was compared", [setting, privacy, table_of(outcome), _picture_of_intervals(outcome), answers]),
         Part("How it learned", [_picture_of_rounds(outcome), _sites(outcome)]),
         Part("Outside patients", [_picture_of_roc(outcome), *_pictures_of_a_case(outcome, found)]),
         Part(

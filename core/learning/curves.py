@@ -1,7 +1,8 @@
 """The receiver operating characteristic of raw scores: its curve, its area and the area's interval.
 
 Sources: DeLong 1988, doi:10.2307/2531595 (variance from the data); Pepe 2003 (interval on the logit scale, which stays
-within 0 and 1); Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747 (variance from the area alone).
+within 0 and 1); Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747 (variance from the area alone); Newcombe
+2006, doi:10.1002/sim.2324 (its score interval).
 """
 
 from math import exp, log, sqrt
@@ -49,14 +50,15 @@ def auc_interval(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float] | 
 def interval_from_area(area: float, positives: int, negatives: int) -> tuple[float, float] | None:
     """Return a 95 % interval where only the area and the numbers of cases are known, as with counts of many sites.
 
+    It holds every area of which this sample is no surprise. One around the sample's own area, on the logit scale, would
+    reach below chance where a single tie keeps many cases from perfect separation.
+
     Returns: low and high, 0 to 1, or None with fewer than two of either class.
     """
     if positives < 2 or negatives < 2:
         return None
-    if area in (0.0, 1.0):
-        reach = _reach_of_certainty(positives, negatives)
-        return (1 - reach, 1.0) if area else (0.0, reach)
-    return _around(area, _hanley_variance(area, positives, negatives))
+    # Which class is called positive is a matter of words.
+    return _lowest(area, positives, negatives), 1 - _lowest(1 - area, negatives, positives)
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Vector, Vector]:
@@ -89,16 +91,16 @@ def _placements(ours: Vector, others: Vector) -> Vector:
     return (below + up_to) / 2 / len(others)
 
 
-def _reach_of_certainty(positives: int, negatives: int) -> float:
-    """Return how far below 1 the true area may be when the sample separates perfectly: solves 1 - A = Z sd(A)."""
-    low, high = 0.5, 1.0
+def _lowest(area: float, positives: int, negatives: int) -> float:
+    """Return the lowest true area that may have led to this one: solves area - A = Z sd(A)."""
+    low, high = 0.0, area
     for _ in range(60):
-        area = (low + high) / 2
-        if 1 - area > Z * sqrt(_hanley_variance(area, positives, negatives)):
-            low = area
+        middle = (low + high) / 2
+        if area - middle > Z * sqrt(_hanley_variance(middle, positives, negatives)):
+            low = middle
         else:
-            high = area
-    return 1 - low
+            high = middle
+    return low
 
 
 def _hanley_variance(area: float, positives: int, negatives: int) -> float:

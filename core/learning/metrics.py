@@ -91,7 +91,7 @@ def _count(probability: ArrayLike, label: ArrayLike) -> Counts:
     known = ~np.isnan(truth)
     score, truth = score[known], truth[known]
     yes, positive = score >= THRESHOLD, truth > THRESHOLD
-    bins = np.clip((score * BINS).astype(int), 0, BINS - 1)
+    bins = bin_of(score)
     return {
         "true_positives": float((yes & positive).sum()),
         "false_positives": float((yes & ~positive).sum()),
@@ -101,6 +101,18 @@ def _count(probability: ArrayLike, label: ArrayLike) -> Counts:
         "positive_scores": np.bincount(bins[positive], minlength=BINS).astype(float).tolist(),
         "negative_scores": np.bincount(bins[~positive], minlength=BINS).astype(float).tolist(),
     }
+
+
+def bin_of(scores: ArrayLike) -> NDArray[np.int64]:
+    """Return the histogram bin of each score, 0 to 1: an array of the scores' shape."""
+    return np.clip((np.asarray(scores, np.float64) * BINS).astype(np.int64), 0, BINS - 1)
+
+
+def histograms_of(counts: Counts, task: str) -> tuple[list[float], list[float]]:
+    """Return how many positive and how many negative cases of a task fell into each score bin."""
+    empty = [0.0] * BINS
+    positive, negative = (_list(counts, f"{task}_{sign}_scores") or empty for sign in ("positive", "negative"))
+    return positive, negative
 
 
 def add(first: Counts, second: Counts) -> Counts:
@@ -140,9 +152,7 @@ def _binary(counts: Counts, task: str) -> Binary:
         of(name) for name in ("true_positives", "false_positives", "true_negatives", "false_negatives")
     )
     cases = hits + alarms + rests + misses
-    auc, auc_error = _binned_auc(
-        np.array(_list(counts, f"{task}_positive_scores")), np.array(_list(counts, f"{task}_negative_scores"))
-    )
+    auc, auc_error = _binned_auc(*(np.array(histogram) for histogram in histograms_of(counts, task)))
     return Binary(
         cases=int(cases),
         auc=auc,

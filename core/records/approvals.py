@@ -1,7 +1,8 @@
 """A model version's approval: the statement that the coordinator signed, beside the version's immutable folder.
 
-REGISTRY/<version>.approval.json   {"statement": {"version", "study", "weights_sha256", "card_sha256", "approved_at",
-                                   "coordinator"}, "signature"}; a retired version's statement also has "retired_at"
+REGISTRY/<version>.approval.json   {"statement": {"version", "study", "weights_sha256", "card_sha256",
+                                   "calibration_sha256", "approved_at", "coordinator"}, "signature"}; a retired
+                                   version's statement also has "retired_at"
 """
 
 import hashlib
@@ -13,11 +14,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from core.errors import RegistryError
 from core.files import write_atomically
+from core.records.version_files import FILES
 from core.signing import holds, public_text, sign
 
 Statement = Mapping[str, str]
 
-_FIELDS = {"version", "study", "weights_sha256", "card_sha256", "approved_at", "coordinator"}
+_FIELDS = {"version", "study", "approved_at", "coordinator", *(f"{Path(file).stem}_sha256" for file in FILES)}
 _PULL = "pull the version from the coordinator again, or use another"
 
 
@@ -85,14 +87,20 @@ def demand_in_use(statement: Statement) -> None:
         )
 
 
-def demand_same(statement: Statement, weights: bytes, card: bytes) -> None:
+def digests_of(files: Mapping[str, bytes]) -> Statement:
+    """Return what an approval says of a version's files: the SHA-256 of each."""
+    return {f"{Path(file).stem}_sha256": hashlib.sha256(files[file]).hexdigest() for file in FILES}
+
+
+def demand_same(statement: Statement, files: Mapping[str, bytes]) -> None:
     """Check that a version's files are those that were approved.
 
     Raises: RegistryError: they are not.
     """
-    for what, content in (("weights", weights), ("card", card)):
-        if hashlib.sha256(content).hexdigest() != statement[f"{what}_sha256"]:
-            verb = "is" if what == "card" else "are"
+    for field, digest in digests_of(files).items():
+        if digest != statement[field]:
+            what = field.removesuffix("_sha256")
+            verb = "are" if what == "weights" else "is"
             raise RegistryError(
                 f"The {what} of {statement['version']} {verb} not what the coordinator approved", fix=_PULL
             )

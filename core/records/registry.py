@@ -1,15 +1,17 @@
 """The registry of model versions: one folder a version, immutable once written.
 
 REGISTRY/<version>/weights.safetensors   named float32 tensors
-REGISTRY/<version>/card.json             what the model is, what it was trained on, how good it is, the weights' SHA-256
+REGISTRY/<version>/calibration.json      how its scores become probabilities, intervals and decisions
+REGISTRY/<version>/card.json             what the model is, what it was trained on, how good it is, the SHA-256 of both
 REGISTRY/<version>.approval.json         what the coordinator signed of it; see core.records.approvals
 
-A version's name is `<number>-<study>-<first 8 digits of the weights' SHA-256>`; numbers only grow, so the newest
-version is the one with the highest number. Who uses a model takes an approved version, and checks the approval.
+A version's name is `<number>-<study>-<first 8 digits of the weights' SHA-256>`; numbers only grow. Who uses a model
+takes the current version, the one that was approved last, and checks the approval.
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,29 +31,47 @@ from core.records.approvals import (
     coordinator_of,
     demand_in_use,
     demand_same,
+    digests_of,
     read_approval,
     signed_statement,
     write_approval,
 )
-from core.records.version_files import NAME, contents, locked, names_in, next_number, not_a_version, partial_version
+from core.records.version_files import (
+    FILES,
+    NAME,
+    contents,
+    locked,
+    names_in,
+    next_number,
+    not_a_version,
+    partial_version,
+)
 
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version as read back and checked against its card's SHA-256.
+    """One version as read back and checked against its card's SHA-256s.
 
     Attributes:
         name: the version's name, which is its folder's.
         tensors: float32, by the model's parameter names.
         card: JSON; see `add_version`.
+        calibration: JSON; see core.learning.calibration.
     """
 
     name: str
     tensors: dict[str, NDArray[np.float32]]
     card: dict[str, Any]
+    calibration: dict[str, Any]
 
 
-def add_version(registry: Path, study: str, tensors: dict[str, NDArray[np.float32]], card: dict[str, Any]) -> str:
+def add_version(
+    registry: Path,
+    study: str,
+    tensors: dict[str, NDArray[np.float32]],
+    card: dict[str, Any],
+    calibration: dict[str, Any],
+) -> str:
     """Write a new version, whole or not at all.
 
     Args:
@@ -59,19 +79,22 @@ def add_version(registry: Path, study: str, tensors: dict[str, NDArray[np.float3
         study: the study's name.
         tensors: float32 weights by parameter name.
         card: JSON; holds at least `study` (the whole Study), `cohort` (cases a site and kind), `rounds`, `metrics` and
-            `libraries`. `version` and `weights_sha256` are added here.
+            `libraries`. `version`, `weights_sha256` and `calibration_sha256` are added here.
+        calibration: JSON, fitted to these weights.
     Returns: the version's name.
     Raises: RegistryError: weights that are not finite.
     """
     if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise RegistryError("The weights hold NaN or infinity", fix="train again; this model must not be registered")
     registry.mkdir(parents=True, exist_ok=True)
-    weights = _serialized(tensors)
+    weights, fitted = _serialized(tensors), json.dumps(calibration, indent=2, sort_keys=True).encode()
     sha = hashlib.sha256(weights).hexdigest()
+    digests = {"weights_sha256": sha, "calibration_sha256": hashlib.sha256(fitted).hexdigest()}
     with next_number(registry) as number:
         name = f"{number:04d}-{study}-{sha[:8]}"
-        text = json.dumps({**card, "version": name, "weights_sha256": sha}, indent=2, sort_keys=True)
-        with partial_version(registry, weights, text.encode()) as partial:
+        text = json.dumps({**card, "version": name, **digests}, indent=2, sort_keys=True).encode()
+        files = {"weights.safetensors": weights, "calibration.json": fitted, "card.json": text}
+        with partial_version(registry, files) as partial:
             partial.rename(registry / name)
             sync_folder(registry)
     return name
@@ -95,7 +118,7 @@ def list_versions(registry: Path) -> list[str]:
 
 
 def approve_version(registry: Path, name: str, key: Ed25519PrivateKey) -> None:
-    """Sign that a version may be used, if its weights are those that were registered.
+    """Sign that a version may be used, if its files are those that were registered; it is then the current one.
 
     Args:
         registry: the registry's folder.
@@ -103,21 +126,19 @@ def approve_version(registry: Path, name: str, key: Ed25519PrivateKey) -> None:
         key: the coordinator's.
     Raises: RegistryError: there is no such version, it is damaged, or it was approved or retired before.
     """
-    weights, card = contents(registry, name)
+    files = contents(registry, name)
     match = NAME.fullmatch(name)
     statement = {
-        "version": _checked(name, weights, card).name,
+        "version": _checked(name, files).name,
         "study": match["study"] if match else "",
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-        "card_sha256": hashlib.sha256(card).hexdigest(),
-        "approved_at": now(),
+        **digests_of(files),
         "coordinator": coordinator_of(key.public_key()),
     }
     with locked(registry):
         if approval_file(registry, name).exists():
             demand_in_use(read_approval(registry, name, key.public_key()))
             raise RegistryError(f"{name} is approved already", fix="nothing is left to do")
-        write_approval(registry, statement, key)
+        write_approval(registry, {**statement, "approved_at": now()}, key)
 
 
 def retire_version(registry: Path, name: str, key: Ed25519PrivateKey) -> None:
@@ -168,12 +189,14 @@ def install_retirement(registry: Path, name: str, approval: bytes, trusted: Ed25
     if "retired_at" not in statement:
         raise RegistryError(f"The coordinator has not signed that {name} is retired", fix="pull again")
     with locked(registry):
-        demand_same(statement, *contents(registry, name))
+        demand_same(statement, contents(registry, name))
         write_atomically(approval_file(registry, name), approval)
 
 
-def newest_approved(registry: Path, trusted: Ed25519PublicKey) -> Path:
-    """Return the newest approved version's folder.
+def current_version(registry: Path, trusted: Ed25519PublicKey) -> Path:
+    """Return the current version's folder: of those that are approved and not retired, the one approved last.
+
+    When it was approved is part of what the coordinator signed; of two in one moment the higher number counts.
 
     Raises: RegistryError: no version is approved.
     """
@@ -183,25 +206,26 @@ def newest_approved(registry: Path, trusted: Ed25519PublicKey) -> Path:
             f"The registry {registry} has no approved model version",
             fix="bring one here with fl-client models pull, or let the coordinator approve one",
         )
-    return registry / approved[-1]
+    moments = {name: read_approval(registry, name, trusted)["approved_at"] for name in approved}
+    return registry / max(reversed(approved), key=moments.__getitem__)
 
 
 def load_version(folder: Path, trusted: Ed25519PublicKey | None = None) -> ModelVersion:
-    """Read a version and check its weights against its card, and both against its approval.
+    """Read a version and check its weights and calibration against its card, and all three against its approval.
 
     Args:
         folder: the version's.
         trusted: the coordinator's key; None for the coordinator's own work on what nobody has approved yet.
-    Raises: RegistryError: not a version, or its weights are not those that were registered, or with a key: it is not
+    Raises: RegistryError: not a version, or its files are not those that were registered, or with a key: it is not
         approved, its approval does not hold, or it was retired.
     """
     folder = folder.resolve()
-    weights, card = contents(folder.parent, folder.name)
+    files = contents(folder.parent, folder.name)
     if trusted:
         statement = read_approval(folder.parent, folder.name, trusted)
         demand_in_use(statement)
-        demand_same(statement, weights, card)
-    return _checked(folder.name, weights, card)
+        demand_same(statement, files)
+    return _checked(folder.name, files)
 
 
 def install_version(registry: Path, name: str, files: dict[str, bytes], trusted: Ed25519PublicKey) -> None:
@@ -210,48 +234,53 @@ def install_version(registry: Path, name: str, files: dict[str, bytes], trusted:
     Args:
         registry: this site's registry; made if missing.
         name: the version's.
-        files: contents of card.json, weights.safetensors and approval.json.
+        files: contents of FILES and approval.json.
         trusted: the coordinator's key.
     Raises: RegistryError: the files do not hold together, the version was retired, or another of this name is here.
     """
-    if not NAME.fullmatch(name) or files.keys() != {"card.json", "weights.safetensors", "approval.json"}:
+    if not NAME.fullmatch(name) or files.keys() != {*FILES, "approval.json"}:
         raise RegistryError("What came from the coordinator is not a model version", fix="pull it again")
-    weights, card = files["weights.safetensors"], files["card.json"]
     statement = signed_statement(files["approval.json"], name, trusted)
     demand_in_use(statement)
-    demand_same(statement, weights, card)
-    _checked(name, weights, card)
+    demand_same(statement, files)
+    _checked(name, files)
     registry.mkdir(parents=True, exist_ok=True)
     with locked(registry):
         if not (registry / name).exists():
-            with partial_version(registry, weights, card) as partial:
+            with partial_version(registry, files) as partial:
                 partial.rename(registry / name)
                 sync_folder(registry)
-        elif contents(registry, name) != (weights, card):
+        elif contents(registry, name) != {file: files[file] for file in FILES}:
             raise RegistryError(f"Another {name} is here", fix=f"move {registry / name} away, then pull again")
         if approval_file(registry, name).exists():  # an approval from before its retirement must not revive it
             demand_in_use(read_approval(registry, name, trusted))
         write_atomically(approval_file(registry, name), files["approval.json"])
 
 
-def _checked(name: str, weights: bytes, content: bytes) -> ModelVersion:
-    """Return a version whose weights are those of its card."""
+def _checked(name: str, files: Mapping[str, bytes]) -> ModelVersion:
+    """Return a version whose weights and calibration are those of its card."""
+    weights, fitted = files["weights.safetensors"], files["calibration.json"]
     try:
-        card = json.loads(content)
-        expected, named = card["weights_sha256"], card["version"]
+        card = json.loads(files["card.json"])
+        expected, named = (card["weights_sha256"], card["calibration_sha256"]), card["version"]
     except (ValueError, KeyError, TypeError) as error:
         raise not_a_version(name, error) from None
     if named != name:
         raise RegistryError(f"{name} is a copy of {named} under another name", fix="give the folder its own name back")
-    if hashlib.sha256(weights).hexdigest() != expected:
-        raise RegistryError(
-            f"The weights of {name} are not those that were registered",
-            fix="restore the version's folder from a backup",
-        )
+    for told, content, sha in zip(
+        ("weights of {} are not those that were", "calibration of {} is not the one that was"),
+        (weights, fitted),
+        expected,
+        strict=True,
+    ):
+        if hashlib.sha256(content).hexdigest() != sha:
+            raise RegistryError(f"The {told.format(name)} registered", fix="restore the version's folder from a backup")
     try:
-        return ModelVersion(name, load(weights), card)
+        return ModelVersion(name, load(weights), card, json.loads(fitted))
     except SafetensorError:
         raise RegistryError(f"The weights of {name} are not a safetensors file", fix="restore the version") from None
+    except ValueError:
+        raise RegistryError(f"The calibration of {name} is not JSON", fix="restore the version") from None
 
 
 def _serialized(tensors: dict[str, NDArray[np.float32]]) -> bytes:

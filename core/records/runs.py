@@ -176,6 +176,9 @@ def register_version(engine: Engine, run: str, *, name: str, weights_sha256: str
                     weights_sha256=weights_sha256,
                     created_at=now(),
                     decided_at=None,
+                    wish=None,
+                    wished_by=None,
+                    cause=None,
                 )
             )
             audit.append(
@@ -184,19 +187,6 @@ def register_version(engine: Engine, run: str, *, name: str, weights_sha256: str
         if row.version != name or row.state != "finished":
             row.version, row.state, row.cause, row.changed_at = name, "finished", "", now()
             audit.append(session, "server-app", "run.finished", run=run, version=name)
-
-
-def decide_version(engine: Engine, name: str, state: str, *, actor: str) -> None:
-    """Note that a version is approved or retired.
-
-    Raises: FederationError: there is none of this name.
-    """
-    with transaction(engine) as session:
-        row = session.get(Version, name, with_for_update=True)
-        if row is None:
-            raise FederationError(f"There is no model version {name}", fix="see `fl-server models`")
-        row.state, row.decided_at = state, now()
-        audit.append(session, actor, f"version.{state}", version=name, weights_sha256=row.weights_sha256)
 
 
 def versions(engine: Engine) -> list[Version]:

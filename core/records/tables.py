@@ -203,7 +203,11 @@ class Effort(Base):
 
 
 class Version(Base):
-    """A model version of the registry: `candidate`, `approved` or `retired`."""
+    """A model version of the registry: `candidate`, `approved` or `retired`.
+
+    `wish` is what somebody asked for and the coordinator's service has not signed yet: `approve` or `retire`. `cause`
+    is why the last wish was not fulfilled.
+    """
 
     __tablename__ = "versions"
 
@@ -214,3 +218,6 @@ class Version(Base):
     weights_sha256: Mapped[str] = mapped_column(Sha256)
     created_at: Mapped[str] = mapped_column(Moment)
     decided_at: Mapped[str | None] = mapped_column(Moment)
+    wish: Mapped[str | None] = mapped_column(String(20))
+    wished_by: Mapped[str | None] = mapped_column(String(100))
+    cause: Mapped[str | None] = mapped_column(String(500))

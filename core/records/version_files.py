@@ -4,7 +4,7 @@ import fcntl
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -12,6 +12,8 @@ from typing import TextIO
 from core.errors import RegistryError
 from core.files import sync_folder, write_atomically
 
+# What a version's folder holds.
+FILES = ("weights.safetensors", "calibration.json", "card.json")
 NAME = re.compile(r"(?P<number>\d{4,})-(?P<study>[a-z0-9][a-z0-9-]*)-(?P<sha>[0-9a-f]{8})")
 
 
@@ -22,25 +24,30 @@ def names_in(registry: Path) -> list[str]:
     return [name for _, name in sorted(found)]
 
 
-def contents(registry: Path, name: str) -> tuple[bytes, bytes]:
-    """Return a version's weights and card as they are on disk.
+def contents(registry: Path, name: str) -> dict[str, bytes]:
+    """Return a version's files as they are on disk, by FILES.
 
-    Raises: RegistryError: there are none.
+    Raises: RegistryError: one is not there.
     """
     try:
-        return (registry / name / "weights.safetensors").read_bytes(), (registry / name / "card.json").read_bytes()
+        return {file: (registry / name / file).read_bytes() for file in FILES}
     except OSError as error:
+        if (registry / name / "card.json").exists() and not (registry / name / "calibration.json").exists():
+            raise RegistryError(
+                f"{name} has no calibration.json: a release wrote it whose predictions were not calibrated",
+                fix="train its study again with this release, or use a newer version",
+            ) from None
         raise not_a_version(registry / name, error) from None
 
 
 @contextmanager
-def partial_version(registry: Path, weights: bytes, card: bytes) -> Iterator[Path]:
+def partial_version(registry: Path, files: Mapping[str, bytes]) -> Iterator[Path]:
     """Yield a folder that holds a version's files, on disk, and is gone after the block unless it was renamed."""
     partial = registry / f".{secrets.token_hex(4)}.partial"
     partial.mkdir()
     try:
-        for file, content in (("weights.safetensors", weights), ("card.json", card)):
-            write_atomically(partial / file, content)
+        for file in FILES:
+            write_atomically(partial / file, files[file])
             (partial / file).chmod(0o444)
         sync_folder(partial)
         yield partial
@@ -85,5 +92,5 @@ def not_a_version(what: Path | str, error: Exception) -> RegistryError:
     """Return the error that says what is no version, and why."""
     return RegistryError(
         f"{what} is not a model version ({type(error).__name__})",
-        fix="name a folder that holds card.json and weights.safetensors",
+        fix=f"name a folder that holds {', '.join(FILES)}",
     )

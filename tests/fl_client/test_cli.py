@@ -15,6 +15,7 @@ from core.learning.weights import flatten, manifest_of, named
 from core.records.registry import add_version, approve_version
 from core.signing import make_key
 from core.study import ModelSettings, PreprocessingSettings, Study
+from tests.factories_calibration import a_fit, heads
 
 
 def fl_client(*arguments: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
@@ -31,12 +32,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     card = {
         "study": study.model_dump(mode="json"),
         "preprocessing_version": PREPROCESSING_VERSION,
-        "classes_seen": {"mgmt": 2, "tumor": 2},
+        "heads": heads(),
     }
     key = make_key(folder / "signing.key", folder / "keys" / "coordinator.pub")
     for approved in (True, False):  # the newest is not approved, and must not be taken
         weights = named(manifest_of(model), flatten(model) + (not approved))
-        name = add_version(folder / "registry", "tiny", weights, card)
+        name = add_version(folder / "registry", "tiny", weights, card, a_fit())
         if approved:
             approve_version(folder / "registry", name, key)
     return folder
@@ -110,5 +111,6 @@ def test_an_unreliable_case_is_an_answer_with_null_probabilities(home: Path, tmp
     answer = json.loads(done.stdout)
     assert answer["verdict"] == "unreliable"
     assert answer["reasons"]
-    assert answer["tumor_probability"] is answer["mgmt_probability"] is None
+    for what in ("probability", "interval", "decision"):
+        assert answer[f"tumor_{what}"] is answer[f"mgmt_{what}"] is None
     assert answer["model_version"].startswith("0001-tiny-")

@@ -177,11 +177,12 @@ def published(coordinator: ScriptedCoordinator, tmp_path: Path) -> str:
     registry = tmp_path / "registry"
     study = Study(name="tiny", model=ModelSettings(preset="tiny"))
     model = build_model(study.model, 0)
-    name = add_version(registry, "tiny", named(manifest_of(model), flatten(model)), {"study": {}})
+    name = add_version(registry, "tiny", named(manifest_of(model), flatten(model)), {"study": {}}, {})
     approve_version(registry, name, coordinator.signing)
     coordinator.versions[name] = {
         "card.json": (registry / name / "card.json").read_bytes(),
         "weights.safetensors": (registry / name / "weights.safetensors").read_bytes(),
+        "calibration.json": (registry / name / "calibration.json").read_bytes(),
         "approval.json": (registry / f"{name}.approval.json").read_bytes(),
     }
     return name
@@ -215,7 +216,7 @@ def test_a_version_that_the_coordinator_has_retired_is_used_no_more(
     assert events(home, "version.retired") == ["version.retired"]
 
 
-@pytest.mark.parametrize("file", ["weights.safetensors", "card.json", "approval.json"])
+@pytest.mark.parametrize("file", ["weights.safetensors", "card.json", "calibration.json", "approval.json"])
 def test_a_model_that_was_changed_on_its_way_is_not_kept(
     fl_client: Command, coordinator: ScriptedCoordinator, home: SiteHome, published: str, file: str
 ) -> None:

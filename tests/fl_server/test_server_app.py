@@ -69,9 +69,10 @@ def test_a_version_can_be_loaded_for_prediction_and_says_which_classes_it_saw(tm
     key = make_key(tmp_path / "signing.key", tmp_path / "signing.pub")
     approve_version(tmp_path / "registry", name, key)
     predictor = load_predictor(tmp_path / "registry" / name, key.public_key())
-    # These sites have no methylated patient, but tumors and controls.
-    assert "never shown" in predictor.sees["mgmt"]
-    assert not predictor.sees["tumor"]
+    # These sites have no methylated patient, but tumors and controls, of whom none validates.
+    assert "never shown" in predictor.untrained["mgmt"]
+    assert not predictor.untrained["tumor"]
+    assert not predictor.calibration.tumor.is_fitted
 
 
 def test_a_finished_run_registers_again_only_where_its_version_is_gone(tmp_path: Path) -> None:
@@ -186,7 +187,13 @@ def test_a_class_is_seen_when_any_site_that_counted_has_it() -> None:
     # Rounds 1 and 2 are validated by two sites each, round 1 with the lower loss.
     card = card_of(STUDY, MANIFEST, (*history, record(3, {"a": a, "b": b})))
     assert card["best_round"] == 1
-    assert card["classes_seen"] == {"mgmt": 1, "tumor": 1}
+    assert card["heads"]["mgmt"] == {
+        "trained_on": {"unmethylated": 3, "methylated": 0},
+        "validated_on": {"unmethylated": 0, "methylated": 0},
+        "validation_cases": "validation patients",
+        "never_trained": "mgmt: the model was never shown both methylated and unmethylated patients",
+    }
+    assert "with and without a tumor" in card["heads"]["tumor"]["never_trained"]
     # Round 3's model is validated by the most sites.
     later = card_of(
         STUDY,
@@ -194,7 +201,9 @@ def test_a_class_is_seen_when_any_site_that_counted_has_it() -> None:
         (*history[:2], record(2, {"a": a}), record(3, {"a": a, "b": b}), record(4, {"a": a, "b": b, "c": never})),
     )
     assert later["best_round"] == 3
-    assert later["classes_seen"] == {"mgmt": 2, "tumor": 1}
+    assert later["heads"]["mgmt"]["trained_on"] == {"unmethylated": 3, "methylated": 2}
+    assert later["heads"]["mgmt"]["never_trained"] == ""
+    assert later["heads"]["tumor"]["trained_on"] == {"absent": 0, "present": 5}
     assert json.dumps(later)
 
 

@@ -271,7 +271,7 @@ def test_a_status_that_is_none_is_refused_without_repeating_it(of: Coordinator, 
 def test_only_approved_versions_are_served_byte_for_byte(of: Coordinator) -> None:
     registry, key = of.home / "registry", load_key(of.home / "keys" / "signing.key", PASSPHRASE)
     card = {"study": {}, "cohort": {}, "rounds": [], "metrics": {}, "libraries": {}}
-    names = [add_version(registry, "my-study", {"w": np.full(300_000, n, np.float32)}, card) for n in range(3)]
+    names = [add_version(registry, "my-study", {"w": np.full(300_000, n, np.float32)}, card, {}) for n in range(3)]
     approve_version(registry, names[0], key)
     approve_version(registry, names[1], key)
     retire_version(registry, names[0], key)
@@ -288,7 +288,7 @@ def test_only_approved_versions_are_served_byte_for_byte(of: Coordinator) -> Non
             on_disk = registry / f"{names[1]}.approval.json" if beside else registry / names[1] / file
             assert got.content == on_disk.read_bytes()
             assert len(got.content) == size
-        assert set(version.files) == {"card.json", "weights.safetensors", "approval.json"}
+        assert set(version.files) == {"card.json", "weights.safetensors", "calibration.json", "approval.json"}
         for path in (f"{names[0]}/card.json", f"{names[2]}/weights.safetensors", f"{names[1]}/other", "x/card.json"):
             refused(north.get(f"/v1/site/models/{path}"), 404)
 

@@ -110,14 +110,47 @@ def test_the_interval_surrounds_the_area_within_0_and_1(cases):
         assert auc(labels, scores) - 1e-9 <= high <= 1
 
 
-def test_the_interval_from_an_area_is_hanleys_by_hand():
+def hanleys_variance(area, positives, negatives):
+    two_positives, two_negatives = area / (2 - area), 2 * area**2 / (1 + area)
+    of_positives = (positives - 1) * (two_positives - area**2)
+    return (area * (1 - area) + of_positives + (negatives - 1) * (two_negatives - area**2)) / (positives * negatives)
+
+
+def test_hanleys_variance_by_hand():
     # A = 3/4 of 3 positives and 2 negatives: Q1 = A / (2 - A) = 3/5, Q2 = 2 A^2 / (1 + A) = 9/14;
-    # variance = (A (1 - A) + 2 (Q1 - A^2) + 1 (Q2 - A^2)) / 6 = (3/16 + 3/40 + 9/112) / 6.
-    variance = (3 / 16 + 3 / 40 + 9 / 112) / 6
-    half = 1.959963984540054 * np.sqrt(variance) / (3 / 16)
-    low, high = interval_from_area(0.75, 3, 2)
-    assert low == pytest.approx(1 / (1 + np.exp(half - np.log(3))))
-    assert high == pytest.approx(1 / (1 + np.exp(-half - np.log(3))))
+    # variance = (A (1 - A) + 2 (Q1 - A^2) + 1 (Q2 - A^2)) / 6.
+    assert hanleys_variance(0.75, 3, 2) == pytest.approx((3 / 16 + 3 / 40 + 9 / 112) / 6)
+
+
+@pytest.mark.parametrize(
+    ("area", "positives", "negatives"), [(0.75, 3, 2), (0.6, 40, 10), (1.0, 5, 7), (0.9994, 20, 41)]
+)
+def test_the_interval_from_an_area_ends_where_the_area_would_be_a_surprise(area, positives, negatives):
+    low, high = interval_from_area(area, positives, negatives)
+    assert area - low == pytest.approx(1.959963984540054 * np.sqrt(hanleys_variance(low, positives, negatives)))
+    if area < 1:
+        assert high - area == pytest.approx(1.959963984540054 * np.sqrt(hanleys_variance(high, positives, negatives)))
+    else:
+        assert high == 1
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.integers(2, 200), st.integers(2, 200))
+def test_a_higher_area_never_has_a_lower_interval(one, other, positives, negatives):
+    """A single tie must not make a model look worse than many would."""
+    worse, better = sorted((one, other))
+    below, above = (interval_from_area(area, positives, negatives) for area in (worse, better))
+    assert 0 <= below[0] <= above[0] + 1e-9
+    assert below[1] <= above[1] + 1e-9 <= 1 + 2e-9
+    swapped = interval_from_area(1 - worse, negatives, positives)
+    np.testing.assert_allclose(swapped, (1 - below[1], 1 - below[0]), atol=1e-6)
+
+
+def test_the_interval_from_an_area_holds_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(4)
+    labels, truth = np.repeat([0, 1], 12), 0.8556  # Phi(1.5 / sqrt 2)
+    areas = [auc(labels, rng.standard_normal(24) + 1.5 * labels) for _ in range(400)]
+    held = [low <= truth <= high for low, high in (interval_from_area(area, 12, 12) for area in areas)]
+    assert 0.92 <= np.mean(held) <= 0.99
 
 
 def test_the_interval_from_an_area_is_near_the_one_from_the_scores():

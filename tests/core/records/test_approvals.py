@@ -19,11 +19,11 @@ from core.records.registry import (
     add_version,
     approve_version,
     approved_versions,
+    current_version,
     install_retirement,
     install_version,
     list_versions,
     load_version,
-    newest_approved,
     retire_version,
     retired_versions,
 )
@@ -31,11 +31,11 @@ from core.signing import make_key, sign
 
 KEY = Ed25519PrivateKey.generate()
 TRUSTED = KEY.public_key()
-FILES = ("weights.safetensors", "card.json", "approval.json")
+FILES = ("weights.safetensors", "card.json", "calibration.json", "approval.json")
 
 
 def a_version(registry: Path, *, value: float = 0.5, study: str = "demo", approved: bool = True) -> str:
-    name = add_version(registry, study, {"w": np.float32([value])}, {"rounds": 3})
+    name = add_version(registry, study, {"w": np.float32([value])}, {"rounds": 3}, {"threshold": 0.5})
     if approved:
         approve_version(registry, name, KEY)
     return name
@@ -87,7 +87,9 @@ def test_an_approved_version_loads(registry: Path) -> None:
     name = a_version(registry)
     assert load_version(registry / name, TRUSTED).tensors["w"].tolist() == [0.5]
     statement = json.loads((registry / f"{name}.approval.json").read_text())["statement"]
-    assert statement.keys() == {"version", "study", "weights_sha256", "card_sha256", "approved_at", "coordinator"}
+    assert statement.keys() == {
+        "version", "study", "weights_sha256", "card_sha256", "calibration_sha256", "approved_at", "coordinator"
+    }  # fmt: skip
     assert (statement["version"], statement["study"]) == (name, "demo")
     assert name.endswith(statement["weights_sha256"][:8])
 
@@ -198,6 +200,34 @@ def test_another_card_of_an_approved_version_is_refused(registry: Path) -> None:
     assert f"The card of {name} is not what the coordinator approved" in refused(registry, name)
 
 
+def test_another_calibration_of_an_approved_version_is_refused(registry: Path) -> None:
+    """Even where the card was made to fit it."""
+    name = a_version(registry)
+    rewrite(registry / name / "calibration.json", b'{"threshold": 0.1}')
+    assert f"The calibration of {name} is not what the coordinator approved" in refused(registry, name)
+    with pytest.raises(RegistryError, match="is not the one that was registered"):
+        load_version(registry / name)
+    card = json.loads((registry / name / "card.json").read_text())
+    card["calibration_sha256"] = hashlib.sha256(b'{"threshold": 0.1}').hexdigest()
+    write_json(registry / name / "card.json", card)
+    assert load_version(registry / name).calibration == {"threshold": 0.1}
+    assert "is not what the coordinator approved" in refused(registry, name)
+
+
+def test_a_version_from_before_there_was_a_calibration_is_refused_with_what_to_do(registry: Path) -> None:
+    name = a_version(registry)
+    (registry / name / "calibration.json").unlink()
+    with pytest.raises(RegistryError, match=r"has no calibration\.json") as caught:
+        load_version(registry / name, TRUSTED)
+    assert "train its study again" in caught.value.fix
+
+
+def test_an_approval_that_leaves_a_file_out_is_refused(registry: Path) -> None:
+    name = a_version(registry)
+    edit(registry, name, lambda statement: statement.pop("calibration_sha256"), KEY)
+    assert "is damaged" in refused(registry, name)
+
+
 def test_a_retired_version_loads_no_more(registry: Path) -> None:
     name = a_version(registry)
     retire_version(registry, name, KEY)
@@ -254,7 +284,7 @@ def test_a_version_is_approved_once(registry: Path) -> None:
     assert files_of(registry, name) == before
 
 
-@pytest.mark.parametrize("harm", ["weights.safetensors", "card.json"])
+@pytest.mark.parametrize("harm", ["weights.safetensors", "card.json", "calibration.json"])
 def test_a_damaged_version_is_never_approved(registry: Path, harm: str) -> None:
     name = a_version(registry, approved=False)
     rewrite(registry / name / harm, b"torn")
@@ -270,17 +300,17 @@ def test_what_was_never_approved_cannot_be_retired(registry: Path) -> None:
         retire_version(registry, name, KEY)
 
 
-def test_the_newest_approved_version_is_taken(registry: Path) -> None:
+def test_the_current_version_version_is_taken(registry: Path) -> None:
     with pytest.raises(RegistryError, match="no approved model version"):
-        newest_approved(registry, TRUSTED)
+        current_version(registry, TRUSTED)
     names = [a_version(registry, value=value, approved=value < 3) for value in (1, 2, 3)]
     assert list_versions(registry) == names
     assert approved_versions(registry, TRUSTED) == names[:2]
-    assert newest_approved(registry, TRUSTED) == registry / names[1]
+    assert current_version(registry, TRUSTED) == registry / names[1]
     retire_version(registry, names[1], KEY)
-    assert newest_approved(registry, TRUSTED) == registry / names[0]
+    assert current_version(registry, TRUSTED) == registry / names[0]
     with pytest.raises(RegistryError, match="no approved model version"):
-        newest_approved(registry, Ed25519PrivateKey.generate().public_key())
+        current_version(registry, Ed25519PrivateKey.generate().public_key())
 
 
 def test_a_version_that_came_from_the_coordinator_is_the_same_at_the_site(registry: Path, tmp_path: Path) -> None:
@@ -288,8 +318,8 @@ def test_a_version_that_came_from_the_coordinator_is_the_same_at_the_site(regist
     for _ in range(2):  # pulling again changes nothing
         install_version(tmp_path / "site", name, files_of(registry, name), TRUSTED)
     assert files_of(tmp_path / "site", name) == files_of(registry, name)
-    assert load_version(newest_approved(tmp_path / "site", TRUSTED), TRUSTED).tensors["w"].tolist() == [0.5]
-    assert [oct(f.stat().st_mode & 0o777) for f in (tmp_path / "site" / name).iterdir()] == ["0o444", "0o444"]
+    assert load_version(current_version(tmp_path / "site", TRUSTED), TRUSTED).tensors["w"].tolist() == [0.5]
+    assert [oct(f.stat().st_mode & 0o777) for f in (tmp_path / "site" / name).iterdir()] == ["0o444"] * 3
 
 
 def test_a_pull_that_was_cut_off_before_the_approval_is_made_whole(registry: Path, tmp_path: Path) -> None:

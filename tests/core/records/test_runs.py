@@ -138,10 +138,6 @@ def test_a_version_is_registered_once_and_ends_its_run(records: Engine) -> None:
     assert (row.state, row.version) == ("finished", "0001-s-abcd")
     assert [(one.name, one.state) for one in runs.versions(records)] == [("0001-s-abcd", "candidate")]
     assert actions(records) == ["run.running", "version.registered", "run.finished"]
-    runs.decide_version(records, "0001-s-abcd", "approved", actor="coordinator")
-    assert runs.versions(records)[0].state == "approved"
-    with pytest.raises(FederationError, match="no model version"):
-        runs.decide_version(records, "0002", "approved", actor="coordinator")
 
 
 def test_runs_are_listed_by_state(records: Engine) -> None:

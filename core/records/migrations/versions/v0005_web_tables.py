@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects.mysql import MEDIUMBLOB
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 TABLES = ("users", "credentials", "patients", "predictions", "feedback", "log_entries", "tallies")
 INDEXES = (
