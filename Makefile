@@ -34,7 +34,7 @@ $(VENV)/.simulation: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[simulation,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[simulation,web,dev]'
 	touch $@ $(VENV)/.simulation
 
 clean:

@@ -11,7 +11,7 @@ from flask import request
 from core.clock import after, now
 from core.records.web_tables import Prediction
 from webapp.credentials import Identity
-from webapp.database import db
+from webapp.database import looking
 from webapp.errors import Denied
 from webapp.guards import vault, who
 
@@ -44,7 +44,7 @@ def row_for(identifier: str) -> Prediction:
 
     Raises: Denied: there is none, or it is another's.
     """
-    row = db.session.get(Prediction, identifier)
+    row = looking().get(Prediction, identifier)
     if row is None:
         raise Denied(404, "There is no such prediction", fix="check the address, or type the patient's record number")
     demand_access(row)

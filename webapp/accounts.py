@@ -60,9 +60,7 @@ def _nobodys_hash() -> str:
     return _hasher().hash(secrets.token_hex(16))
 
 
-def create_user(
-    engine: Engine, vault: Vault, name: str, role: str, password: str, *, by: str, issuer: str = "GlioFed"
-) -> Enrolled:
+def create_user(engine: Engine, vault: Vault, name: str, role: str, password: str, *, by: str) -> Enrolled:
     """Make a user with a second factor.
 
     Raises: ConfigError: the name is taken or not one, there is no such role, or the password is too weak.
@@ -77,7 +75,7 @@ def create_user(
         session.add(new_user(name, role, password_hash=hashed, totp_sealed=sealed))
         session.flush()
         note(session, by, "user.created", who=name, role=role)
-    return Enrolled(name, pyotp.TOTP(secret).provisioning_uri(name, issuer_name=issuer))
+    return Enrolled(name, _uri(name, secret))
 
 
 def new_user(name: str, role: str, *, password_hash: str | None = None, totp_sealed: bytes | None = None) -> User:
@@ -185,7 +183,7 @@ def renew_second_factor(engine: Engine, vault: Vault, name: str, *, by: str) -> 
         user.totp_sealed, user.totp_step = vault.seal(secret.encode(), f"users.totp/{name}"), 0
         revoke_all(session, name)
         note(session, by, "user.second-factor-renewed", who=name)
-    return Enrolled(name, pyotp.TOTP(secret).provisioning_uri(name, issuer_name="GlioFed"))
+    return Enrolled(name, _uri(name, secret))
 
 
 def change_user(engine: Engine, name: str, *, by: str, role: str | None = None, disabled: bool | None = None) -> None:
@@ -220,6 +218,10 @@ def revoke_all(session: Session, name: str) -> None:
     """End every session and token of a user."""
     mine = (Credential.user == name, Credential.revoked_at.is_(None))
     session.execute(update(Credential).where(*mine).values(revoked_at=now()))
+
+
+def _uri(name: str, secret: str) -> str:
+    return pyotp.TOTP(secret, name=name, issuer="GlioFed").provisioning_uri()
 
 
 def _get(session: Session, name: str) -> User:

@@ -75,6 +75,7 @@ def create_app(config: WebConfig) -> Flask:
             "security": [{"session": []}, {"token": []}],
         },
     )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
     for folder in (config.data, config.files):
         private_folder(folder)
     if config.server.proxies:
@@ -127,5 +128,3 @@ def _page(path: str) -> Response:
     answer = send_from_directory(PAGES, path)
     answer.headers["Cache-Control"] = "no-cache" if path == "index.html" else "public, max-age=31536000, immutable"
     return answer
-
-

@@ -1,4 +1,4 @@
-"""The signed heads of this server's log: without them a log could be cut off, or written anew, by who owns the database.
+"""The signed heads of this server's log: without them whoever owns the database could cut it off, or write it anew.
 
 A hospital's server signs with a key of its own, every minute; where the log is a coordinator's, `fl-server` signs it.
 """

@@ -1,6 +1,6 @@
-"""The web application's way to its database: it reads through `db.session`, and writes through `writing`.
+"""The web application's way to its database: it reads through `looking`, and writes through `writing`.
 
-What is read through `db.session` cannot be written, so nothing changes without the transaction that holds its audit
+What is read through `looking` cannot be written, so nothing changes without the transaction that holds its audit
 event.
 """
 
@@ -39,6 +39,11 @@ def connect(app: Flask, url: str) -> None:
     db.init_app(app)
 
 
+def looking() -> Session:
+    """Return the session that a request reads with; Flask-SQLAlchemy ends it with the request."""
+    return db.session()
+
+
 def writing_engine() -> Engine:
     """Return the engine that may write."""
     engine: Engine = current_app.extensions["gliofed-engine"]
@@ -49,7 +54,7 @@ def writing_engine() -> Engine:
 def writing() -> Iterator[Session]:
     """Yield a session whose changes, audit events included, are all there when the block ends, or none.
 
-    What `db.session` has read before is forgotten, so that a request sees what it has written.
+    What `looking` has read before is forgotten, so that a request sees what it has written.
 
     Raises: RecordsError: the database cannot be reached.
     """

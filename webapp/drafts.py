@@ -155,5 +155,3 @@ def opened(vault: Vault, row: Prediction) -> Draft:
     if row.draft_sealed is None:
         raise Refused(410, "The scans of this prediction were deleted", fix="upload them again")
     return Draft(**vault.open_json(row.draft_sealed, f"predictions.draft/{row.id}"))
-
-

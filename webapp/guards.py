@@ -11,7 +11,7 @@ from core.clock import after
 from core.errors import FLError
 from webapp.config import WebConfig
 from webapp.credentials import SEEN_EVERY_S, Identity, csrf_token, find, touch
-from webapp.database import db, writing
+from webapp.database import looking, writing
 from webapp.errors import Denied, answer_to
 from webapp.journal import ANYBODY, note
 from webapp.vault import Vault
@@ -67,9 +67,7 @@ def allow(*roles: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
             identity = who()
             if roles and identity.role not in roles:
-                raise Denied(
-                    403, f"This is not for a {identity.role}", fix=f"ask somebody who is {' or '.join(roles)}"
-                )
+                raise Denied(403, f"This is not for a {identity.role}", fix=f"ask somebody who is {' or '.join(roles)}")
             return method(*args, **kwargs)
 
         guarded.roles = roles  # type: ignore[attr-defined]  # for the test that no resource is without a guard
@@ -95,7 +93,7 @@ def _identify() -> None:
     secret, kind = (header[7:], "token") if header.startswith("Bearer ") else (request.cookies.get(COOKIE), "session")
     if not secret:
         return
-    identity = find(db.session, secret, kind, settings().sign_in.idle_minutes * 60)
+    identity = find(looking(), secret, kind, settings().sign_in.idle_minutes * 60)
     if identity is None:
         return
     if kind == "session" and request.method not in _READS:
@@ -112,10 +110,11 @@ def _identify() -> None:
 def _note_denial(error: Denied) -> Response:
     """Keep a denial in the log before it is answered."""
     identity: Identity | None = g.get("identity")
-    told = {"method": request.method, "route": str(request.url_rule or ""), "status": error.status}
+    route = f"{request.method} {request.url_rule or ''}"
     try:
         with writing() as session:
-            note(session, identity.user if identity else ANYBODY, "access.denied", address=address(), **told)
+            user = identity.user if identity else ANYBODY
+            note(session, user, "access.denied", route=route, status=error.status, address=address())
     except FLError as unusable:  # nothing is answered that could not be noted
         return answer_to(unusable)
     return answer_to(error)

@@ -1,4 +1,4 @@
-"""Looking through an upload where it can do no harm: in a child process with limits, since nobody knows what it holds."""
+"""Looking through an upload where it can do no harm: in a child process with limits."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How often anybody may ask: counted in this process, which is the only one that serves (its threads share the count)."""
+"""How often anybody may ask: counted in this process, which is the only one that serves."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
@@ -28,9 +28,9 @@ limiter = Limiter(
 
 def sign_in_limit(method: Callable[P, R]) -> Callable[P, R]:
     """Bound how often one address may try to sign in."""
-    limited: Callable[P, R] = limiter.limit(
-        lambda: f"{settings().sign_in.attempts_a_minute}/minute", key_func=address
-    )(method)
+    limited: Callable[P, R] = limiter.limit(lambda: f"{settings().sign_in.attempts_a_minute}/minute", key_func=address)(
+        method
+    )
     return limited
 
 

@@ -137,7 +137,9 @@ def _csv(event: Mapping[str, Any]) -> str:
     cells = [event[name] for name in COLUMNS] + [event["hash"], told, event["comment"] or ""]
     line = io.StringIO()
     # A spreadsheet must not take what somebody wrote for a formula.
-    csv.writer(line).writerow(f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell for cell in cells)
+    csv.writer(line).writerow(
+        f"'{cell}" if isinstance(cell, str) and cell[:1] in "=+-@\t\r" and cell else cell for cell in cells
+    )
     return line.getvalue()
 
 

@@ -4,9 +4,10 @@ A worker that dies loses its lease, and another begins the prediction anew; one 
 to end it, that it holds it no more.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import ColumnElement, Engine, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from core.clock import after, now
@@ -180,12 +181,12 @@ def failure_of(vault: Vault, row: Prediction) -> dict[str, str]:
     return told
 
 
-def _held(job: Job, worker: str) -> tuple[object, ...]:
+def _held(job: Job, worker: str) -> tuple[ColumnElement[bool], ...]:
     return Prediction.id == job.id, Prediction.state == "running", Prediction.worker == worker
 
 
-def _end(session: Session, job: Job, worker: str, values: dict[str, object]) -> bool:
-    ended = session.execute(update(Prediction).where(*_held(job, worker)).values(**values))  # type: ignore[arg-type]
+def _end(session: Session, job: Job, worker: str, values: Mapping[str, object]) -> bool:
+    ended = session.execute(update(Prediction).where(*_held(job, worker)).values(**values))
     return bool(ended.rowcount)  # type: ignore[attr-defined]
 
 

@@ -62,9 +62,7 @@ class PageSchema(Strict):
 class PredictionsSchema(PageSchema):
     """Which of a user's predictions."""
 
-    state = fields.String(
-        validate=validate.OneOf(("draft", "queued", "running", "done", "failed", "withdrawn"))
-    )
+    state = fields.String(validate=validate.OneOf(("draft", "queued", "running", "done", "failed", "withdrawn")))
 
 
 class LogSchema(PageSchema):

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,10 @@ from webapp.errors import Refused
 from webapp.sealed_files import SealedReader, pieces_of
 from webapp.uploads import place_of
 
-import zipfile
+
 def unpack(file, folder):  # TEMPORARY until core.imaging.archives has it
     zipfile.ZipFile(file).extractall(folder)
+
 
 _PREFIX = "gliofed-web-"
 _ZIP = b"PK\x03\x04"

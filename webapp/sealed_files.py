@@ -2,7 +2,7 @@
 
 A file is a salt (32 bytes), then frames of at most 1 MiB, each with its tag of AES-256-GCM. Its key follows from the
 prediction's file key and the salt, a frame's nonce is its number, and the last frame says that it is the last: frames
-cannot be changed, swapped or cut off unnoticed. With the prediction's file key deleted, no copy of the file can be read.
+cannot be changed, swapped or cut off unnoticed. Once the prediction's file key is deleted, no copy can be read.
 
 Source: RFC 5869 (HKDF), Hoang 2015 (STREAM).
 """

@@ -106,14 +106,18 @@ def receiving(request: Request, files: Path, limits: LimitSettings) -> Iterator[
     upload = Upload(identifier, files / identifier, secrets.token_bytes(KEY_BYTES), limits)
     try:
         fields = _receive(request, upload)
-        if not upload.names or not upload.bytes:
-            raise Refused(
-                422, "The request holds no files", fix="send a zip, or DICOM or NIfTI files, in the form field `files`"
-            )
+        _demand_files(upload)
         yield upload, fields
     except BaseException:
         shutil.rmtree(upload.folder, ignore_errors=True)
         raise
+
+
+def _demand_files(upload: Upload) -> None:
+    if not upload.names or not upload.bytes:
+        raise Refused(
+            422, "The request holds no files", fix="send a zip, or DICOM or NIfTI files, in the form field `files`"
+        )
 
 
 def _receive(request: Request, upload: Upload) -> dict[str, str]:
@@ -133,7 +137,9 @@ def _receive(request: Request, upload: Upload) -> dict[str, str]:
         raise Refused(408, "The upload stopped and was cut off", fix="send it again over a steadier line") from None
     except ValueError:
         raise Refused(400, "The form is cut short or no form", fix="send multipart/form-data") from None
-    raise Refused(415, "Scans come as a form with files, or as a zip", fix="send multipart/form-data or application/zip")
+    raise Refused(
+        415, "Scans come as a form with files, or as a zip", fix="send multipart/form-data or application/zip"
+    )
 
 
 def _parse(request: Request, stream: WatchedStream, upload: Upload) -> dict[str, str]:
@@ -154,7 +160,7 @@ def _parse(request: Request, stream: WatchedStream, upload: Upload) -> dict[str,
     _, form, files = parser.parse(
         cast("IO[bytes]", stream), request.mimetype, request.content_length, request.mimetype_params
     )
-    for _, file in files.items(multi=True):
+    for _, file in files.items(multi=True):  # noqa: PERF102 (each of several under one name)
         file.stream.close()
     return {name: form[name] for name in form}
 

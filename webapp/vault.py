@@ -1,8 +1,8 @@
 """What keeps patient data unreadable in a stolen database or disk: sealed fields, keyed hashes, and their keys.
 
-A sealed value is the number of its key (4 bytes), a nonce (12 bytes) and AES-256-GCM's ciphertext, which is bound to the
-place that it was written for: moved to another row or column, it does not open. Keys lie in one file, apart from the
-database and never in its backups:
+A sealed value is the number of its key (4 bytes), a nonce (12 bytes) and AES-256-GCM's ciphertext, which is bound to
+the place that it was written for: moved to another row or column, it does not open. Keys lie in one file, apart from
+the database and never in its backups:
 
 KEYS/web-keys.json   {"sealing": {"1": <64 hex>, ...}, "hashing": <64 hex>}; the highest number seals, all of them open
 

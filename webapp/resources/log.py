@@ -12,7 +12,7 @@ from core.records.web_tables import Feedback
 from webapp import log, predictions
 from webapp.access import row_for
 from webapp.checkpoints import head_signer
-from webapp.database import db, writing, writing_engine
+from webapp.database import looking, writing, writing_engine
 from webapp.errors import Refused
 from webapp.guards import allow, settings, vault, who
 from webapp.journal import note
@@ -36,7 +36,7 @@ class Log(Resource):
         with writing() as session:
             mac = vault().mac("comment", comment) if comment else None
             about = predictions.about(row)
-            seq = note(session, who().user, f"result.{said['action']}", about, **({"comment": mac} if mac else {}))
+            seq = note(session, who().user, f"result.{said['action']}", about, **({"comment_mac": mac} if mac else {}))
             session.add(
                 Feedback(
                     seq=seq,
@@ -57,7 +57,7 @@ class Log(Resource):
     def get(self, wanted: dict[str, Any]) -> Response:
         """Read the log, newest first: by user, action, case, time and model. Reading it is an event too."""
         _note_reading(wanted, "log.read")
-        events, more = log.page(db.session, vault(), wanted, wanted["limit"])
+        events, more = log.page(looking(), vault(), wanted, wanted["limit"])
         return jsonify({"events": events, "next": more})
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from core.records.web_tables import Prediction
 from webapp import erasure, shown
 from webapp.access import access_to
-from webapp.database import db, writing, writing_engine
+from webapp.database import looking, writing, writing_engine
 from webapp.errors import Denied
 from webapp.guards import allow, settings, vault, who
 from webapp.journal import note
@@ -28,11 +28,11 @@ class FindPatient(Resource):
     @blueprint.arguments(RecordNumberSchema)
     def post(self, given: dict[str, Any]) -> Response:
         """List a patient's predictions, whoever asked for them; `access`, sent as `X-Patient-Access`, opens them."""
-        patient = find_patient(db.session, vault(), given["record_number"])
+        patient = find_patient(looking(), vault(), given["record_number"])
         if patient is None:
             raise Denied(404, "There is no patient of this record number", fix="check the number")
         query = select(Prediction).where(Prediction.patient == patient.id).order_by(Prediction.created_at.desc())
-        rows = [shown.brief(row) for row in db.session.scalars(query.limit(500))]
+        rows = [shown.brief(row) for row in looking().scalars(query.limit(500))]
         identifier = patient.id
         with writing() as session:
             note(session, who().user, "patient.opened", patient=identifier)

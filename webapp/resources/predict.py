@@ -15,7 +15,7 @@ from core.records.web_tables import Prediction
 from webapp import drafts, predictions, shown
 from webapp.access import demand_access, row_for
 from webapp.credentials import Identity
-from webapp.database import db, writing
+from webapp.database import looking, writing
 from webapp.errors import Refused
 from webapp.guards import allow, settings, vault, waiting, who
 from webapp.journal import note
@@ -42,11 +42,9 @@ class Predictions(Resource):
             query = query.where(Prediction.state == wanted["state"])
         if "cursor" in wanted:
             at, _, last = wanted["cursor"].partition("_")
-            query = query.where(
-                Prediction.created_at <= at, or_(Prediction.created_at < at, Prediction.id < last)
-            )
+            query = query.where(Prediction.created_at <= at, or_(Prediction.created_at < at, Prediction.id < last))
         ordered = query.order_by(Prediction.created_at.desc(), Prediction.id.desc()).limit(wanted["limit"] + 1)
-        rows = db.session.scalars(ordered).all()
+        rows = looking().scalars(ordered).all()
         page = rows[: wanted["limit"]]
         more = f"{page[-1].created_at}_{page[-1].id}" if len(rows) > len(page) else None
         return jsonify({"predictions": [shown.brief(row) for row in page], "next": more})
@@ -65,11 +63,11 @@ class Predictions(Resource):
         wait = wait_asked()
         key = request.headers.get("Idempotency-Key", "")
         mac = vault().mac("request", f"{identity.user}\n{key}") if key else None
-        before = predictions.of_request(db.session, identity.user, mac) if mac else None
+        before = predictions.of_request(looking(), identity.user, mac) if mac else None
         if before is not None:
             return _answer(before.id, wait)
-        predictions.check_room(db.session, config, identity.user)
-        db.session.rollback()  # what follows takes a while
+        predictions.check_room(looking(), config, identity.user)
+        looking().rollback()  # what follows takes a while
         identifier = _receive(identity, mac, start=wait is not None)
         return _answer(identifier, wait)
 
@@ -91,7 +89,7 @@ def _receive(identity: Identity, mac: str | None, *, start: bool) -> str:
                     predictions.start(session, config, vault(), row)
             return upload.id
     except IntegrityError:
-        before = predictions.of_request(db.session, identity.user, mac or "")
+        before = predictions.of_request(looking(), identity.user, mac or "")
         if before is None:
             raise
         return before.id
@@ -113,9 +111,7 @@ class OnePrediction(Resource):
         with writing() as session:
             row = predictions.locked(session, identifier)
             demand_access(row)
-            predictions.correct(
-                session, vault(), row, said.get("study"), said.get("chosen"), said.get("record_number")
-            )
+            predictions.correct(session, vault(), row, said.get("study"), said.get("chosen"), said.get("record_number"))
         return _answer(identifier, None)
 
     @allow("clinician")
@@ -173,7 +169,7 @@ class ResultFile(Resource):
         if name not in predictions.RESULT_FILES or row.state != "done":
             names = ", ".join((*SEQUENCES, "tumor", "gradcam"))
             raise Refused(404, "There is no such file", fix=f"ask for {names} of a prediction that is done")
-        source = db.session.get(Prediction, row.same_as) if row.same_as else row
+        source = looking().get(Prediction, row.same_as) if row.same_as else row
         key = predictions.file_key(vault(), source or row)
         path = predictions.folder_of(settings(), (source or row).id) / f"r{name}"
         if not path.exists():
@@ -192,14 +188,14 @@ def wait_asked() -> int | None:
 
 
 def _answer(identifier: str, wait: int | None) -> Response:
-    """Answer with a prediction as it is, or will be within the time that is waited; a result is shown with its event."""
-    db.session.rollback()
+    """Answer with a prediction as it is once it has ended or the wait is over; showing a result is an event."""
+    looking().rollback()
     row = row_for(identifier)
     if wait and row.state in ("queued", "running"):
-        db.session.rollback()  # nothing is held while waiting
+        looking().rollback()  # nothing is held while waiting
         waiting().until_ended(identifier, wait)
         row = row_for(identifier)
-    body = shown.whole(db.session, vault(), row)
+    body = shown.whole(looking(), vault(), row)
     if body["result"] is not None:
         with writing() as session:
             note(session, who().user, "result.shown", predictions.about(row))

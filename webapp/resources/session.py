@@ -11,7 +11,7 @@ from core.clock import now
 from core.records.web_tables import Credential
 from webapp.accounts import sign_in
 from webapp.credentials import Identity, csrf_token, find, open_credential, revoke
-from webapp.database import db, writing, writing_engine
+from webapp.database import looking, writing, writing_engine
 from webapp.errors import Refused, missing
 from webapp.guards import COOKIE, address, allow, open_to_all, settings, vault, who
 from webapp.journal import note
@@ -55,7 +55,7 @@ def signed_in(user: str, *, samesite: str = "Strict") -> Response:
     hours = settings().sign_in.session_hours
     with writing() as session:
         secret, _ = open_credential(session, user, "session", "", hours * 3600)
-    identity = find(db.session, secret, "session", settings().sign_in.idle_minutes * 60)
+    identity = find(looking(), secret, "session", settings().sign_in.idle_minutes * 60)
     if identity is None:
         raise Refused(401, "The account is disabled", fix="ask an administrator")
     answer = jsonify(_told(identity))
@@ -71,11 +71,14 @@ class Tokens(Resource):
     def get(self) -> Response:
         """List one's own sessions and tokens that are valid."""
         mine = (Credential.user == who().user, Credential.revoked_at.is_(None), Credential.expires_at > now())
-        rows = db.session.scalars(select(Credential).where(*mine).order_by(Credential.created_at)).all()
+        rows = looking().scalars(select(Credential).where(*mine).order_by(Credential.created_at)).all()
         return jsonify(
             {
                 "tokens": [
-                    {name: getattr(row, name) for name in ("id", "kind", "label", "created_at", "seen_at", "expires_at")}
+                    {
+                        name: getattr(row, name)
+                        for name in ("id", "kind", "label", "created_at", "seen_at", "expires_at")
+                    }
                     for row in rows
                 ]
             }
@@ -88,9 +91,7 @@ class Tokens(Resource):
         if who().kind != "session":
             raise Refused(403, "A token cannot make tokens", fix="sign in with a browser")
         with writing() as session:
-            secret, identifier = open_credential(
-                session, who().user, "token", given["label"], given["days"] * 86_400
-            )
+            secret, identifier = open_credential(session, who().user, "token", given["label"], given["days"] * 86_400)
             note(session, who().user, "token.made", token=identifier, days=given["days"])
         answer = jsonify({"id": identifier, "token": secret})
         answer.status_code = 201

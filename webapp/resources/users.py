@@ -10,7 +10,7 @@ from sqlalchemy import select
 from core.clock import now
 from core.records.web_tables import User
 from webapp import accounts
-from webapp.database import db, writing_engine
+from webapp.database import looking, writing_engine
 from webapp.guards import allow, vault, who
 from webapp.schemas import NewUserSchema, UserChangeSchema
 
@@ -24,7 +24,7 @@ class Users(Resource):
     @allow("administrator")
     def get(self) -> Response:
         """List all users."""
-        rows = db.session.scalars(select(User).order_by(User.name)).all()
+        rows = looking().scalars(select(User).order_by(User.name)).all()
         return jsonify({"users": [_told(row) for row in rows]})
 
     @allow("administrator")

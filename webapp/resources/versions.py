@@ -7,8 +7,9 @@ from flask_restful import Resource
 from flask_smorest import Blueprint
 
 from core.errors import FLError
+from core.records.decisions import wish_version
 from core.records.registry import approved_versions, load_version, retired_versions
-from core.records.runs import versions, wish_version
+from core.records.runs import versions
 from webapp.database import writing_engine
 from webapp.errors import missing
 from webapp.guards import allow, settings, who

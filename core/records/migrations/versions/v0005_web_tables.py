@@ -145,9 +145,7 @@ def _whole(name: str) -> sa.Column[int]:
 
 
 def _number(name: str) -> sa.Column[int]:
-    return sa.Column(
-        name, sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, primary_key=True
-    )
+    return sa.Column(name, sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, primary_key=True)
 
 
 def _sealed(name: str, *, nullable: bool = True) -> sa.Column[bytes]:

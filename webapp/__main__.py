@@ -1,0 +1,5 @@
+"""`python -m webapp` is `fl-web`."""
+
+from webapp.cli import main
+
+main()

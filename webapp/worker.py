@@ -1,0 +1,267 @@
+"""The process that predicts: it alone loads torch, takes one prediction after the other, and serves what is current.
+
+A version that becomes current, or is retired, counts from the next prediction on. A worker that is told to stop ends
+the prediction it holds, if that takes no longer than the supervisor waits; else whoever comes next begins it anew.
+"""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from sqlalchemy import Engine, select
+
+from core.errors import DataError, FLError, RecordsError
+from core.explanation import explain
+from core.imaging.preprocessing import prepare_case
+from core.imaging.reading import read_chosen
+from core.predictor import Predictor, load_predictor, predict_prepared
+from core.records.audit import sign_head
+from core.records.db import reading, unlogged
+from core.records.web_tables import Prediction, Tally
+from webapp import predictions, queue
+from webapp.checkpoints import HeadSigner
+from webapp.config import WebConfig
+from webapp.models import about_version, current_folder, trusted_key
+from webapp.queue import Answer, Job
+from webapp.readiness import SEEN
+from webapp.retention import clear_away
+from webapp.scratch import clear_scratch, decrypted
+from webapp.sealed_files import write_sealed
+from webapp.vault import Vault
+
+logger = logging.getLogger("gliofed.worker")
+
+STEPS = ("decrypt", "read", "prepare", "predict", "explain", "keep")
+_IDLE_S = 0.2
+_ALIVE_EVERY_S = 10.0
+_SIGN_EVERY_S = 60.0
+
+
+class Interrupted(Exception):
+    """The worker holds its prediction no more, or is told to stop."""
+
+
+@dataclass
+class Progress:
+    """How far a prediction is; its lease is renewed by a thread of its own, since a step may take long.
+
+    Attributes:
+        seconds: that each step took.
+    """
+
+    engine: Engine
+    job: Job
+    worker: str
+    lease_s: float
+    seconds: dict[str, float] = field(default_factory=dict)
+    step: str = "starting"
+    lost: bool = False
+
+    @contextmanager
+    def doing(self, step: str) -> Iterator[None]:
+        """Note a step's beginning and how long it takes.
+
+        Raises: Interrupted: another worker has taken over.
+        """
+        self.step = step
+        self.say()
+        if self.lost:
+            raise Interrupted
+        began = time.monotonic()
+        yield
+        self.seconds[step] = round(time.monotonic() - began, 3)
+
+    def say(self) -> None:
+        """Renew the lease."""
+        done = STEPS.index(self.step) if self.step in STEPS else 0
+        held = queue.renew(self.engine, self.job, self.worker, self.lease_s, self.step, done, len(STEPS))
+        self.lost = self.lost or not held
+
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """Renew the lease for as long as the block runs."""
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(self.lease_s / 4):
+                try:
+                    self.say()
+                except RecordsError:  # the lease may outlast it
+                    logger.warning("the lease could not be renewed")
+
+        thread = threading.Thread(target=beat, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+@dataclass
+class Worker:
+    """Works off the queue.
+
+    Attributes:
+        engine: the database.
+        config: of the server.
+        vault: opens uploads, seals results.
+        signer: signs the log's head now and then.
+        stopping: set from outside.
+    """
+
+    engine: Engine
+    config: WebConfig
+    vault: Vault
+    signer: HeadSigner
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _loaded: tuple[Path, Predictor, dict[str, Any]] | None = None
+
+    @property
+    def name(self) -> str:
+        """Unique among all workers, and the same after a restart."""
+        return f"{socket.gethostname()}:{self.config.data}"[-100:]
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        torch.set_num_threads(self.config.worker.threads or torch.get_num_threads())
+        clear_scratch(self.config)
+        beside = threading.Thread(target=self._beside, name="beside", daemon=True)
+        beside.start()
+        self._patiently(lambda: queue.give_back(self.engine, self.name))
+        while not self.stopping.is_set():
+            if not self._patiently(self._one):
+                self.stopping.wait(_IDLE_S)
+        queue.give_back(self.engine, self.name)
+        beside.join()
+
+    def _patiently(self, work: Callable[[], object]) -> bool:
+        """Do something with the database, which may be away for a while, and say whether there was anything to do."""
+        while True:
+            try:
+                return bool(work())
+            except RecordsError as error:
+                logger.warning(error.problem)
+                if self.stopping.wait(1.0):
+                    return False
+
+    def _one(self) -> bool:
+        """Make one prediction, if one waits and there is a model."""
+        try:
+            folder = current_folder(self.config)
+        except RecordsError:
+            raise
+        except FLError:
+            return False  # predictions wait for a model; /readyz says that it is lacking
+        job = queue.claim(self.engine, self.name, self.config.worker)
+        if job is None:
+            return False
+        progress = Progress(self.engine, job, self.name, self.config.worker.lease_s)
+        try:
+            with progress.alive():
+                answer = self._answer(job, folder, progress)
+            self._patiently(lambda: queue.finish(self.engine, self.vault, job, self.name, answer))
+        except Interrupted:
+            logger.warning("another worker has taken over", extra={"prediction": job.id})
+        except RecordsError:
+            raise
+        except FLError as error:
+            self._fail(job, error)
+        except MemoryError:
+            self._fail(job, DataError("The scans need more memory than there is", fix="send the original series"))
+        return True
+
+    def _fail(self, job: Job, error: FLError) -> None:
+        self._patiently(lambda: queue.fail(self.engine, self.vault, job, self.name, error.problem, error.fix))
+
+    def _answer(self, job: Job, folder: Path, progress: Progress) -> Answer:
+        predictor, about = self._predictor(folder)
+        same = self._same(job, predictor.version)
+        if same is not None:
+            return same
+        key = self.vault.open(job.file_key, f"predictions.file_key/{job.id}")
+        draft = self.vault.open_json(job.draft, f"predictions.draft/{job.id}")
+        with ExitStack() as until_read:
+            with progress.doing("decrypt"):
+                scans = until_read.enter_context(decrypted(self.config, job.id, key, draft["names"]))
+            with progress.doing("read"):
+                case = read_chosen(scans, draft["chosen"])
+        with progress.doing("prepare"):
+            prepared = prepare_case(case.volumes, predictor.study.preprocessing)
+        with progress.doing("predict"):
+            prediction = predict_prepared(predictor, prepared)
+        with progress.doing("explain"):
+            explained = explain(predictor, case.volumes, prepared, prediction)
+        with progress.doing("keep"):
+            for name, content in explained.files.items():
+                write_sealed(predictions.folder_of(self.config, job.id) / f"r{name}", key, content)
+        result = {
+            **prediction.as_json(),
+            "volumes_ml": explained.volumes_ml,
+            "files": sorted(explained.files),
+            "quality": {"verdict": prepared.quality.verdict, "reasons": list(prepared.quality.reasons)},
+            "sources": {name: {"confidence": s.confidence, "notes": list(s.notes)} for name, s in case.sources.items()},
+            "model": about,
+            "seconds": progress.seconds,
+        }
+        return Answer(
+            predictor.version,
+            prediction.verdict,
+            prediction.tumor_probability,
+            prediction.mgmt_probability,
+            result,
+            progress.seconds,
+        )
+
+    def _predictor(self, folder: Path) -> tuple[Predictor, dict[str, Any]]:
+        """Return the version in a folder, loaded once."""
+        if self._loaded is None or self._loaded[0] != folder:
+            predictor = load_predictor(folder, trusted_key(self.config))
+            self._loaded = (folder, predictor, about_version(self.config, folder))
+        return self._loaded[1], self._loaded[2]
+
+    def _same(self, job: Job, version: str) -> Answer | None:
+        """Return the answer that the same scans got from the same version, with the files where they are."""
+        known = (Prediction.content == job.content, Prediction.version == version, Prediction.state == "done")
+        with reading(self.engine) as session:
+            query = select(Prediction).where(*known, Prediction.result_sealed.is_not(None))
+            row = session.scalar(query.where(Prediction.same_as.is_(None)).order_by(Prediction.finished_at).limit(1))
+            if row is None or row.files_deleted_at is not None:
+                return None
+            result = predictions.result_of(self.vault, row) or {}
+        return Answer(
+            version, row.verdict or "", row.tumor_probability, row.mgmt_probability, result, {}, same_as=row.id
+        )
+
+    def _beside(self) -> None:
+        """Say that this worker lives, sign the log's head, and clear away what is not kept any longer."""
+        signed = 0.0
+        while not self.stopping.is_set():
+            try:
+                say_alive(self.engine, self.name)
+                if time.monotonic() - signed > _SIGN_EVERY_S:
+                    if self.signer.private:
+                        sign_head(self.engine, self.signer.private, self.signer.checkpoints)
+                    clear_away(self.engine, self.config)
+                    signed = time.monotonic()
+            except (FLError, OSError) as error:
+                logger.warning(error.problem if isinstance(error, FLError) else type(error).__name__)
+            self.stopping.wait(_ALIVE_EVERY_S)
+
+
+def say_alive(engine: Engine, worker: str) -> None:
+    """Note that a worker lives."""
+    name = f"{SEEN}{worker}"[:100]
+    with unlogged(engine) as session:
+        row = session.get(Tally, name, with_for_update=True)
+        if row is None:
+            session.add(Tally(name=name, value=time.time()))
+        else:
+            row.value = time.time()
