@@ -16,7 +16,7 @@ from core.imaging.volume import SEQUENCES, Volume, finite_image
 from core.learning.metrics import REGIONS
 
 # Gray levels from 0 to a scan's brightest voxels; a screen shows 256, and finer ones are noise that does not compress.
-GRAY_LEVELS = 1023
+GRAY_LEVELS = 511
 BRIGHTEST = 99.9  # percent
 
 
@@ -82,9 +82,10 @@ def tumor_labels(tumor_map: NDArray[np.float32], grid: sitk.Image, patient: sitk
     Returns: uint8 [slices, rows, columns]; a voxel that is at least half tumor takes its likeliest region, as
         `core.imaging.tumor_mask` has it for masks.
     """
-    shares = np.stack([_on_patient(region, grid, patient) for region in tumor_map])
-    labels: NDArray[np.uint8] = np.array(list(REGIONS.values()), np.uint8)[shares.argmax(0)]
-    labels[shares.sum(0) < 0.5] = 0
+    shares = _on_patient(tumor_map, grid, patient)
+    labels = np.zeros(shares.shape[:3], np.uint8)
+    tumor = shares.sum(-1) >= 0.5
+    labels[tumor] = np.array(list(REGIONS.values()), np.uint8)[shares[tumor].argmax(-1)]
     return labels
 
 
@@ -101,8 +102,14 @@ def volumes_ml(labels: NDArray[np.uint8], spacing: tuple[float, float, float]) -
 
 
 def _on_patient(values: NDArray[np.float32], grid: sitk.Image, patient: sitk.Image) -> NDArray[np.float32]:
-    """Interpolate values on the model's grid, or on a coarse copy of it, at a patient's voxels; 0 outside."""
-    image = sitk.GetImageFromArray(np.asarray(values, np.float32))
+    """Interpolate values on the model's grid, or on a coarse copy of it, at a patient's voxels; 0 outside.
+
+    Args:
+        values: float32 [n, n, n], or [channels, n, n, n].
+    Returns: float32 [slices, rows, columns], or [slices, rows, columns, channels].
+    """
+    channels = values.ndim == 4
+    image = sitk.GetImageFromArray(np.moveaxis(values, 0, -1) if channels else values, isVector=channels)
     coarser = grid.GetSize()[0] / image.GetSize()[0]
     image.SetDirection(grid.GetDirection())
     image.SetSpacing([coarser * step for step in grid.GetSpacing()])

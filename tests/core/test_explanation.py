@@ -131,7 +131,7 @@ def test_intensities_keep_their_units_within_half_a_gray_level(tmp_path: Path) -
     for name, volume in volumes.items():
         image = opened(explanation, name, tmp_path)
         assert image.get_data_dtype() == np.int16
-        step = np.percentile(np.abs(volume.voxels), 99.9) / 1023
+        step = np.percentile(np.abs(volume.voxels), 99.9) / 511
         np.testing.assert_allclose(image.get_fdata().T, volume.voxels, atol=0.51 * step)
 
 
