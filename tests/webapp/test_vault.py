@@ -53,7 +53,7 @@ def test_equal_values_are_sealed_differently_and_hash_equally_for_one_purpose(va
 
 def test_a_key_that_another_process_adds_is_used_at_once_and_the_old_one_still_opens(vault: Vault) -> None:
     old = vault.seal(b"x", "t.c/1")
-    path = vault._path  # noqa: SLF001 (what another process would have been told)
+    path = vault._path
     code = (
         "import sys; from pathlib import Path; from webapp.vault import *\n"
         "path = Path(sys.argv[1]); keys = read_keys(path)\n"
