@@ -1,5 +1,6 @@
 """The processes of a server: Gunicorn with the application, and the worker, under one supervisor."""
 
+import atexit
 import os
 import sys
 from datetime import timedelta
@@ -15,6 +16,7 @@ from core.supervision import Process
 from webapp.app import create_app
 from webapp.checkpoints import head_signer
 from webapp.config import WebConfig
+from webapp.guards import tell_counted
 from webapp.request_log import log_to_stderr
 
 # Names the folder to the processes that are started here.
@@ -42,7 +44,9 @@ def load_web(data: Path) -> WebConfig:
 def application() -> Flask:
     """Return the application, for Gunicorn."""
     log_to_stderr()
-    return create_app(load_web(Path(os.environ[DATA])))
+    app = create_app(load_web(Path(os.environ[DATA])))
+    atexit.register(tell_counted, app)
+    return app
 
 
 def processes_of(config: WebConfig, port: int, *, socket: str = "") -> list[Process]:
