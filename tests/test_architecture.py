@@ -56,7 +56,7 @@ FENCES = {
         "simulations",
         "webapp",
     ),
-    "SimpleITK": ("core.imaging", "core.learning.explain", "core.predictor", "simulations"),
+    "SimpleITK": ("core.imaging", "core.explanation", "core.predictor", "simulations"),
     "nilearn": ("simulations",),
     "sqlalchemy": (
         "core.records",

@@ -137,7 +137,7 @@ class Worker:
         beside.start()
         self._patiently(lambda: queue.give_back(self.engine, self.name))
         while not self.stopping.is_set():
-            if not self._patiently(self._one):
+            if not self._patiently(self.once):
                 self.stopping.wait(_IDLE_S)
         queue.give_back(self.engine, self.name)
         beside.join()
@@ -152,8 +152,8 @@ class Worker:
                 if self.stopping.wait(1.0):
                     return False
 
-    def _one(self) -> bool:
-        """Make one prediction, if one waits and there is a model."""
+    def once(self) -> bool:
+        """Make one prediction, if one waits and there is a model, and say whether there was one."""
         try:
             folder = current_folder(self.config)
         except RecordsError:
