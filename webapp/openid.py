@@ -232,7 +232,8 @@ class Provider:
 
     def _role(self, claims: CodeIDToken) -> str:
         said = claims.get(self._settings.groups_claim)
-        groups = {said} if isinstance(said, str) else {one for one in said or () if isinstance(one, str)}
+        listed = said if isinstance(said, list) else [said]
+        groups = {one for one in listed if isinstance(one, str)}
         return next((role for group, role in self._settings.roles.items() if group in groups), "")
 
 

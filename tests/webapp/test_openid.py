@@ -1,5 +1,8 @@
 """The hospital's own sign-on, against a provider that runs as a process of its own."""
 
+import base64
+import hashlib
+import hmac
 import json
 import os
 import re
@@ -12,10 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 from werkzeug.test import TestResponse
 
 from core.clock import after
@@ -24,6 +30,7 @@ from core.records.db import reading, unlogged
 from core.records.web_tables import User
 from tests.webapp.factories import PASSWORD, Browser, Server, a_config, a_server, code
 from webapp import openid
+from webapp.errors import Denied
 from webapp.guards import COOKIE
 from webapp.openid import Flow
 
@@ -167,6 +174,45 @@ def test_the_way_there_holds_what_the_protocol_needs_and_the_cookie_is_short_liv
     assert not any(text in again for text in secret)
 
 
+def test_the_code_is_redeemed_with_a_secret_of_which_only_the_hash_went_by_the_browser(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[dict[str, str]] = []
+    real = openid.Provider._ask
+
+    def ask(self: openid.Provider, method: str, url: str, **more: Any) -> httpx.Response:
+        sent.extend([more["data"]] if "data" in more else [])
+        return real(self, method, url, **more)
+
+    monkeypatch.setattr(openid.Provider, "_ask", ask)
+    browser = server.browser()
+    way = go(browser)
+    assert come_back(browser, way).status_code == 302
+    digest = hashlib.sha256(sent[0]["code_verifier"].encode()).digest()
+    assert way.asked["code_challenge"] == base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def test_a_token_that_the_providers_private_key_did_not_sign_is_nobodys_word(server: Server, issuer: str) -> None:
+    public = httpx.get(f"{issuer}/jwks").json()["keys"][0]
+    says = {"iss": issuer, "aud": "gliofed", "sub": "7f3a", "nonce": "n", "iat": int(time.time())}
+    says |= {"exp": int(time.time()) + 600, "preferred_username": "bert", "groups": ["it"]}
+
+    def part(value: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    pem = RSAKey.import_key(public).as_pem(private=False)
+    forged = [f"{part({'alg': 'none'})}.{part(says)}.", f"{part({'alg': 'RS256'})}.{part(says)}.", "no token", ""]
+    for key in (pem, json.dumps(public).encode()):  # what is public, taken for a shared secret
+        unsigned = f"{part({'alg': 'HS256'})}.{part(says)}"
+        mac = hmac.new(key, unsigned.encode(), hashlib.sha256).digest()
+        forged.append(f"{unsigned}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}")
+    forged.append(jwt.encode({"alg": "RS256"}, says, RSAKey.generate_key(2048, private=True)))
+    with server.app.app_context():
+        for text in forged:
+            with pytest.raises(Denied):
+                openid.provider()._checked({"id_token": text}, "n")
+
+
 def test_the_session_cookie_is_strict_although_the_way_back_comes_from_another_site(server: Server) -> None:
     _, answer = sign_on(server)
     session, flow = answer.headers.getlist("Set-Cookie")
@@ -230,8 +276,8 @@ def test_a_flow_that_took_too_long_or_was_made_by_somebody_else_is_refused(serve
         ({"aud": "another-client"}, "token: aud"),
         ({"aud": ["another-client", "gliofed"]}, "token: azp"),
         ({"iss": "https://evil.example"}, "token: iss"),
-        ({"exp": int(time.time()) - 120}, "token: ExpiredTokenError"),
-        ({"iat": int(time.time()) + 7200}, "token: InvalidTokenError"),
+        ({"exp": int(time.time()) - 120}, "token: exp"),
+        ({"iat": int(time.time()) + 7200}, "token: iat"),
         ({"exp": None}, "token: exp"),
     ],
 )
@@ -266,7 +312,7 @@ def test_without_a_fitting_group_nobody_is_signed_in_and_whoever_was_is_not_any_
     _, answer = sign_on(server, groups=groups)
     assert answer.status_code == 403
     assert why(server) == ["group"]
-    assert before.get("/session").status_code == (200 if groups == {"mri-readers": True} and False else 401)
+    assert before.get("/session").status_code == 401
 
 
 def test_an_account_with_a_password_of_its_own_is_not_taken_over(server: Server) -> None:
