@@ -116,7 +116,7 @@ class WorkerSettings(Section):
 class WebConfig(Section):
     """Everything in web.toml."""
 
-    data: Path
+    data: Path = Field(Path(), description="the folder that the command line names; not for the file")
     site: SiteSettings = SiteSettings()
     server: ServerSettings = ServerSettings()
     sign_in: SignInSettings = SignInSettings()

@@ -36,7 +36,7 @@ def load_web(data: Path) -> WebConfig:
     settings: dict[str, object] = {"data": str(data)}
     path = data / "web.toml"
     if path.exists():
-        return load_config(WebConfig, path, {**os.environ, "FL_DATA": ""}).model_copy(update={"data": data})
+        return load_config(WebConfig, path).model_copy(update={"data": data})
     overlay(settings, os.environ, WebConfig)
     return validate(WebConfig, settings, "the environment")
 
