@@ -1,23 +1,19 @@
 """Where an upload is decrypted while it is read: a folder in memory where there is one, gone when the reading ends."""
 
+import io
 import os
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import NotACaseError
+from core.imaging.archives import unpack
 from webapp.config import WebConfig
 from webapp.errors import Refused
 from webapp.sealed_files import SealedReader, pieces_of
 from webapp.uploads import place_of
-
-
-def unpack(file, folder):  # TEMPORARY until core.imaging.archives has it
-    zipfile.ZipFile(file).extractall(folder)
-
 
 _PREFIX = "gliofed-web-"
 _ZIP = b"PK\x03\x04"
@@ -47,7 +43,7 @@ def decrypted(config: WebConfig, prediction: str, key: bytes, names: Mapping[str
                     raise NotACaseError("The upload holds a zip beside other files", fix="send one zip, or files")
                 if is_zip:
                     file.seek(0)
-                    unpack(file, folder)
+                    unpack(io.BufferedReader(file), folder)
                     continue
             target = folder / place_of(called or name)
             _write(target if target.name else folder / name, stored / name, key)

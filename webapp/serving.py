@@ -12,6 +12,7 @@ from core.certificates import Use, certificate_text, issue, new_key, private_tex
 from core.config import load_config, overlay, validate
 from core.errors import ConfigError
 from core.files import private_folder, write_atomically, write_private
+from core.imaging import sandbox
 from core.supervision import Process
 from webapp.app import create_app
 from webapp.checkpoints import head_signer
@@ -44,6 +45,7 @@ def load_web(data: Path) -> WebConfig:
 def application() -> Flask:
     """Return the application, for Gunicorn."""
     log_to_stderr()
+    sandbox.start()
     app = create_app(load_web(Path(os.environ[DATA])))
     atexit.register(tell_counted, app)
     return app

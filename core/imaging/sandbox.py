@@ -21,7 +21,7 @@ import SimpleITK as sitk
 from pydantic import Base64Bytes, TypeAdapter, ValidationError
 
 from core.errors import ConnectionProblem, DataError, DicomError, NotACaseError
-from core.imaging.found import Found, look_through
+from core.imaging.found import Found, FoundSeries, look_through
 from core.imaging.thumbnails import thumbnail
 
 # Beyond so many series, those that come later have no picture.
@@ -150,7 +150,8 @@ def _refusal(kind: str, problem: str, fix: str) -> bytes:
 
 def _look_through(folder: Path) -> Looked:
     found = look_through(folder)
-    series, thumbnails = [], {}
+    series: list[FoundSeries] = []
+    thumbnails: dict[str, bytes] = {}
     for one in found.series:
         if not one.wrong and len(thumbnails) < MAX_THUMBNAILS:
             try:
