@@ -90,7 +90,9 @@ def allow(*roles: str, machines: bool = True) -> Callable[[Callable[P, R]], Call
             identity = who()
             _check_page(identity)
             if roles and identity.role not in roles:
-                raise Denied(403, f"This is not for a {identity.role}", fix=f"ask somebody who is {' or '.join(roles)}")
+                raise Denied(
+                    403, f"The role {identity.role} may not do this", fix=f"ask somebody who is {' or '.join(roles)}"
+                )
             if identity.kind == "token" and not machines:
                 raise Denied(403, "This is not for a machine's token", fix="sign in with a browser")
             return method(*args, **kwargs)
