@@ -51,7 +51,7 @@ class OneVersion(Resource):
 class Wish(Resource):
     """What a coordinator wants of a version."""
 
-    @allow("coordinator")
+    @allow("coordinator", machines=False)
     @blueprint.arguments(WishSchema)
     def post(self, given: dict[str, Any], name: str) -> Response:
         """Ask that a version be approved or retired: `fl-server`, which holds the key, signs it within seconds."""
