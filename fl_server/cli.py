@@ -242,7 +242,7 @@ def models(as_json: AsJson = False) -> None:
     table = Table(Column("version", no_wrap=True), "state", "created")
     for row in rows:
         told = f"{row['state']} ({row['cause']})" if row["cause"] else row["state"]
-        table.add_row(row["version"], told, row["created"][:16].replace("T", " "))
+        table.add_row(row["version"], told, str(row["created"])[:16].replace("T", " "))
     Console().print(table)
 
 
