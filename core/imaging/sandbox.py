@@ -21,7 +21,7 @@ import SimpleITK as sitk
 from pydantic import Base64Bytes, TypeAdapter, ValidationError
 
 from core.errors import ConnectionProblem, DataError, DicomError, NotACaseError
-from core.imaging.found import Found, look_through
+from core.imaging.found import Found, FoundSeries, look_through
 from core.imaging.thumbnails import thumbnail
 
 # Beyond so many series, those that come later have no picture.
@@ -136,7 +136,7 @@ def _look(folder: str, limits: Limits, sender: Connection) -> None:
             answer = _refusal(type(error).__name__, error.problem, error.fix)
         except MemoryError:
             answer = _refusal("DataError", f"Reading the files takes more than {limits.memory_mib} MiB of memory", _FIX)
-        except Exception as error:  # the edge of this process
+        except Exception as error:  # noqa: BLE001 (the edge of this process)
             # Where, but not what: a message may hold a value of the header.
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{type(error).__name__}, {Path(last.filename).name} line {last.lineno}"
@@ -150,7 +150,8 @@ def _refusal(kind: str, problem: str, fix: str) -> bytes:
 
 def _look_through(folder: Path) -> Looked:
     found = look_through(folder)
-    series, thumbnails = [], {}
+    series: list[FoundSeries] = []
+    thumbnails: dict[str, bytes] = {}
     for one in found.series:
         if not one.wrong and len(thumbnails) < MAX_THUMBNAILS:
             try:
