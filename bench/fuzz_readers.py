@@ -5,7 +5,7 @@
 DICOM in every encoding that is read, NIfTI and zips are mutated (bytes, lengths, cuts, repetitions, splices of two
 files, hostile values where headers have theirs) and taken the whole way that an upload goes: unpacked, looked through,
 drawn, decoded; a DICOM file beside an intact slice of its series. Anything but an answer or an FLError is a finding:
-another exception, a dead process, ten seconds, a GiB. Inputs run in forked processes of a hundred; each is a function
+another exception, a dead process, ten seconds, a GiB. Inputs run in forked processes of 500; each is a function
 of the seed and its number alone. DIR keeps the findings.
 """
 
@@ -41,7 +41,7 @@ from core.imaging.nifti import is_nifti, read_nifti
 from core.imaging.thumbnails import thumbnail
 from tests.core.imaging.factories_dicom import a_series, an_enhanced_series, pixels_of
 
-BATCH = 100
+BATCH = 500
 SECONDS = 10.0
 MEMORY = 2**30
 # Lengths, counts and signs that parsers stumble over.
