@@ -68,6 +68,23 @@ def test_keys_do_not_hang_on_file_names_or_their_order_but_on_the_images(tmp_pat
     assert len(set(one.values())) == 4
 
 
+def test_images_without_identifiers_have_a_key_from_their_places(tmp_path: Path) -> None:
+    a_series(tmp_path / "one", SOPInstanceUID=None, SeriesInstanceUID="1.2")
+    (tmp_path / "two").mkdir()
+    for number, file in enumerate(sorted((tmp_path / "one").iterdir())):
+        shutil.copy(file, tmp_path / "two" / f"{9 - number}")
+    one, two = (look_through(tmp_path / name).series[0] for name in ("one", "two"))
+    assert one.key == two.key
+
+
+def test_a_damaged_functional_group_is_a_reason_and_no_crash(tmp_path: Path) -> None:
+    file = tmp_path / "one.dcm"
+    an_enhanced_series(file, pixels_of(3), order=(0, 1, 2))
+    file.write_bytes(file.read_bytes().replace(b"\x28\0\x10\x91SQ", b"\x28\0\x10\x91S\xfe"))
+    (series,) = look_through(tmp_path).series
+    assert "damaged" in series.wrong
+
+
 def test_one_series_in_two_sequences_folders_has_two_keys(tmp_path: Path) -> None:
     a_series(tmp_path / "T1w")
     shutil.copytree(tmp_path / "T1w", tmp_path / "T2w")
