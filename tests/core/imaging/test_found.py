@@ -12,6 +12,7 @@ from PIL import Image
 from pydicom import uid
 
 from core.errors import DicomError, FLError, NotACaseError
+from core.imaging import found as found_module
 from core.imaging.found import Found, look_through
 from core.imaging.reading import read_case, read_chosen
 from core.imaging.thumbnails import thumbnail
@@ -242,6 +243,12 @@ def test_a_nifti_that_cannot_be_a_volume_says_why(tmp_path: Path) -> None:
     broken, flat = look_through(tmp_path).series
     assert "damaged" in broken.wrong
     assert "single slice" in flat.wrong
+
+
+def test_more_series_than_a_study_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found_module, "MAX_SERIES", 3)
+    with pytest.raises(NotACaseError, match="more than 3 series"):
+        look_through(a_case(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["nothing", "text"])
