@@ -108,6 +108,11 @@ def load_predictor(version: Path, trusted: Ed25519PublicKey) -> Predictor:
     return Predictor(stored.name, study, model, _calibration_of(stored), _untrained(stored.card))
 
 
+def use_threads(threads: int) -> None:
+    """Let the network use so many threads in this process; 0: as many as there are cores."""
+    torch.set_num_threads(threads or torch.get_num_threads())
+
+
 def predict_case(predictor: Predictor, path: Path) -> Prediction:
     """Read, prepare and predict one patient.
 
