@@ -64,7 +64,7 @@ def test_an_erased_patient_is_gone_the_others_stay_and_the_chain_is_whole(server
         row = session.get(Prediction, erased)
         assert row is not None
         assert (row.patient, row.file_key_sealed, row.draft_sealed, row.result_sealed, row.content) == (None,) * 5
-        comments = dict(session.execute(select(Feedback.prediction, Feedback.comment_sealed)).tuples().all())
+        comments = {row[0]: row[1] for row in session.execute(select(Feedback.prediction, Feedback.comment_sealed))}
         assert comments[erased] is None
         assert comments[kept] is not None
         assert len(session.scalars(select(Patient)).all()) == 1
