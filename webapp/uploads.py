@@ -104,13 +104,15 @@ def receiving(request: Request, files: Path, limits: LimitSettings) -> Iterator[
     """
     identifier = secrets.token_hex(16)
     upload = Upload(identifier, files / identifier, secrets.token_bytes(KEY_BYTES), limits)
+    is_kept = False
     try:
         fields = _receive(request, upload)
         _demand_files(upload)
         yield upload, fields
-    except BaseException:
-        shutil.rmtree(upload.folder, ignore_errors=True)
-        raise
+        is_kept = True
+    finally:
+        if not is_kept:
+            shutil.rmtree(upload.folder, ignore_errors=True)
 
 
 def _demand_files(upload: Upload) -> None:

@@ -15,7 +15,7 @@ from core.errors import RecordsError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0006"
+HEAD = "0005"
 _WAIT_S = 120
 
 
