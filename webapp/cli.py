@@ -11,6 +11,7 @@ from core.errors import ConfigError
 from core.files import private_folder
 from core.progress import bars
 from core.terminal import run
+from webapp import cli_keeping
 
 app = typer.Typer(
     help=(
@@ -21,6 +22,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+for command in cli_keeping.COMMANDS:
+    app.command()(command)
 Data = Annotated[Path, typer.Option("--data", help="The server's folder.")]
 
 

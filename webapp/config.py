@@ -90,7 +90,7 @@ class WorkerSettings(Section):
 class WebConfig(Section):
     """Everything in web.toml."""
 
-    data: Path
+    data: Path = Field(Path(), description="the server's folder, as --data says")
     site: SiteSettings = SiteSettings()
     server: ServerSettings = ServerSettings()
     sign_in: SignInSettings = SignInSettings()
