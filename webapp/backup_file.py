@@ -91,26 +91,31 @@ def parts_of(path: Path, key: bytes) -> Iterator[Part]:
             f"{path} was encrypted with another backup key: {name}, here is {name_of(key)}",
             fix="bring the keys that were exported from the server which made it: fl-web import-keys",
         )
+    with _undamaged(path), io.BufferedReader(SealedReader(path, key, before=len(_FIRST) + _NAME), FRAME) as stream:
+        while True:
+            told = json.loads(_piece(stream))
+            pieces = _pieces(stream, path)
+            yield Part(told.pop("name"), told, pieces)
+            for _ in pieces:  # what was not wanted
+                pass
+            if not stream.peek(1):
+                return
+
+
+@contextmanager
+def _undamaged(path: Path) -> Iterator[None]:
     try:
-        with io.BufferedReader(SealedReader(path, key, before=len(_FIRST) + _NAME), FRAME) as stream:
-            while True:
-                head = _piece(stream)
-                told = json.loads(head)
-                pieces = _pieces(stream)
-                yield Part(told.pop("name"), told, pieces)
-                for _ in pieces:  # what was not wanted
-                    pass
-                if not stream.peek(1):
-                    return
+        yield
     except (DataError, EOFError, ValueError, KeyError, AttributeError):
         raise RecordsError(
             f"{path} is damaged or cut off; nothing of it can be relied on", fix="take another backup"
         ) from None
 
 
-def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
-    while piece := _piece(stream):
-        yield piece
+def _pieces(stream: IO[bytes], path: Path) -> Iterator[bytes]:
+    with _undamaged(path):  # here too, since whoever reads them is not within the parts
+        while piece := _piece(stream):
+            yield piece
 
 
 def _piece(stream: IO[bytes]) -> bytes:

@@ -11,7 +11,7 @@ import re
 import shutil
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +130,8 @@ def drill(backup: Path, data: Path, database: str = "", report: Report = silent)
             return _fill(backup, key, config, contents, known, refilled, None, report)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # others' scans are being read in it
+            folder.parent.rmdir()
 
 
 def _fill(
@@ -270,6 +272,7 @@ def _write(part: Part, config: WebConfig) -> None:
     path = _place(part.name, config)
     if path is None:
         return
+    private_folder(config.files)
     private_folder(path.parent)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         for piece in part.pieces:

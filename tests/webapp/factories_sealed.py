@@ -1,13 +1,18 @@
 """Rows that hold sealed values, made with the application's own functions: a user, patients, predictions, a comment."""
 
+import json
+import shutil
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from core.clock import now
-from core.records.db import transaction
+from core.records.audit import sign_head
+from core.records.copying import pages_out
+from core.records.db import reading, transaction
 from core.records.web_tables import Feedback, Prediction
 from webapp.accounts import create_user
+from webapp.checkpoints import head_signer
 from webapp.config import SiteSettings, WebConfig
 from webapp.journal import SERVICE, About, note
 from webapp.patients import keep_patient
@@ -82,3 +87,35 @@ def a_filled_server(engine: Engine, config: WebConfig, predictions: int = 3) -> 
     for number in range(predictions):
         a_prediction(engine, config, vault, number, f"{NUMBER}-{number}")
     return vault
+
+
+def sign_heads(engine: Engine, config: WebConfig) -> None:
+    """Sign the log's head, as the worker does every minute."""
+    signer = head_signer(config)
+    assert signer.private
+    sign_head(engine, signer.private, signer.checkpoints)
+
+
+def a_new_machine(config: WebConfig, folder: Path, database: str = "") -> Path:
+    """Return an empty folder that holds a server's keys, and the settings of its new database where one is named."""
+    for path in config.keys_path.parent.iterdir():
+        (folder / "keys").mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / "keys" / path.name)
+    if database:
+        (folder / "web.toml").write_text(f"[site]\ndatabase = {json.dumps(database)}\n")
+    return folder
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder, keys apart."""
+    files = [path for path in folder.rglob("*") if path.is_file() and "keys" not in path.parts[-2:]]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def rows_of(engine: Engine) -> dict[str, list[tuple[object, ...]]]:
+    """Return all rows of a database, sorted, by table."""
+    found: dict[str, list[tuple[object, ...]]] = {}
+    with reading(engine) as session:
+        for page in pages_out(session):
+            found.setdefault(page.table, []).extend(tuple(row) for row in page.rows)
+    return {name: sorted(rows, key=repr) for name, rows in found.items()}

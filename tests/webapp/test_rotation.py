@@ -142,7 +142,7 @@ def test_threads_and_a_second_process_read_and_write_meanwhile(
 ) -> None:
     monkeypatch.setattr("webapp.rotation._BATCH", 5)
     a_filled_server(engine, config, 8)
-    command = [sys.executable, "-m", "tests.webapp.writing_sealed", str(config.data), database]
+    command = [sys.executable, "-m", "tests.webapp.writing_sealed", str(config.data), database, "5000"]
     other = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout
     assert other.stdout.readline() == "writing\n"
