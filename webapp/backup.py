@@ -111,6 +111,8 @@ def make_backup(config: WebConfig, to: Path, report: Report = silent) -> tuple[A
     """
     if to.exists():
         raise ConfigError(f"There is a file {to} already", fix="name another; a backup never replaces one")
+    if not to.absolute().parent.is_dir():  # and is not made: a disk that is not mounted must not fill the one below it
+        raise ConfigError(f"There is no folder {to.absolute().parent}", fix="make it, or mount the disk for backups")
     read_keys(config.keys_path)  # a server has them: nothing is made anew here
     engine = open_database(config.database_url)
     with keys_held(config.keys_path):

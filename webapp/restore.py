@@ -156,7 +156,7 @@ def _fill(
             _write(part, config)
             done += part.name.startswith("files/")
             report("restoring", done, total)
-    refilled.bring_up(about.revision)
+    refilled.bring_up()
     engine = refilled.engine
     signer = head_signer(config)
     verified = log.verify(engine, signer.checkpoints, signer.public, report)

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     Connection,
     Engine,
+    Integer,
     MetaData,
     Select,
+    Table,
     column,
     delete,
     insert,
@@ -25,6 +28,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.orm import Session
+from sqlalchemy.schema import CreateTable, DropTable
 
 from core.errors import RecordsError
 from core.records.db import connect, unlogged
@@ -36,6 +40,7 @@ Value = str | bytes | int | float | None
 
 _PAGE = 1000
 _VERSION = "alembic_version"
+_MARK = Table(RESTORING, MetaData(), Column("id", Integer))
 
 
 @dataclass(frozen=True)
@@ -59,9 +64,7 @@ def pages_out(session: Session) -> Iterator[Page]:
         session: of core.records.db.reading, which sees one state of the database.
     """
     connection = session.connection()
-    found = MetaData()
-    found.reflect(connection)
-    for one in found.sorted_tables:
+    for one in _found(connection).sorted_tables:
         if one.name == _VERSION:
             continue
         columns = tuple(str(each.name) for each in one.columns)
@@ -92,14 +95,14 @@ class Refilled:
             with unlogged(self.engine) as session:
                 session.connection().execute(into, rows)
 
-    def bring_up(self, revision: str) -> None:
-        """Bring the tables from a revision up to this release; they still count as being restored."""
-        _note_revision(self.engine, revision)
+    def bring_up(self) -> None:
+        """Bring the tables up to this release."""
         _upgrade(self.engine, HEAD)
 
     def release(self) -> None:
         """Say that everything is there: from now on the database can be opened."""
-        _note_revision(self.engine, HEAD)
+        with self.engine.begin() as connection:
+            connection.execute(DropTable(_MARK))
         self.released = True
 
 
@@ -117,16 +120,21 @@ def refilling(url: str, revision: str) -> Iterator[Refilled]:
     refilled = Refilled(connect(url))
     try:
         _demand_empty(refilled.engine)
+        with refilled.engine.begin() as connection:
+            connection.execute(CreateTable(_MARK, if_not_exists=True))
         try:
-            _drop(refilled.engine)
+            _drop_tables(refilled.engine)
             _upgrade(refilled.engine, revision)
             with unlogged(refilled.engine) as session:  # what the migrations have put there
-                for name in reversed(_tables(session.connection())):
-                    session.execute(delete(table(name)))
+                for one in reversed(_found(session.connection()).sorted_tables):
+                    if one.name != _VERSION:
+                        session.execute(delete(one))
             yield refilled
         finally:
             if not refilled.released:
-                _drop(refilled.engine)
+                _drop_tables(refilled.engine)
+                with refilled.engine.begin() as connection:
+                    connection.execute(DropTable(_MARK))
     finally:
         refilled.engine.dispose()
         if path is not None and is_new and not refilled.released:
@@ -168,17 +176,16 @@ def _has_rows(connection: Connection, name: str) -> bool:
     return connection.execute(select(text("1")).select_from(table(name)).limit(1)).first() is not None
 
 
-def _tables(connection: Connection) -> list[str]:
+def _found(connection: Connection) -> MetaData:
+    """Return the tables that are there, but for the mark."""
     found = MetaData()
-    found.reflect(connection)
-    return [one.name for one in found.sorted_tables if one.name != _VERSION]
+    found.reflect(connection, only=[name for name in inspect(connection).get_table_names() if name != RESTORING])
+    return found
 
 
-def _drop(engine: Engine) -> None:
+def _drop_tables(engine: Engine) -> None:
     with locked(engine) as connection:
-        found = MetaData()
-        found.reflect(connection)
-        found.drop_all(connection)
+        _found(connection).drop_all(connection)
 
 
 def _upgrade(engine: Engine, revision: str) -> None:
@@ -186,12 +193,6 @@ def _upgrade(engine: Engine, revision: str) -> None:
 
     with locked(engine) as connection:
         command.upgrade(settings_of(connection), revision)
-        connection.execute(text(f"UPDATE {_VERSION} SET version_num = :now"), {"now": RESTORING})  # noqa: S608
-
-
-def _note_revision(engine: Engine, revision: str) -> None:
-    with unlogged(engine) as session:
-        session.execute(text(f"UPDATE {_VERSION} SET version_num = :now"), {"now": revision})  # noqa: S608
 
 
 def _file_of(url: str) -> Path | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 HEAD = "0005"
-# In the place of a revision, for as long as a backup is being loaded: nobody takes the tables for whole.
+# A table that is there for as long as a backup is being loaded: nobody takes the others for whole.
 RESTORING = "restoring"
 _WAIT_S = 120
 
@@ -80,8 +80,11 @@ def locked(engine: Engine) -> Iterator[Connection]:
 
 
 def revision_of(engine: Engine) -> str:
-    """Return the revision that a database's tables are of, "" where there are none."""
+    """Return the revision of a database's tables, "" where there are none, RESTORING where they are not whole."""
     with engine.connect().execution_options(reads_only=True) as connection:
-        if not inspect(connection).has_table("alembic_version"):
+        found = inspect(connection)
+        if found.has_table(RESTORING):
+            return RESTORING
+        if not found.has_table("alembic_version"):
             return ""
         return str(connection.scalar(text("SELECT version_num FROM alembic_version")) or "")

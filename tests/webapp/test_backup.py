@@ -209,6 +209,9 @@ def test_an_existing_file_is_never_replaced_and_a_rotation_is_waited_for(
     with pytest.raises(ConfigError, match="already"):
         make_backup(config, path)
     assert path.read_bytes() == before
+    with pytest.raises(ConfigError, match="There is no folder"):
+        make_backup(config, tmp_path / "not mounted" / "b")
+    assert not (tmp_path / "not mounted").exists()
     with keys_held(config.keys_path), pytest.raises(RecordsError, match="Another process rotates the keys"):
         make_backup(config, tmp_path / "other")
     assert not (tmp_path / "other").exists()

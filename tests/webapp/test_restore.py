@@ -3,19 +3,15 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
 from core.errors import AuditError, ConfigError, FLError, RecordsError
-from core.records import copying
 from core.records.copying import Page
 from core.records.db import connect, open_database, reading, transaction
 from core.records.migrate import revision_of
@@ -98,7 +94,11 @@ def test_the_machine_burns_down_and_the_safe_holds_the_keys(
             "verdict": "usable"
         }
     assert {path.name for path in data.iterdir()} - {"records.db"} == {"audit", "files", "keys", "web.toml"}
-    assert {path.stat().st_mode & 0o077 for path in data.rglob("*") if path.name not in ("web.toml", "audit.pub", "keys.lock")} == {0}
+    assert {
+        path.stat().st_mode & 0o077
+        for path in data.rglob("*")
+        if path.name not in ("web.toml", "audit.pub", "keys.lock")
+    } == {0}
     copy.dispose()
 
 
@@ -359,96 +359,6 @@ def test_a_drill_notices_a_file_and_a_value_that_do_not_open(engine: Engine, con
     make_backup(config, tmp_path / "two")
     with pytest.raises(RecordsError, match=r"sealed value of predictions\.result was changed or moved"):
         restore.drill(tmp_path / "two", config.data)
-
-
-def test_killed_anywhere_it_never_serves_half_of_it_and_the_next_restore_begins_anew(
-    file: Path, config: WebConfig, empty: str, tmp_path: Path
-) -> None:
-    data, listed = a_new_machine(config, tmp_path / "new", empty), tmp_path / "lines.json"
-    _in_a_process(lambda: listed.write_text(json.dumps(_restored_by_lines(file, data))))
-    assert _is_whole(data)
-    last = {tuple(line): number for number, line in enumerate(json.loads(listed.read_text()))}
-    tries = sorted(last.values())[:: max(1, len(last) // 6)] + sorted(last.values())[-2:]
-    states = []
-    for number in tries:
-        _clear(data, empty)
-        assert _in_a_process(lambda: _restored_by_lines(file, data, kill_at=number)) == -signal.SIGKILL  # noqa: B023
-        states.append(_state(data, empty))
-        if states[-1] == "whole":
-            with pytest.raises(ConfigError, match="is not empty"):
-                restore.restore(file, data)
-        else:
-            restore.restore(file, data)
-        assert _is_whole(data)
-    assert set(states) >= {"nothing", "refused"}, states
-
-
-def _state(data: Path, database: str) -> str:
-    """What `fl-web run` would find: nothing, half of it and so a refusal, or everything."""
-    if is_empty(database) and not (data / "files").exists():
-        return "nothing"
-    try:
-        config = load_web(data)
-        open_database(config.database_url).dispose()
-    except (ConfigError, RecordsError) as error:
-        assert "being restored" in error.problem
-        return "refused"
-    assert _is_whole(data)
-    return "whole"
-
-
-def _is_whole(data: Path) -> bool:
-    config = load_web(data)
-    engine = open_database(config.database_url)
-    signer = head_signer(config)
-    verified = log.verify(engine, signer.checkpoints, signer.public)
-    rows = rows_of(engine)
-    engine.dispose()
-    files = [path for path in tree(config.files) if path.endswith("rtumor")]
-    return (verified.checkpoints, len(rows["predictions"]), len(files)) == (1, 3, 3)
-
-
-def _clear(data: Path, database: str) -> None:
-    for name in ("files", "audit"):
-        shutil.rmtree(data / name, ignore_errors=True)
-    (data / ".restored").unlink(missing_ok=True)
-    engine = connect(database)
-    copying._drop(engine)
-    engine.dispose()
-    if database.startswith("sqlite"):
-        for path in Path(database.removeprefix("sqlite:///")).parent.glob("empty.db*"):
-            path.unlink()
-
-
-def _in_a_process(work: Callable[[], object]) -> int:
-    process = os.fork()
-    if not process:  # pragma: no cover
-        try:
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-
-
-def _restored_by_lines(file: Path, data: Path, kill_at: int = -1) -> list[tuple[str, int]]:  # pragma: no cover
-    """Restore, and return the lines that were executed, or die at one of them."""
-    passed: list[tuple[str, int]] = []
-    files = {restore.__file__, copying.__file__}
-
-    def trace(frame: FrameType, event: str, _argument: object) -> Callable[..., Any] | None:
-        if frame.f_code.co_filename not in files:
-            return None
-        if event == "line":
-            if len(passed) == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            passed.append((frame.f_code.co_filename, frame.f_lineno))
-        return trace
-
-    sys.settrace(trace)
-    restore.restore(file, data)
-    sys.settrace(None)
-    return passed
 
 
 def test_the_commands_tell_what_they_did_and_exit_codes_say_if_a_backup_can_be_relied_on(

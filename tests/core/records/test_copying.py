@@ -121,7 +121,7 @@ def test_what_a_killed_restore_has_left_is_cleared_away(engine: Engine, database
     fill(engine)
     found = pages(engine)
     with engine.begin() as connection:  # as a kill leaves it: full of rows, and not released
-        connection.execute(text("UPDATE alembic_version SET version_num = 'restoring'"))
+        connection.execute(text("CREATE TABLE restoring (id INTEGER)"))
     engine.dispose()
     with refilling(database, "0005") as refilled:
         for page in found:
@@ -162,7 +162,7 @@ def test_rows_of_an_older_release_are_brought_up(database: str) -> None:
     with refilling(database, "0001") as refilled:
         refilled.load(Page("audit_head", ("id", "seq", "hash", "checkpoints"), [(1, 0, "0" * 64, 0)]))
         refilled.load(Page("runs", tuple(run), [tuple(run.values())]))
-        refilled.bring_up("0001")
+        refilled.bring_up()
         with pytest.raises(RecordsError, match="is being restored"):
             open_database(database)
         refilled.release()
