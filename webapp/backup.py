@@ -35,7 +35,7 @@ from webapp.backup_file import BackupWriter, Part, parts_of
 from webapp.checkpoints import head_signer
 from webapp.config import WebConfig
 from webapp.erased import erased_in
-from webapp.journal import SERVICE, note
+from webapp.journal import CONSOLE, note
 from webapp.key_export import backup_key, names_of
 from webapp.rotation import keys_held
 from webapp.sealed_files import FRAME
@@ -125,7 +125,7 @@ def make_backup(config: WebConfig, to: Path, report: Report = silent) -> tuple[A
                 raise RecordsError("What was written is not what is read again", fix="write the backup to another disk")
         with transaction(engine) as session:
             size = to.stat().st_size
-            note(session, SERVICE, "backup.made", events=about.events, files=counts.files, size=size)
+            note(session, CONSOLE, "backup.made", events=about.events, files=counts.files, size=size)
     engine.dispose()
     return about, counts
 

@@ -4,9 +4,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.imaging.found import Found, look_through
+from core.imaging.found import Found
 from core.imaging.reading import content_digest
-from core.imaging.thumbnails import thumbnail
+from core.imaging.sandbox import look_apart
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,8 @@ def inspect(folder: Path) -> Inspected:
 
     Raises: DataError: it holds nothing that could be a case, is not of one patient, or is damaged or hostile.
     """
-    found = look_through(folder)
-    pictures = {one.key: thumbnail(one) for one in found.series if not one.wrong}
-    return _inspected(found, content_digest(folder), pictures)
+    looked = look_apart(folder)
+    return _inspected(looked.found, content_digest(folder), looked.thumbnails)
 
 
 def _inspected(found: Found, digest: str, pictures: dict[str, bytes]) -> Inspected:

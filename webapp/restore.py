@@ -33,7 +33,7 @@ from webapp.checkpoints import HeadSigner, head_signer
 from webapp.config import SiteSettings, WebConfig
 from webapp.erased import erased_in, remember
 from webapp.erasure import erase_again
-from webapp.journal import NOTHING, SERVICE, note
+from webapp.journal import NOTHING, CONSOLE, note
 from webapp.key_export import known_backup_key, names_of
 from webapp.readable import Readable, read_everything
 from webapp.rotation import keys_held
@@ -167,7 +167,7 @@ def _fill(
     lost = _lost(engine, heads, signer, about.events) if heads else None
     with transaction(engine) as session:
         told = {"made_at": about.made_at, "events": about.events, "erased": erased, "lost": lost}
-        note(session, SERVICE, "backup.restored", NOTHING, **told)
+        note(session, CONSOLE, "backup.restored", NOTHING, **told)
     with reading(engine) as session:
         predictions = session.scalar(select(func.count()).select_from(Prediction)) or 0
         patients = session.scalar(select(func.count()).select_from(Patient)) or 0

@@ -20,7 +20,7 @@ from core.errors import RecordsError
 from core.files import only_process
 from core.progress import Report, silent
 from core.records.db import reading, transaction
-from webapp.journal import SERVICE, note
+from webapp.journal import CONSOLE, note
 from webapp.sealed_columns import SEALED, SealedColumn
 from webapp.vault import KEY_BYTES, Vault, number_of, read_keys, write_keys
 
@@ -73,7 +73,7 @@ def rotate(engine: Engine, path: Path, report: Report = silent) -> Rotated:
             )
         removed = tuple(sorted(keys.sealing.keys() - {keys.newest}))
         with transaction(engine) as session:
-            note(session, SERVICE, "keys.rotated", newest=keys.newest, removed=list(removed), values=values)
+            note(session, CONSOLE, "keys.rotated", newest=keys.newest, removed=list(removed), values=values)
         write_keys(path, replace(keys, sealing={keys.newest: keys.sealing[keys.newest]}))
     return Rotated(keys.newest, values, removed, resumed)
 
@@ -93,7 +93,7 @@ def _add_key(engine: Engine, path: Path) -> None:
     with transaction(engine) as session:
         keys = read_keys(path)
         newest = keys.newest + 1
-        note(session, SERVICE, "keys.made", newest=newest)
+        note(session, CONSOLE, "keys.made", newest=newest)
         write_keys(path, replace(keys, sealing={**keys.sealing, newest: token_bytes(KEY_BYTES)}))
 
 

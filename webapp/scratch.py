@@ -1,23 +1,19 @@
 """Where an upload is decrypted while it is read: a folder in memory where there is one, gone when the reading ends."""
 
+import io
 import os
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from core.errors import NotACaseError
+from core.imaging.archives import unpack
 from webapp.config import WebConfig
 from webapp.errors import Refused
 from webapp.sealed_files import SealedReader, pieces_of
 from webapp.uploads import place_of
-
-
-def unpack(file, folder):  # TEMPORARY until core.imaging.archives has it
-    zipfile.ZipFile(file).extractall(folder)
-
 
 _PREFIX = "gliofed-web-"
 _ZIP = b"PK\x03\x04"
@@ -47,7 +43,7 @@ def decrypted(config: WebConfig, prediction: str, key: bytes, names: Mapping[str
                     raise NotACaseError("The upload holds a zip beside other files", fix="send one zip, or files")
                 if is_zip:
                     file.seek(0)
-                    unpack(file, folder)
+                    unpack(io.BufferedReader(file), folder)
                     continue
             target = folder / place_of(called or name)
             _write(target if target.name else folder / name, stored / name, key)
@@ -79,10 +75,14 @@ def _room(config: WebConfig, size: int) -> Iterator[Path]:
 
 
 def _write(target: Path, stored: Path, key: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
             for piece in pieces_of(stored, key):
                 file.write(piece)
     except (FileExistsError, IsADirectoryError, NotADirectoryError):
         raise NotACaseError("Two files of the upload have one name", fix="send the patient's folder as it is") from None
+    except OSError as error:
+        raise NotACaseError(
+            f"A file of the upload cannot be kept ({error.strerror})", fix="give files and folders short names"
+        ) from None

@@ -1,5 +1,6 @@
 """The processes of a server: Gunicorn with the application, and the worker, under one supervisor."""
 
+import atexit
 import os
 import sys
 from datetime import timedelta
@@ -11,10 +12,12 @@ from core.certificates import Use, certificate_text, issue, new_key, private_tex
 from core.config import load_config, overlay, validate
 from core.errors import ConfigError
 from core.files import private_folder, write_atomically, write_private
+from core.imaging import sandbox
 from core.supervision import Process
 from webapp.app import create_app
 from webapp.checkpoints import head_signer
 from webapp.config import WebConfig
+from webapp.guards import tell_counted
 from webapp.request_log import log_to_stderr
 
 # Names the folder to the processes that are started here.
@@ -51,7 +54,7 @@ def settings_in(data: Path) -> WebConfig:
     settings: dict[str, object] = {"data": str(data)}
     path = data / "web.toml"
     if path.exists():
-        return load_config(WebConfig, path, {**os.environ, "FL_DATA": ""}).model_copy(update={"data": data})
+        return load_config(WebConfig, path).model_copy(update={"data": data})
     overlay(settings, os.environ, WebConfig)
     return validate(WebConfig, settings, "the environment")
 
@@ -59,7 +62,10 @@ def settings_in(data: Path) -> WebConfig:
 def application() -> Flask:
     """Return the application, for Gunicorn."""
     log_to_stderr()
-    return create_app(load_web(Path(os.environ[DATA])))
+    sandbox.start()
+    app = create_app(load_web(Path(os.environ[DATA])))
+    atexit.register(tell_counted, app)
+    return app
 
 
 def processes_of(config: WebConfig, port: int, *, socket: str = "") -> list[Process]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from sqlalchemy import Engine, select
@@ -21,10 +21,12 @@ from core.errors import DataError, FLError, RecordsError
 from core.explanation import explain
 from core.imaging.preprocessing import prepare_case
 from core.imaging.reading import read_chosen
-from core.predictor import Predictor, load_predictor, predict_prepared
+from core.learning.explain import grad_cam
+from core.predictor import Prediction, Predictor, load_predictor, predict_prepared
+from core.records import web_tables
 from core.records.audit import sign_head
 from core.records.db import reading, unlogged
-from core.records.web_tables import Prediction, Tally
+from core.records.web_tables import Tally
 from webapp import predictions, queue
 from webapp.checkpoints import HeadSigner
 from webapp.config import WebConfig
@@ -137,7 +139,7 @@ class Worker:
         beside.start()
         self._patiently(lambda: queue.give_back(self.engine, self.name))
         while not self.stopping.is_set():
-            if not self._patiently(self._one):
+            if not self._patiently(self.once):
                 self.stopping.wait(_IDLE_S)
         queue.give_back(self.engine, self.name)
         beside.join()
@@ -152,8 +154,8 @@ class Worker:
                 if self.stopping.wait(1.0):
                     return False
 
-    def _one(self) -> bool:
-        """Make one prediction, if one waits and there is a model."""
+    def once(self) -> bool:
+        """Make one prediction, if one waits and there is a model, and say whether there was one."""
         try:
             folder = current_folder(self.config)
         except RecordsError:
@@ -198,7 +200,9 @@ class Worker:
         with progress.doing("predict"):
             prediction = predict_prepared(predictor, prepared)
         with progress.doing("explain"):
-            explained = explain(predictor, case.volumes, prepared, prediction)
+            evidence = _evidence(prediction)
+            cam = grad_cam(predictor.model, prepared.image, evidence.head, answer=evidence.answer) if evidence else None
+            explained = explain(case.volumes, prepared, prediction.tumor_map, cam)
         with progress.doing("keep"):
             for name, content in explained.files.items():
                 write_sealed(predictions.folder_of(self.config, job.id) / f"r{name}", key, content)
@@ -206,6 +210,7 @@ class Worker:
             **prediction.as_json(),
             "volumes_ml": explained.volumes_ml,
             "files": sorted(explained.files),
+            "gradcam": evidence._asdict() if evidence else None,
             "quality": {"verdict": prepared.quality.verdict, "reasons": list(prepared.quality.reasons)},
             "sources": {name: {"confidence": s.confidence, "notes": list(s.notes)} for name, s in case.sources.items()},
             "model": about,
@@ -229,10 +234,11 @@ class Worker:
 
     def _same(self, job: Job, version: str) -> Answer | None:
         """Return the answer that the same scans got from the same version, with the files where they are."""
-        known = (Prediction.content == job.content, Prediction.version == version, Prediction.state == "done")
+        row_type = web_tables.Prediction
+        known = (row_type.content == job.content, row_type.version == version, row_type.state == "done")
         with reading(self.engine) as session:
-            query = select(Prediction).where(*known, Prediction.result_sealed.is_not(None))
-            row = session.scalar(query.where(Prediction.same_as.is_(None)).order_by(Prediction.finished_at).limit(1))
+            query = select(row_type).where(*known, row_type.result_sealed.is_not(None))
+            row = session.scalar(query.where(row_type.same_as.is_(None)).order_by(row_type.finished_at).limit(1))
             if row is None or row.files_deleted_at is not None:
                 return None
             result = predictions.result_of(self.vault, row) or {}
@@ -254,6 +260,20 @@ class Worker:
             except (FLError, OSError) as error:
                 logger.warning(error.problem if isinstance(error, FLError) else type(error).__name__)
             self.stopping.wait(_ALIVE_EVERY_S)
+
+
+class Evidence(NamedTuple):
+    """What Grad-CAM looks for: places that speak for this answer of this head."""
+
+    head: Literal["mgmt", "tumor"]
+    answer: bool
+
+
+def _evidence(prediction: Prediction) -> Evidence | None:
+    """Return what to look for evidence of, or None where the model has given no answer."""
+    if prediction.mgmt_probability is not None:
+        return Evidence("mgmt", prediction.mgmt_decision != "unmethylated")
+    return Evidence("tumor", answer=True) if prediction.tumor_decision == "present" else None
 
 
 def say_alive(engine: Engine, worker: str) -> None:

@@ -20,16 +20,18 @@ from core.imaging.case import PreparedCase
 from core.imaging.model_grid import GRID_AXES, described, model_grid, scan_grid, stretch
 from core.imaging.normalization import CLIP, normalize
 from core.imaging.quality import Findings, judge
-from core.imaging.registration import Alignment, affine_to_atlas, one_thread, rigid, shrunk, working_copy
+from core.imaging.registration import Alignment, affine_to_atlas, one_thread, recorded, rigid, shrunk, working_copy
 from core.imaging.skull_stripping import brain_mask, brain_probability, gate_by_atlas, is_stripped
 from core.imaging.tumor_mask import is_empty, tumor_on_grid
 from core.imaging.version import PREPROCESSING_VERSION
-from core.imaging.volume import SEQUENCES, Volume, check_extent
+from core.imaging.volume import SEQUENCES, Volume, check_extent, finite_image
 from core.study import PreprocessingSettings
 
 REFERENCE = "T1wCE"
 # mm between the voxels of the copies in which transforms and the brain are looked for.
 COPY_SPACING = 3.0
+# The record of an alignment that was not looked for.
+IDENTITY = {"identity": True}
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,24 @@ def prepare_case(
         except DataError as error:
             raise DataError(f"{name}: {error.problem}", fix=error.fix) from None
     with one_thread(), one_torch_thread():
-        copies = {name: working_copy(_image(volumes[name]), COPY_SPACING) for name in SEQUENCES}
+        copies = {name: working_copy(finite_image(volumes[name]), COPY_SPACING) for name in SEQUENCES}
         alignments = _co_register(copies)
-        brain = _find_brain(_image(volumes[REFERENCE]), copies, alignments)
+        brain = _find_brain(finite_image(volumes[REFERENCE]), copies, alignments)
         if brain.from_atlas is None:
             grid = scan_grid(copies[REFERENCE], settings)
         else:
             grid = model_grid(brain.mask, brain.from_atlas, settings)
         return _on_grid(volumes, settings, tumor_mask, alignments, brain, grid)
+
+
+def alignments_of(record: Mapping[str, Any]) -> dict[str, sitk.Transform]:
+    """Return, for each sequence, the way from T1wCE's points to its own (mm, LPS) that a case's record tells.
+
+    Raises: KeyError: it tells none.
+    """
+    steps = {step["step"]: step for step in record["steps"]}
+    sequences = {REFERENCE: IDENTITY, **steps["co-register"]["sequences"]}
+    return {name: recorded(sequences[name]) for name in SEQUENCES}
 
 
 @contextmanager
@@ -94,23 +106,13 @@ def one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _image(volume: Volume) -> sitk.Image:
-    """Return a volume as an image in which a damaged voxel (NaN, infinite) is 0."""
-    image = volume.image()
-    if np.isfinite(volume.voxels).all():
-        return image
-    mended = sitk.GetImageFromArray(np.nan_to_num(volume.voxels, nan=0, posinf=0, neginf=0))
-    mended.CopyInformation(image)
-    return mended
-
-
 def _co_register(copies: Mapping[str, sitk.Image]) -> dict[str, Alignment]:
     """Find, for each sequence, the way from T1wCE's points to its own; a blank one stays where the scanner put it."""
     blank = _blank(copies)
     return {
         name: rigid(copies[REFERENCE], copy)
         if name != REFERENCE and not {name, REFERENCE} & blank
-        else Alignment(sitk.Transform(3, sitk.sitkIdentity), 0.0, {"identity": True})
+        else Alignment(recorded(IDENTITY), 0.0, IDENTITY)
         for name, copy in copies.items()
     }
 
@@ -156,7 +158,7 @@ def _on_grid(
     shown = np.zeros(image.shape, bool)
     normalization = {}
     for channel, name in enumerate(SEQUENCES):
-        values = _resampled(_image(volumes[name]), alignments[name].transform, grid)
+        values = _resampled(finite_image(volumes[name]), alignments[name].transform, grid)
         shown[channel] = np.isfinite(values) & (values != 0)
         image[channel], normalization[name] = normalize(values, mask, settings.normalization)
     tumor = None if tumor_mask is None else tumor_on_grid(tumor_mask, grid)

@@ -8,7 +8,7 @@ Source: Mattes 2003, doi:10.1109/TMI.2003.809072 (mutual information); docs/deci
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -146,6 +146,17 @@ def rigid(fixed: sitk.Image, moving: sitk.Image) -> Alignment:
         "metric": metric,
     }
     return Alignment(transform, metric, record)
+
+
+def recorded(record: Mapping[str, Any]) -> sitk.Transform:
+    """Return the transform that an alignment's record tells: the same to the last bit."""
+    if record.get("identity"):
+        return sitk.Transform(3, sitk.sitkIdentity)
+    transform = sitk.Euler3DTransform()
+    transform.SetCenter(record["center_mm"])
+    transform.SetRotation(*record["angles_rad"])
+    transform.SetTranslation(record["translation_mm"])
+    return transform
 
 
 @one_thread()

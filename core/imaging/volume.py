@@ -41,6 +41,16 @@ class Volume:
         return image
 
 
+def finite_image(volume: Volume) -> sitk.Image:
+    """Return a volume as an image in which a damaged voxel (NaN, infinite) is 0."""
+    image = volume.image()
+    if np.isfinite(volume.voxels).all():
+        return image
+    mended = sitk.GetImageFromArray(np.nan_to_num(volume.voxels, nan=0, posinf=0, neginf=0))
+    mended.CopyInformation(image)
+    return mended
+
+
 def check_extent(size: Sequence[int], spacing: Sequence[float], error: type[DataError] = DataError) -> None:
     """Refuse a volume that is larger than a head scan can be, or has no size.
 

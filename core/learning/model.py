@@ -212,8 +212,19 @@ def describe(tumor_map: Tensor, features: Tensor) -> Tensor:
     """
     inside = torch.sigmoid(tumor_map).flatten(2)
     share = inside.mean(2)
-    means = torch.einsum("brv,bcv->brc", inside, features.flatten(2)) / inside.shape[2]
-    means = means / (share + SMALLEST_SHARE)[:, :, None]
+    sums = torch.einsum("brv,bcv->brc", inside, features.flatten(2)) / inside.shape[2]
+    return description(share, sums)
+
+
+def description(share: Tensor, sums: Tensor) -> Tensor:
+    """Put regions' sizes and features into the words of the methylation head.
+
+    Args:
+        share: float [B, R], each region's share of the grid.
+        sums: float [B, R, C], the mean over the grid of each feature times how much of a voxel is the region.
+    Returns: as `describe`.
+    """
+    means = sums / (share + SMALLEST_SHARE)[:, :, None]
     return torch.cat([torch.log1p(share / SMALLEST_SHARE), means.flatten(1)], 1)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, jsonify, request
 from flask_restful import Resource
 from flask_smorest import Blueprint
+from marshmallow import RAISE
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 
@@ -17,7 +18,7 @@ from webapp.access import demand_access, row_for
 from webapp.credentials import Identity
 from webapp.database import looking, writing
 from webapp.errors import Refused
-from webapp.guards import allow, settings, vault, waiting, who
+from webapp.guards import allow, check_still, settings, vault, waiting, who
 from webapp.journal import note
 from webapp.schemas import CorrectionSchema, PredictionsSchema
 from webapp.sealed_files import pieces_of, read_sealed
@@ -34,7 +35,7 @@ class Predictions(Resource):
     """All of a user's predictions."""
 
     @allow("clinician")
-    @blueprint.arguments(PredictionsSchema, location="query")
+    @blueprint.arguments(PredictionsSchema, location="query", unknown=RAISE)
     def get(self, wanted: dict[str, Any]) -> Response:
         """List one's own predictions, newest first."""
         query = select(Prediction).where(Prediction.owner == who().user)
@@ -194,6 +195,7 @@ def _answer(identifier: str, wait: int | None) -> Response:
     if wait and row.state in ("queued", "running"):
         looking().rollback()  # nothing is held while waiting
         waiting().until_ended(identifier, wait)
+        check_still()
         row = row_for(identifier)
     body = shown.whole(looking(), vault(), row)
     if body["result"] is not None:

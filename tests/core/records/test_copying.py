@@ -10,7 +10,7 @@ from core.errors import RecordsError
 from core.records import audit
 from core.records.copying import Page, is_restoring, pages_out, refilling
 from core.records.db import connect, open_database, reading, transaction
-from core.records.migrate import revision_of
+from core.records.migrate import HEAD, revision_of
 from core.records.tables import Round, Run, StudyBundle
 from core.records.web_tables import Tally
 from tests.factories_mariadb import MariaDB
@@ -69,7 +69,7 @@ def test_every_row_arrives_as_it_was_whichever_database_it_comes_from(
     monkeypatch.setattr("core.records.copying._PAGE", 10)
     fill(engine)
     url = empty_database(kind, tmp_path, mariadb_server)
-    with refilling(url, "0005") as refilled:
+    with refilling(url, HEAD) as refilled:
         for page in pages(engine):
             refilled.load(page)
         refilled.release()
@@ -106,7 +106,7 @@ def test_until_it_is_released_nobody_opens_it_and_then_nothing_is_left(
     kind: str, tmp_path: Path, mariadb_server: MariaDB
 ) -> None:
     url = empty_database(kind, tmp_path, mariadb_server)
-    with refilling(url, "0005"):
+    with refilling(url, HEAD):
         assert is_restoring(url)
         with pytest.raises(RecordsError, match="is being restored"):
             open_database(url)
@@ -123,7 +123,7 @@ def test_what_a_killed_restore_has_left_is_cleared_away(engine: Engine, database
     with engine.begin() as connection:  # as a kill leaves it: full of rows, and not released
         connection.execute(text("CREATE TABLE restoring (id INTEGER)"))
     engine.dispose()
-    with refilling(database, "0005") as refilled:
+    with refilling(database, HEAD) as refilled:
         for page in found:
             refilled.load(page)
         refilled.release()
@@ -133,7 +133,7 @@ def test_what_a_killed_restore_has_left_is_cleared_away(engine: Engine, database
 def test_a_database_with_anything_in_it_is_refused_and_stays(engine: Engine, database: str) -> None:
     with transaction(engine) as session:
         session.add(Tally(name="alive", value=1.0))
-    with pytest.raises(RecordsError, match="is not empty: it has tallies"), refilling(database, "0005"):
+    with pytest.raises(RecordsError, match="is not empty: it has tallies"), refilling(database, HEAD):
         raise AssertionError
     assert everything(open_database(database))["tallies"] == [("alive", 1.0)]
 
@@ -142,7 +142,7 @@ def test_a_database_with_tables_of_others_is_refused_and_they_stay(database: str
     engine = connect(database)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE payroll (id INTEGER)"))
-    with pytest.raises(RecordsError, match="is not empty: it has payroll"), refilling(database, "0005"):
+    with pytest.raises(RecordsError, match="is not empty: it has payroll"), refilling(database, HEAD):
         raise AssertionError
     with engine.begin() as connection:
         assert connection.execute(text("SELECT count(*) FROM payroll")).scalar() == 0
@@ -151,7 +151,7 @@ def test_a_database_with_tables_of_others_is_refused_and_they_stay(database: str
 
 def test_a_database_that_was_only_made_ready_counts_as_empty(engine: Engine, database: str) -> None:
     engine.dispose()
-    with refilling(database, "0005") as refilled:
+    with refilling(database, HEAD) as refilled:
         refilled.release()
     open_database(database).dispose()
 
