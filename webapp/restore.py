@@ -33,7 +33,7 @@ from webapp.checkpoints import HeadSigner, head_signer
 from webapp.config import SiteSettings, WebConfig
 from webapp.erased import erased_in, remember
 from webapp.erasure import erase_again
-from webapp.journal import NOTHING, CONSOLE, note
+from webapp.journal import CONSOLE, NOTHING, note
 from webapp.key_export import known_backup_key, names_of
 from webapp.readable import Readable, read_everything
 from webapp.rotation import keys_held
