@@ -23,8 +23,7 @@ from webapp.sealed_files import SealedWriter
 from webapp.vault import KEY_BYTES
 
 if TYPE_CHECKING:
-    from werkzeug.exceptions import ClientDisconnected
-from werkzeug.formparser import TStreamFactory
+    from werkzeug.formparser import TStreamFactory
 
 _PATIENCE_S = 30.0
 _SOME = 64 * 1024
