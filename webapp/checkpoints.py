@@ -34,8 +34,8 @@ def head_signer(config: WebConfig) -> HeadSigner:
     Raises: ConfigError: the key cannot be read.
     """
     if config.site.serves == "coordinator":
-        public = config.data / "keys" / "signing.pub"
-        checkpoints = config.data / "audit" / "checkpoints.jsonl"
+        public = config.home / "keys" / "signing.pub"
+        checkpoints = config.home / "audit" / "checkpoints.jsonl"
         return HeadSigner(checkpoints, load_public(public) if public.exists() else None, None)
     folder = private_folder(config.keys_path.parent)
     private, public = folder / "audit.key", folder / "audit.pub"

@@ -127,8 +127,14 @@ class WebConfig(Section):
 
     @property
     def database_url(self) -> str:
-        """Where the records are."""
-        return self.site.database or f"sqlite:///{self.data / 'records.db'}"
+        """Where the records are: a coordinator's pages lie beside the runs that they show."""
+        folder = self.home if self.site.serves == "coordinator" else self.data
+        return self.site.database or f"sqlite:///{folder / 'records.db'}"
+
+    @property
+    def home(self) -> Path:
+        """The home of the site or coordinator whose registry this is."""
+        return self.site.registry.parent
 
     @property
     def keys_path(self) -> Path:

@@ -48,7 +48,7 @@ def about_version(config: WebConfig, folder: Path) -> dict[str, Any]:
 
 def trusted_key(config: WebConfig) -> Ed25519PublicKey:
     """Return the key of the coordinator whose approvals count: it lies in `keys` beside the registry."""
-    keys = config.site.registry.parent / "keys"
+    keys = config.home / "keys"
     for file in (keys / "coordinator.pub", keys / "signing.pub"):
         if file.exists():
             return load_public(file)

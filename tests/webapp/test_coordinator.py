@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from core.clock import now
+from core.records.audit import sign_head
 from core.records.db import transaction
 from core.records.tables import Version
+from core.signing import make_key
 from tests.webapp.factories import Server, a_config, a_home, a_patient, a_server
 
 
@@ -54,3 +56,16 @@ def test_a_coordinator_wishes_and_only_a_coordinator(server: Server) -> None:
     assert coco.post("/versions/0001-s-00000000/wish", json={"wish": "delete"}).status_code == 422
     for name in ("anna", "otto", "ada"):
         assert server.browser(name).post("/versions/0001-s-00000000/wish", json={"wish": "retire"}).status_code == 403
+
+
+def test_its_records_and_signed_heads_are_those_of_the_coordinators_home(tmp_path: Path) -> None:
+    home = a_home(tmp_path / "home")
+    signing = make_key(home / "keys" / "signing.key", home / "keys" / "signing.pub")
+    config = a_config(tmp_path, "", home, site={"serves": "coordinator"})
+    server = a_server(config, {"otto": "auditor"})
+    assert (home / "records.db").exists()
+    assert not (config.data / "records.db").exists()
+    signer = head_signer(config)
+    assert signer.private is None
+    sign_head(server.engine, signing, home / "audit" / "checkpoints.jsonl")
+    assert server.browser("otto").post("/log/verify").json["signed_heads"] == 1
