@@ -10,6 +10,7 @@ from core.records.db import transaction
 from core.records.tables import Version
 from core.signing import make_key
 from tests.webapp.factories import Server, a_config, a_home, a_patient, a_server
+from webapp.checkpoints import head_signer
 
 
 @pytest.fixture
