@@ -17,6 +17,8 @@ from webapp.app import create_app
 from webapp.checkpoints import head_signer
 from webapp.config import WebConfig
 from webapp.request_log import log_to_stderr
+from webapp.retention import clear_orphans
+from webapp.scratch import clear_scratch
 
 # Names the folder to the processes that are started here.
 DATA = "GLIOFED_WEB_DATA"
@@ -44,7 +46,11 @@ def application() -> Flask:
     """Return the application, for Gunicorn."""
     log_to_stderr()
     sandbox.start()
-    return create_app(load_web(Path(os.environ[DATA])))
+    config = load_web(Path(os.environ[DATA]))
+    app = create_app(config)
+    clear_scratch(config)  # what the process before has left, if it was killed
+    clear_orphans(app.extensions["gliofed-engine"], config, 0)
+    return app
 
 
 def processes_of(config: WebConfig, port: int, *, socket: str = "") -> list[Process]:

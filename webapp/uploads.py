@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, cast
 from flask import Request
 from werkzeug.formparser import FormDataParser
 
-from core.errors import NotACaseError
+from core.errors import NotACaseError, RecordsError
 from webapp.config import LimitSettings
 from webapp.errors import Refused
 from webapp.sealed_files import SealedWriter
@@ -96,6 +96,8 @@ class WatchedStream:
 def receiving(request: Request, files: Path, limits: LimitSettings) -> Iterator[tuple[Upload, dict[str, str]]]:
     """Yield a request's files, on disk and encrypted, and its fields; where the block fails, the files are deleted.
 
+    Unless it is the database that fails: it may know of them.
+
     Args:
         request: a form with files, or the bytes of one zip.
         files: the folder of encrypted files.
@@ -108,6 +110,8 @@ def receiving(request: Request, files: Path, limits: LimitSettings) -> Iterator[
         fields = _receive(request, upload)
         _demand_files(upload)
         yield upload, fields
+    except RecordsError:  # the database may have kept the upload and died before it said so; orphans are cleared later
+        raise
     except BaseException:
         shutil.rmtree(upload.folder, ignore_errors=True)
         raise
