@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.factories_mariadb import mariadb
 from tests.webapp.factories import a_home
 from tests.webapp.factories_drill import DURABLE, Clients, shortcomings, strike
-from tests.webapp.factories_running import CoarseCases, running
+from tests.webapp.factories_running import coarse_cases, running
 
 KINDS = ("web", "web child", "worker", "database")
 
@@ -41,7 +41,7 @@ def drill(folder: Path, options: argparse.Namespace) -> dict[str, object]:
             worker={"attempts": 1000},
         ) as server,
     ):
-        clients = Clients(server, CoarseCases(folder / "case"), options.predictions)
+        clients = Clients(server, coarse_cases(folder / "case"), options.predictions)
         with clients.at_work(names):
             while not clients.until(options.predictions, chance.expovariate(1 / options.every)):
                 kind = chance.choice(KINDS)

@@ -15,7 +15,7 @@ from core.errors import RecordsError
 from core.records.db import open_database, reading
 from core.records.web_tables import LogEntry, Prediction
 from tests.factories_mariadb import MariaDB
-from tests.webapp.factories_running import CoarseCases, Running
+from tests.webapp.factories_running import DistinctCases, Running
 from webapp import log
 from webapp.checkpoints import head_signer
 
@@ -41,7 +41,7 @@ class Clients:
     """
 
     server: Running
-    cases: CoarseCases
+    cases: DistinctCases
     wanted: int
     accepted: dict[int, set[str]] = field(default_factory=dict)
     answers: "Counter[int]" = field(default_factory=Counter)

@@ -27,7 +27,7 @@ from webapp.config import WebConfig
 from webapp.serving import load_web
 from webapp.vault import Vault
 
-_IDENTITY = "P000000000"
+IDENTITY = "P000000000"
 _UID = re.compile(rb"(1\.2\.826\.0\.1\.3680043\.8\.498\.\d{20})\d{12}")
 _PIXELS = b"\xe0\x7f\x10\x00OW\x00\x00"
 
@@ -158,16 +158,16 @@ def sign_in(client: httpx.Client, name: str, secret: str) -> None:
     client.headers["X-CSRF-Token"] = answer.json()["csrf"]
 
 
-class CoarseCases:
-    """Coarse DICOM cases made from one in memory: each of another patient, with UIDs and pixels of its own.
+class DistinctCases:
+    """DICOM cases made from one in memory: each of another patient, with UIDs and pixels of its own.
 
     Args:
-        folder: where the one is written.
+        folder: of the one, whose patient is IDENTITY, and whose pixels are not compressed.
     """
 
     def __init__(self, folder: Path) -> None:
         self._files: list[tuple[str, bytes, bytes]] = []
-        for path in sorted(a_patient(folder, _IDENTITY).rglob("*.dcm")):
+        for path in sorted(folder.rglob("*.dcm")):
             header, mark, rest = path.read_bytes().partition(_PIXELS)
             assert mark, "the scanner's files are compressed"
             self._files.append((str(path.relative_to(folder)), header, mark + rest))
@@ -178,13 +178,18 @@ class CoarseCases:
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
             for name, header, pixels in self._files:
-                header = _UID.sub(lambda found: found[1] + tail, header).replace(_IDENTITY.encode(), told)
+                header = _UID.sub(lambda found: found[1] + tail, header).replace(IDENTITY.encode(), told)
                 noisy = bytearray(pixels)
                 for bit in range(30):  # the lowest bit of thirty pixels of a row spells the number
                     place = len(_PIXELS) + 4 + 2 * bit
                     noisy[place] = noisy[place] & 0xFE | (number >> bit & 1)
                 archive.writestr(name, header + bytes(noisy))
         return content.getvalue()
+
+
+def coarse_cases(folder: Path) -> DistinctCases:
+    """Coarse cases, of which the first is written to a folder."""
+    return DistinctCases(a_patient(folder, IDENTITY))
 
 
 def _of_session(leader: int) -> Iterator[int]:

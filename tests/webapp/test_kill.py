@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.factories_mariadb import mariadb
 from tests.webapp.factories import a_home
 from tests.webapp.factories_drill import DURABLE, Clients, shortcomings, strike, until_one_runs
-from tests.webapp.factories_running import CoarseCases, running
+from tests.webapp.factories_running import coarse_cases, running
 
 PREDICTIONS = 6
 
@@ -17,7 +17,7 @@ def test_whatever_is_killed_every_request_has_one_answer_and_one_event(tmp_path:
         mariadb(*DURABLE) as database,
         running(tmp_path, home, dict.fromkeys(names, "clinician"), database.fresh()) as server,
     ):
-        clients = Clients(server, CoarseCases(tmp_path / "case"), PREDICTIONS)
+        clients = Clients(server, coarse_cases(tmp_path / "case"), PREDICTIONS)
         with clients.at_work(names):
             until_one_runs(server, clients)
             struck = [strike(server, database, "worker")]
