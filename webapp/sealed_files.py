@@ -79,7 +79,7 @@ class SealedWriter(io.RawIOBase):
 class SealedReader(io.RawIOBase):
     """What a `SealedWriter` wrote, decrypted frame by frame as it is read, from anywhere in the file.
 
-    Raises: DataError: from every reading method, where the file was changed or cut off.
+    Raises: DataError: it is gone; from reading too, where the file was changed or cut off.
     """
 
     def __init__(self, path: Path, key: bytes) -> None:
@@ -90,7 +90,10 @@ class SealedReader(io.RawIOBase):
             raise DataError("A stored file is gone", fix="upload the scans again") from None
         self._cipher = _cipher(key, self._file.read(_SALT))
         body = self._file.seek(0, io.SEEK_END) - _SALT
-        self._frames = max(1, -(-body // (FRAME + _TAG)))
+        if body < _TAG:
+            self._file.close()
+            raise _damaged()
+        self._frames = -(-body // (FRAME + _TAG))
         self.size = body - self._frames * _TAG
         self._at = 0
         self._frame: tuple[int, bytes] = (-1, b"")
@@ -135,7 +138,7 @@ class SealedReader(io.RawIOBase):
             try:
                 piece = self._cipher.decrypt(_nonce(number), sealed, _mark(last=number == self._frames - 1))
             except (InvalidTag, ValueError):
-                raise DataError("A stored file was changed or cut off", fix="upload the scans again") from None
+                raise _damaged() from None
             self._frame = (number, piece)
         return self._frame[1]
 
@@ -160,6 +163,10 @@ def pieces_of(path: Path, key: bytes) -> Iterator[bytes]:
     with SealedReader(path, key) as file:
         while piece := file.read(FRAME):
             yield piece
+
+
+def _damaged() -> DataError:
+    return DataError("A stored file was changed or cut off", fix="upload the scans again")
 
 
 def _cipher(key: bytes, salt: bytes) -> AESGCM:

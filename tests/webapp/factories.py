@@ -194,12 +194,9 @@ def _volumes() -> dict[str, Volume]:
 
 
 def a_patient(folder: Path, identity: str = "MRN-4711", seed: int = 1, sequences: tuple[str, ...] = SEQUENCES) -> Path:
-    """A patient's four sequences as DICOM, one folder each; other seeds are other scans of other brightness."""
-    scanner = scanner_of(0, coarse=True)
+    """A patient's four sequences as DICOM, one folder each; other seeds are other scans, of the same pixels."""
     for name in sequences:
-        volume = _volumes()[name]
-        brighter = Volume(volume.voxels + np.float32(seed), volume.spacing, volume.origin, volume.direction)
-        write_series(brighter, folder / name, identity, (seed, 0, 1), name, scanner)
+        write_series(_volumes()[name], folder / name, identity, (seed, 0, 1), name, scanner_of(0, coarse=True))
     return folder
 
 

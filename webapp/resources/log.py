@@ -5,6 +5,7 @@ from typing import Any
 from flask import Response, jsonify
 from flask_restful import Resource
 from flask_smorest import Blueprint
+from marshmallow import RAISE
 
 from core.clock import now
 from core.errors import AuditError
@@ -53,7 +54,7 @@ class Log(Resource):
         return answer
 
     @allow("auditor")
-    @blueprint.arguments(LogSchema, location="query")
+    @blueprint.arguments(LogSchema, location="query", unknown=RAISE)
     def get(self, wanted: dict[str, Any]) -> Response:
         """Read the log, newest first: by user, action, case, time and model. Reading it is an event too."""
         _note_reading(wanted, "log.read")
@@ -66,7 +67,7 @@ class LogExport(Resource):
     """The audit log as a file."""
 
     @allow("auditor")
-    @blueprint.arguments(ExportSchema, location="query")
+    @blueprint.arguments(ExportSchema, location="query", unknown=RAISE)
     def get(self, wanted: dict[str, Any]) -> Response:
         """Export the log as CSV or JSON lines, by the same filters."""
         form = wanted.pop("form")

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Response, jsonify, request
 from flask_restful import Resource
 from flask_smorest import Blueprint
+from marshmallow import RAISE
 from sqlalchemy import or_, select
 from sqlalchemy.exc import IntegrityError
 
@@ -34,7 +35,7 @@ class Predictions(Resource):
     """All of a user's predictions."""
 
     @allow("clinician")
-    @blueprint.arguments(PredictionsSchema, location="query")
+    @blueprint.arguments(PredictionsSchema, location="query", unknown=RAISE)
     def get(self, wanted: dict[str, Any]) -> Response:
         """List one's own predictions, newest first."""
         query = select(Prediction).where(Prediction.owner == who().user)
