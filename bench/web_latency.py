@@ -117,7 +117,7 @@ def measure(folder: Path, case: Path, options: argparse.Namespace) -> list[dict[
         client = server.client("anna")
         asked(server, client, warm)
         for turn in range(options.turns):
-            body = cases.zipped(turn + 1)
+            body = cases.zipped(100 + turn)
             row = asked(server, client, body)
             row["alone"] = alone(home, warm, body, options.threads)
             row["overhead"] = row["service"] / row["alone"] - 1

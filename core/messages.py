@@ -18,7 +18,7 @@ from core.errors import UpdateRejected
 from core.imaging.version import PREPROCESSING_VERSION
 from core.study import Study, settings_digest
 
-PROTOCOL = 2
+PROTOCOL = 3
 # A site that cannot answer sends this code plus its error's exit code (this code alone for a bug), and never a text;
 # where its gate did not let an answer out, the other.
 SITE_ERROR, HELD_BACK = 100, 150

@@ -16,6 +16,7 @@ from core.imaging.preprocessing import prepare_case
 from core.imaging.reading import read_case
 from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.calibration import DECISIONS, Answer, Calibration, calibrated
+from core.learning.likeness import unlike
 from core.learning.model import GliomaNet, build_model
 from core.learning.prediction import predict_scores
 from core.learning.weights import fill
@@ -35,7 +36,7 @@ class Predictor:
         version: its name in the registry.
         study: the study that trained it, which says how scans are prepared for it.
         model: the network in evaluation mode.
-        calibration: how its scores become probabilities, intervals and decisions.
+        calibration: how its scores become probabilities, intervals and decisions, and what a case must look like.
         untrained: for `tumor` and `mgmt`, why the head has learned nothing to tell, or "" where it has.
     """
 
@@ -51,7 +52,8 @@ class Prediction:
     """What the model says of one patient, or why it says nothing.
 
     Attributes:
-        verdict: `usable`, or `unreliable`: then there is no probability, interval, decision or map.
+        verdict: `usable`, or `unreliable` (a poor scan, or one unlike the training data): then there is no
+            probability, interval, decision or map.
         reasons: why the verdict is not `usable`, why a probability is None, or why there is no decision.
         tumor_probability, mgmt_probability: calibrated, in [0, 1], or None. They tie where the raw scores do not: rank
             patients by `core.learning.prediction.predict_scores`.
@@ -106,6 +108,11 @@ def load_predictor(version: Path, trusted: Ed25519PublicKey) -> Predictor:
     return Predictor(stored.name, study, model, _calibration_of(stored), _untrained(stored.card))
 
 
+def use_threads(threads: int) -> None:
+    """Let the network use so many threads in this process; 0: as many as there are cores."""
+    torch.set_num_threads(threads or torch.get_num_threads())
+
+
 def predict_case(predictor: Predictor, path: Path) -> Prediction:
     """Read, prepare and predict one patient.
 
@@ -119,8 +126,11 @@ def predict_case(predictor: Predictor, path: Path) -> Prediction:
 
 def predict_prepared(predictor: Predictor, case: PreparedCase) -> Prediction:
     """Predict a case that is prepared already, with the settings that the model version expects."""
-    if case.quality.reasons:
-        return Prediction("unreliable", case.quality.reasons, None, None, predictor.version)
+    reasons = case.quality.reasons or unlike(
+        predictor.calibration.likeness, case.image, predictor.calibration.validated_on
+    )
+    if reasons:
+        return Prediction("unreliable", reasons, None, None, predictor.version)
     predicted = predict_scores(predictor.model, torch.from_numpy(case.image)[None])
     tumor = _answer(predictor, "tumor", float(predicted.tumor[0]))
     mgmt = _answer(predictor, "mgmt", float(predicted.mgmt[0]))

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from core.errors import UpdateRejected
+from core.learning.likeness import likeness_counts
 from core.learning.metrics import REGIONS, TASKS, counts_of
 from core.messages import Counts, Evaluation, Flat, Update
 from core.study import Study
@@ -45,7 +46,7 @@ COHORT: Layout = {
 _NONE: dict[str, list[float]] = {task: [] for task in TASKS}
 VALIDATION: Layout = {
     name: len(value) if isinstance(value, list) else 0
-    for name, value in counts_of(_NONE, _NONE, [[0.0] * len(REGIONS)] * 3, []).items()
+    for name, value in (counts_of(_NONE, _NONE, [[0.0] * len(REGIONS)] * 3, []) | likeness_counts([])).items()
 }
 
 

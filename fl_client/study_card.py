@@ -218,13 +218,16 @@ def _reads(study: Study, prepared: Path) -> list[str]:
 def _sends(study: Study, values: int, size: int) -> list[str]:
     if study.privacy.is_on:
         what = "the weights that are trained, noised"
-        counts = "no count, loss or score of this site's patients"
+        counts = ["no count, loss or score of this site's patients"]
     else:
         what = "the model's weights"
-        counts = "each round: counts of this site's cases by use and label, sums of losses, histograms of the scores"
+        counts = [
+            "each round: counts of this site's cases by use and label, sums of losses, histograms of the scores",
+            "each round: histograms of 15 measures of the validation images: how alike, sharp, bright and large",
+        ]
     return [
         f"each round: {what}, {values:,} numbers, {size:,} bytes",
-        counts,
+        *counts,
         "each round: a receipt, 64 digits that stand for this site's event log",
         "where a task fails: a number for the kind of error",
         "nothing else; this site's gate looks through every answer (`fl-client ledger` lists them)",

@@ -10,6 +10,7 @@ import numpy as np
 from core.imaging.version import PREPROCESSING_VERSION
 from core.learning.calibration import DECISIONS, Calibration, fit_calibration
 from core.learning.curves import interval_from_area
+from core.learning.likeness import PREFIX
 from core.learning.metrics import histograms_of, scores_of
 from core.messages import Counts, Manifest
 from core.study import Study, digest, tier_of
@@ -40,9 +41,25 @@ def card_of(study: Study, manifest: Manifest, history: tuple[RoundRecord, ...]) 
         "cohort": cohort,
         "heads": {head: head_of(head, study, cohort, validated) for head in DECISIONS},
         "best_round": best,
-        "rounds": [asdict(record) for record in history],
+        "rounds": [told_of(record) for record in history],
         "metrics": {"validation": metrics_of(validated)},
         "libraries": {"python": python_version(), **{library: version(library) for library in LIBRARIES}},
+    }
+
+
+def told_of(record: RoundRecord) -> dict[str, Any]:
+    """Return what a round brought, without histograms: every site gets the card, and they come close to patients."""
+    told = asdict(record)
+    told["validation"] = without_histograms(record.validation)
+    for site, brought in record.sites.items():
+        told["sites"][site]["validation"] = without_histograms(brought.validation)
+    return told
+
+
+def without_histograms(counts: Counts) -> Counts:
+    """Return validation counts without what has a bin for few patients."""
+    return {
+        name: value for name, value in counts.items() if not name.endswith("_scores") and not name.startswith(PREFIX)
     }
 
 

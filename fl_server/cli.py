@@ -225,7 +225,15 @@ def receipts(site: SiteName) -> None:
 def models(as_json: AsJson = False) -> None:
     """List the model versions: candidates, approved and retired."""
     rows = [
-        {"version": row.name, "study": row.study, "run": row.run, "state": row.state, "created": row.created_at}
+        {
+            "version": row.name,
+            "study": row.study,
+            "run": row.run,
+            "state": row.state,
+            "created": row.created_at,
+            "wish": row.wish,
+            "cause": row.cause,
+        }
         for row in versions(coordinator.records_of(home()))
     ]
     if as_json:
@@ -233,13 +241,14 @@ def models(as_json: AsJson = False) -> None:
         return
     table = Table(Column("version", no_wrap=True), "state", "created")
     for row in rows:
-        table.add_row(row["version"], row["state"], row["created"][:16].replace("T", " "))
+        told = f"{row['state']} ({row['cause']})" if row["cause"] else row["state"]
+        table.add_row(row["version"], told, str(row["created"])[:16].replace("T", " "))
     Console().print(table)
 
 
 @app.command()
 def approve(version: VersionName) -> None:
-    """Approve and sign a model version: hospitals may pull it and predict with it."""
+    """Approve and sign a model version: it is current from then on, and hospitals may pull it and predict with it."""
     coordinator.check_home(home())  # before anybody types a passphrase
     coordinator.approve(home(), version, ask_passphrase())
     print_line(f"{version} is approved and signed. Hospitals get it by `fl-client models pull`.")

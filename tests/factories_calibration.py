@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.learning.calibration import fit_calibration
+from core.learning.likeness import likeness_counts
 from core.learning.metrics import counts_of
 from core.messages import Counts
 
@@ -28,9 +30,10 @@ def counts_with(mgmt: Scores = CLEAR, tumor: Scores = CLEAR) -> Counts:
     return counts_of({"mgmt": scores, "tumor": scores}, labels, [[0.0] * 3] * 3, np.zeros(len(scores)))
 
 
-def a_fit(mgmt: Scores = CLEAR, tumor: Scores = CLEAR) -> dict[str, Any]:
-    """Return a version's calibration as JSON."""
-    return fit_calibration(counts_with(mgmt, tumor), "validation patients").model_dump(mode="json")
+def a_fit(mgmt: Scores = CLEAR, tumor: Scores = CLEAR, images: Sequence[NDArray[np.float32]] = ()) -> dict[str, Any]:
+    """Return a version's calibration as JSON; without images, which any case looks like."""
+    counts = counts_with(mgmt, tumor) | likeness_counts(images)
+    return fit_calibration(counts, "validation patients").model_dump(mode="json")
 
 
 def heads(**never_trained: str) -> dict[str, Any]:

@@ -174,6 +174,7 @@ def test_only_a_command_line_catches_everything() -> None:
         "fl_client.agent",  # what must go on beside the gate
         "fl_client.door",  # what SuperNode waits for
         "fl_client.passage",  # bytes that an app has made
+        "core.imaging.sandbox",  # a process that reads what anybody may have sent
         "fl_server.strategies",  # bytes that a site sent
     }
     wrong = [

@@ -11,14 +11,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from core.config import load_config
+from core.learning.prediction import predict_scores
 from core.predictor import load_predictor, predict_case
 from core.records.home import home, registry_folder, trusted_key
 from core.records.registry import list_versions, load_version
 from simulations.scenario import Outcome, Scenario, run_scenario
-from simulations.scenario_report import write_report
+from simulations.scenario_report import decisions_of, write_report
 
 SCENARIO = """
 [cohort]
@@ -82,6 +85,19 @@ def test_the_best_round_is_a_version_whose_card_says_what_it_is(demo: tuple[Path
     assert [len(record["sites"]) for record in card["rounds"]] == [2, 2, 2]
 
 
+def test_the_federation_is_ranked_by_raw_scores_and_told_by_calibrated_ones(demo: tuple[Path, Outcome]) -> None:
+    _, outcome = demo
+    predictor = load_predictor(registry_folder() / outcome.run.version, trusted_key())
+    images = torch.from_numpy(np.stack([patient.case.image for patient in outcome.patients]))
+    scores = predict_scores(predictor.model, images)
+    labeled = [index for index, patient in enumerate(outcome.patients) if patient.mgmt is not None]
+    assert outcome.probabilities["federation"] == [scores.mgmt[index] for index in labeled]
+    assert list(outcome.tumor_scores) == scores.tumor.tolist()
+    decided = decisions_of(outcome)
+    assert decided["patients"] == len(labeled) == decided["decided"] + decided["undecided"] + decided["no answer"]
+    assert decided["right"] <= decided["decided"]
+
+
 def test_a_second_call_trains_and_prepares_nothing_and_finds_the_same(demo: tuple[Path, Outcome]) -> None:
     out, outcome = demo
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.suffix in {".safetensors", ".dcm"}}
@@ -112,7 +128,7 @@ def test_the_command_line_gives_the_same_answer_as_one_json_object(demo: tuple[P
     patient, expected = outcome.patients[-1], outcome.predictions[-1]
     case = out / "hospitals" / "outside" / "train" / patient.id
     version = registry_folder() / outcome.run.version
-    for model in ([], ["--model", str(version)]):  # the newest version in the registry is the scenario's
+    for model in ([], ["--model", str(version)]):  # the scenario's is the only one approved
         command = [sys.executable, "-m", "fl_client", "predict", str(case), *model, "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         answer = json.loads(done.stdout)

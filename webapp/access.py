@@ -34,7 +34,7 @@ def demand_access(row: Prediction) -> None:
     if row.owner == identity.user:
         return
     until, _, mac = request.headers.get(HEADER, "").rpartition(".")
-    if row.patient and until > now() and hmac.compare_digest(mac, _mac(identity, row.patient, until)):
+    if row.patient and until > now() and hmac.compare_digest(mac.encode(), _mac(identity, row.patient, until).encode()):
         return
     raise Denied(404, "There is no such prediction", fix="check the address, or type the patient's record number")
 

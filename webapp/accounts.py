@@ -1,39 +1,25 @@
-"""Users: a password (argon2id), a second factor (TOTP), and a lock after too many failures.
+"""Users: who they are, what they may do, and what an administrator changes of them."""
 
-Source: RFC 9106 (Argon2), RFC 6238 (TOTP).
-"""
-
-import hmac
 import re
-import secrets
-import time
 from dataclasses import dataclass
-from functools import cache
-from threading import BoundedSemaphore
 
-import pyotp
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import CursorResult, Engine, func, select, update
 from sqlalchemy.orm import Session
 
-from core.clock import after, now
-from core.errors import AccessError, ConfigError
-from core.records.db import reading, transaction
+from core.clock import now
+from core.errors import ConfigError
+from core.records.db import transaction
 from core.records.web_tables import Credential, User
-from webapp.config import SignInSettings
-from webapp.errors import Refused
-from webapp.journal import ANYBODY, note
+from webapp.errors import Denied
+from webapp.journal import ANYBODY, CONSOLE, SERVICE, note
+from webapp.passwords import check_password, hash_password
+from webapp.second_factor import new_second_factor
 from webapp.vault import Vault
 
 ROLES = ("clinician", "auditor", "coordinator", "administrator")
-SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 200
 NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,62}")
-
-_STEP_S = 30
-# A hash takes 64 MiB and a fifth of a second: with a flood of sign-ins, the others must still be served.
-_HASHING = BoundedSemaphore(2)
-_FIX = "check name, password and code; after several failures the account is locked for a while"
+# What the log calls those who are no user.
+_RESERVED = (ANYBODY, CONSOLE, SERVICE)
 
 
 @dataclass(frozen=True)
@@ -49,15 +35,23 @@ class Enrolled:
     totp_uri: str
 
 
-@cache
-def _hasher() -> PasswordHasher:
-    return PasswordHasher()
+@dataclass(frozen=True)
+class Change:
+    """What is changed of a user; whatever is left out stays.
 
+    Attributes:
+        role: another one.
+        disabled: whether the account is.
+        password: another one.
+        renew_second_factor: as after the loss of a phone.
+        unlock: let a locked user try again.
+    """
 
-@cache
-def _nobodys_hash() -> str:
-    """Return the hash of no password, so that a name that nobody has takes as long as one that somebody has."""
-    return _hasher().hash(secrets.token_hex(16))
+    role: str | None = None
+    disabled: bool | None = None
+    password: str | None = None
+    renew_second_factor: bool = False
+    unlock: bool = False
 
 
 def create_user(engine: Engine, vault: Vault, name: str, role: str, password: str, *, by: str) -> Enrolled:
@@ -67,19 +61,26 @@ def create_user(engine: Engine, vault: Vault, name: str, role: str, password: st
     """
     check_new_user(name, role)
     check_password(password, name)
-    hashed, secret = _hash(password), pyotp.random_base32()
+    hashed = hash_password(password)
     with transaction(engine) as session:
         if session.get(User, name) is not None:
             raise ConfigError(f"There is a user {name} already", fix="choose another name")
-        sealed = vault.seal(secret.encode(), f"users.totp/{name}")
+        sealed, uri = new_second_factor(vault, name)
         session.add(new_user(name, role, password_hash=hashed, totp_sealed=sealed))
         session.flush()
         note(session, by, "user.created", who=name, role=role)
-    return Enrolled(name, _uri(name, secret))
+    return Enrolled(name, uri)
 
 
-def new_user(name: str, role: str, *, password_hash: str | None = None, totp_sealed: bytes | None = None) -> User:
-    """Return the row of a user; without a password, of one who comes from the hospital's own sign-on."""
+def new_user(
+    name: str,
+    role: str,
+    *,
+    password_hash: str | None = None,
+    totp_sealed: bytes | None = None,
+    subject: str | None = None,
+) -> User:
+    """Return the row of a user; without a password and with a subject, of one from the hospital's own sign-on."""
     return User(
         name=name,
         role=role,
@@ -90,7 +91,13 @@ def new_user(name: str, role: str, *, password_hash: str | None = None, totp_sea
         locked_until=None,
         created_at=now(),
         disabled_at=None,
+        subject=subject,
     )
+
+
+def check_name(name: str) -> bool:
+    """Say whether a user may be called so."""
+    return NAME.fullmatch(name) is not None and name not in _RESERVED
 
 
 def check_new_user(name: str, role: str) -> None:
@@ -98,158 +105,86 @@ def check_new_user(name: str, role: str) -> None:
 
     Raises: ConfigError: one of them cannot be.
     """
-    if not NAME.fullmatch(name):
+    if not check_name(name):
         raise ConfigError(
-            "A user's name is up to 63 small letters, digits, dots, dashes, underscores and @",
+            "A user's name is up to 63 small letters, digits, dots, dashes, underscores and @, and none of "
+            f"{', '.join(_RESERVED)}",
             fix="choose such a name, beginning with a letter or digit",
         )
+    _check_role(role)
+
+
+def change_user(engine: Engine, vault: Vault, name: str, change: Change, *, by: str) -> str:
+    """Change a user, all that is asked for or nothing; sessions and tokens end, but for an unlocking.
+
+    Returns: what a new second factor is taken from, which is shown once; else nothing.
+    Raises:
+        Refused: there is no such user.
+        ConfigError: no such role, a weak password, nobody would be administrator any more, or it is for the hospital's
+            own sign-on to say.
+    """
+    if change == Change():
+        raise ConfigError("Nothing is to be changed", fix="say what")
+    if change.role is not None:
+        _check_role(change.role)
+    hashed = None
+    if change.password is not None:
+        check_password(change.password, name)
+        hashed = hash_password(change.password)
+    with transaction(engine) as session:
+        user = _get(session, name)
+        if user.subject is not None and (change.role or hashed or change.renew_second_factor):
+            raise ConfigError(
+                "Role, password and second factor of this user are the hospital's own sign-on's",
+                fix="change them there, or disable the account here",
+            )
+        uri = ""
+        if change.role is not None or change.disabled is not None:
+            _change_rights(session, user, change)
+            note(session, by, "user.changed", who=name, role=user.role, disabled=user.disabled_at is not None)
+        if hashed:
+            user.password_hash = hashed
+            note(session, by, "user.password-changed", who=name)
+        if change.renew_second_factor:
+            (user.totp_sealed, uri), user.totp_step = new_second_factor(vault, name), 0
+            note(session, by, "user.second-factor-renewed", who=name)
+        if change.unlock or hashed:
+            user.failures, user.locked_until = 0, None
+            note(session, by, "user.unlocked", who=name)
+        if change != Change(unlock=True):
+            revoke_all(session, name)
+    return uri
+
+
+def revoke_all(session: Session, name: str) -> int:
+    """End every session and token of a user.
+
+    Returns: how many there were.
+    """
+    mine = (Credential.user == name, Credential.revoked_at.is_(None), Credential.expires_at > now())
+    done = session.execute(update(Credential).where(*mine).values(revoked_at=now()))
+    return done.rowcount if isinstance(done, CursorResult) else 0
+
+
+def _check_role(role: str) -> None:
     if role not in ROLES:
         raise ConfigError(f"There is no such role; there are {', '.join(ROLES)}", fix="choose one of them")
 
 
-def check_password(password: str, name: str) -> None:
-    """Check that a password is long enough, and not the name's.
-
-    Raises: ConfigError: it is not.
-    """
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD or len(set(password)) < 5 or name in password.lower():
-        raise ConfigError(
-            f"The password must have {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters, at least five different "
-            "ones, and not hold the user's name",
-            fix="take several words that do not belong together",
-        )
-
-
-def sign_in(
-    engine: Engine, vault: Vault, settings: SignInSettings, name: str, password: str, code: str, address: str
-) -> str:
-    """Return the role of a user whose password and code are right.
-
-    Raises: Refused: they are not, or the account is locked or disabled; which of them is in the log, not in the answer.
-    """
-    with reading(engine) as session:
-        user = session.get(User, name)
-    password_is_right = _verify(user.password_hash if user else None, password)
-    with transaction(engine) as session:
-        user = session.get(User, name, with_for_update=True)
-        why = _why_not(user, vault, code, password_is_right=password_is_right)
-        if user is None or why:
-            _note_failure(session, user, settings, why, address)
-        else:
-            user.failures, user.locked_until, user.totp_step = 0, None, _step_of(vault, user, code)
-            note(session, name, "signed.in", address=address)
-            return user.role
-    raise Refused(401, "The sign-in failed", fix=_FIX)
-
-
-def _why_not(user: User | None, vault: Vault, code: str, *, password_is_right: bool) -> str:
-    if user is None:
-        return "unknown"
-    if user.disabled_at:
-        return "disabled"
-    if user.locked_until and user.locked_until > now():
-        return "locked"
-    if not password_is_right:
-        return "password"
-    return "" if _step_of(vault, user, code) > user.totp_step else "code"
-
-
-def _note_failure(session: Session, user: User | None, settings: SignInSettings, why: str, address: str) -> None:
-    # A name that nobody has may be a password typed into the wrong field.
-    note(session, user.name if user else ANYBODY, "sign-in.failed", why=why, address=address)
-    if user is not None and why in ("password", "code"):
-        user.failures += 1
-        if user.failures >= settings.failures:
-            user.failures, user.locked_until = 0, after(settings.lock_minutes * 60)
-            note(session, user.name, "user.locked", minutes=settings.lock_minutes)
-
-
-def change_password(engine: Engine, name: str, password: str, *, by: str) -> None:
-    """Give a user another password; whatever was signed in with the old one is not any more."""
-    check_password(password, name)
-    hashed = _hash(password)
-    with transaction(engine) as session:
-        user = _get(session, name)
-        user.password_hash, user.failures, user.locked_until = hashed, 0, None
-        revoke_all(session, name)
-        note(session, by, "user.password-changed", who=name)
-
-
-def renew_second_factor(engine: Engine, vault: Vault, name: str, *, by: str) -> Enrolled:
-    """Give a user another second factor, as after the loss of a phone."""
-    secret = pyotp.random_base32()
-    with transaction(engine) as session:
-        user = _get(session, name)
-        user.totp_sealed, user.totp_step = vault.seal(secret.encode(), f"users.totp/{name}"), 0
-        revoke_all(session, name)
-        note(session, by, "user.second-factor-renewed", who=name)
-    return Enrolled(name, _uri(name, secret))
-
-
-def change_user(engine: Engine, name: str, *, by: str, role: str | None = None, disabled: bool | None = None) -> None:
-    """Give a user another role, or disable or enable the account; sessions and tokens end either way.
-
-    Raises: ConfigError: no such user or role, or nobody would be administrator any more.
-    """
-    with transaction(engine) as session:
-        user = _get(session, name)
-        if role is not None:
-            check_new_user(name, role)
-            user.role = role
-        if disabled is not None:
-            user.disabled_at = now() if disabled else None
-        session.flush()
-        administrators = select(func.count()).where(User.role == "administrator", User.disabled_at.is_(None))
-        if by != name and not session.scalar(administrators):
-            raise ConfigError("Nobody would be administrator any more", fix="make another administrator first")
-        revoke_all(session, name)
-        note(session, by, "user.changed", who=name, role=user.role, disabled=user.disabled_at is not None)
-
-
-def unlock(engine: Engine, name: str, *, by: str) -> None:
-    """Let a locked user try again."""
-    with transaction(engine) as session:
-        user = _get(session, name)
-        user.failures, user.locked_until = 0, None
-        note(session, by, "user.unlocked", who=name)
-
-
-def revoke_all(session: Session, name: str) -> None:
-    """End every session and token of a user."""
-    mine = (Credential.user == name, Credential.revoked_at.is_(None))
-    session.execute(update(Credential).where(*mine).values(revoked_at=now()))
-
-
-def _uri(name: str, secret: str) -> str:
-    return pyotp.TOTP(secret, name=name, issuer="GlioFed").provisioning_uri()
+def _change_rights(session: Session, user: User, change: Change) -> None:
+    was_one = user.role == "administrator" and user.disabled_at is None
+    user.role = change.role or user.role
+    if change.disabled is not None:
+        user.disabled_at = (user.disabled_at or now()) if change.disabled else None
+    session.flush()
+    # One from the hospital's sign-on does not count: when that is down, somebody must be able to sign in.
+    administrators = (User.role == "administrator", User.disabled_at.is_(None), User.subject.is_(None))
+    if was_one and not session.scalar(select(func.count()).select_from(User).where(*administrators)):
+        raise ConfigError("Nobody would be administrator any more", fix="make another administrator first")
 
 
 def _get(session: Session, name: str) -> User:
-    user = session.get(User, name, with_for_update=True)
+    user = session.get(User, name, with_for_update=True) if NAME.fullmatch(name) else None
     if user is None:
-        raise AccessError("There is no such user", fix="list the users for those there are")
+        raise Denied(404, "There is no such user", fix="take a name that the list of users shows")
     return user
-
-
-def _hash(password: str) -> str:
-    with _HASHING:
-        return _hasher().hash(password)
-
-
-def _verify(hashed: str | None, password: str) -> bool:
-    with _HASHING:
-        try:
-            return _hasher().verify(hashed or _nobodys_hash(), password[:LONGEST_PASSWORD]) and hashed is not None
-        except (VerificationError, InvalidHashError):
-            return False
-
-
-def _step_of(vault: Vault, user: User, code: str) -> int:
-    """Return the time step that a code is of, the one before and the one after now included, or -1."""
-    if user.totp_sealed is None:
-        return -1
-    totp = pyotp.TOTP(vault.open(user.totp_sealed, f"users.totp/{user.name}").decode())
-    current = int(time.time()) // _STEP_S
-    # Every step is looked at, however early one fits.
-    fitting = [s for s in (current - 1, current, current + 1) if hmac.compare_digest(totp.at(s * _STEP_S), code)]
-    return max(fitting, default=-1)

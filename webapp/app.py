@@ -14,8 +14,9 @@ from core.files import private_folder
 from webapp import errors, guards, limits
 from webapp.config import WebConfig
 from webapp.database import connect
+from webapp.openid import Provider
 from webapp.request_log import log_request
-from webapp.resources import health, log, patients, predict, session, users, versions
+from webapp.resources import health, log, patients, predict, session, tokens, users, versions
 from webapp.schemas import ErrorSchema
 from webapp.vault import Vault
 from webapp.waiting import Waiting
@@ -83,6 +84,8 @@ def create_app(config: WebConfig) -> Flask:
     connect(app, config.database_url)
     app.extensions["gliofed-vault"] = Vault(config.keys_path)
     app.extensions["gliofed-waiting"] = Waiting(app.extensions["gliofed-engine"])
+    if config.openid.issuer:
+        app.extensions["gliofed-provider"] = Provider(config.openid)
     CORS(app, origins=list(config.server.origins), supports_credentials=True, max_age=600)
     app.before_request(_begin)
     guards.watch(app)
@@ -90,7 +93,7 @@ def create_app(config: WebConfig) -> Flask:
     contract = Contract(app)
     contract.spec.components.security_scheme("session", {"type": "apiKey", "in": "cookie", "name": guards.COOKIE})
     contract.spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
-    for module in (health, session, predict, log, patients, users, versions):
+    for module in (health, session, tokens, predict, log, patients, users, versions):
         contract.register_blueprint(module.blueprint)
     errors.handle_errors(app)
     app.after_request(_finish)

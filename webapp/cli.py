@@ -1,16 +1,14 @@
 """`fl-web`: the web predictor's server, as hospital IT runs it."""
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from core.errors import ConfigError
 from core.files import private_folder
 from core.progress import bars
 from core.terminal import run
+from webapp import user_commands
 
 app = typer.Typer(
     help=(
@@ -21,6 +19,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(user_commands.app)
 Data = Annotated[Path, typer.Option("--data", help="The server's folder.")]
 
 
@@ -67,34 +66,6 @@ def worker(data: Data) -> None:
     work()
 
 
-@app.command("create-user")
-def create_user(
-    name: Annotated[str, typer.Argument(help="Small letters, digits, dots, dashes.")],
-    role: Annotated[str, typer.Option("--role", help="clinician, auditor, coordinator or administrator.")],
-    data: Data,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-) -> None:
-    """Make a user. The password is asked for, or read from standard input; the second factor is shown once.
-
-    Example: fl-web create-user anna --role administrator --data /srv/gliofed-web
-    """
-    from core.records.db import open_database
-    from webapp import accounts
-    from webapp.serving import load_web
-    from webapp.vault import Vault
-
-    config = load_web(private_folder(data))
-    accounts.check_new_user(name, role)
-    password = _password()
-    engine, vault = open_database(config.database_url), Vault(config.keys_path)
-    made = accounts.create_user(engine, vault, name, role, password, by="service")
-    if as_json:
-        typer.echo(json.dumps({"name": made.name, "role": role, "totp_uri": made.totp_uri}))
-        return
-    typer.echo(f"{name} may sign in as {role}. Add this to an authenticator app now; it is not shown again:")
-    typer.echo(made.totp_uri)
-
-
 @app.command("verify-audit")
 def verify_audit(data: Data) -> None:
     """Check every event of the log: against its chain, its signed heads, and what the pages show of it.
@@ -113,15 +84,6 @@ def verify_audit(data: Data) -> None:
     with bars() as report:
         verified = log.verify(open_database(config.database_url), signer.checkpoints, signer.public, report)
     typer.echo(f"Intact: {verified.events} events, {verified.checkpoints} signed heads, the last is {verified.head}.")
-
-
-def _password() -> str:
-    if sys.stdin.isatty():
-        return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-    password = sys.stdin.readline().rstrip("\n")
-    if not password:
-        raise ConfigError("No password was given", fix="type it, or send it on standard input")
-    return password
 
 
 def main() -> None:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from core.config import Section
 from core.records.home import home
@@ -38,6 +39,15 @@ class ServerSettings(Section):
     proxies: int = Field(0, ge=0, le=4, description="proxies in front of it whose X-Forwarded-For is believed")
     requests_a_minute: int = Field(1200, ge=10, description="of one user, or of one address that has not signed in")
 
+    @field_validator("origins")
+    @classmethod
+    def _exact(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            parts = urlsplit(origin)
+            if f"https://{parts.netloc}" != origin or not parts.hostname or set(origin) & set("*?[]()|^$\\@"):
+                raise ValueError("an origin is https://host or https://host:port, and nothing else")
+        return origins
+
 
 class SignInSettings(Section):
     """How people sign in, and for how long."""
@@ -58,6 +68,22 @@ class OpenIdSettings(Section):
     groups_claim: str = "groups"
     name_claim: str = "preferred_username"
     roles: dict[str, Role] = Field({}, description="a group -> the role of whoever is in it; the first that fits")
+    scope: str = "openid profile"
+    methods: tuple[str, ...] = Field((), description="one of these must be in `amr`, such as mfa; none: not looked at")
+    ca: Path | None = Field(
+        None, description="the authority of the issuer's certificate, where it is the hospital's own"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> "OpenIdSettings":
+        if not self.issuer:
+            return self
+        parts = urlsplit(self.issuer)
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost")):
+            raise ValueError("issuer must begin with https://")
+        if not (self.client_id and self.roles and "openid" in self.scope.split()):
+            raise ValueError("an issuer needs a client_id, roles, and a scope that holds openid")
+        return self
 
 
 class LimitSettings(Section):
@@ -90,7 +116,7 @@ class WorkerSettings(Section):
 class WebConfig(Section):
     """Everything in web.toml."""
 
-    data: Path
+    data: Path = Field(Path(), description="the folder that the command line names; not for the file")
     site: SiteSettings = SiteSettings()
     server: ServerSettings = ServerSettings()
     sign_in: SignInSettings = SignInSettings()

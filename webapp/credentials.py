@@ -4,15 +4,17 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from core.clock import after, now
 from core.records.web_tables import Credential, User
 from webapp.vault import Vault
 
-# How often a credential's last use is written down.
-SEEN_EVERY_S = 60
+# How often a credential's last use is written down; well below the shortest time that it may be idle.
+SEEN_EVERY_S = 20
+# What their owner and administrators see of them.
+SHOWN = ("id", "kind", "label", "created_at", "seen_at", "expires_at")
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,26 @@ def open_credential(session: Session, user: str, kind: str, label: str, seconds:
 
 def find(session: Session, secret: str, kind: str, idle_s: float) -> Identity | None:
     """Return whom a text stands for, or None where it stands for nobody any more."""
+    return _valid(session, _sha256(secret), kind, after(-idle_s))
+
+
+def still(session: Session, identity: Identity) -> bool:
+    """Say whether whoever asked a while ago is still signed in, as the same; the wait itself is no idleness."""
+    valid = _valid(session, identity.sha256, identity.kind, "")
+    return valid is not None and valid.role == identity.role
+
+
+def _valid(session: Session, sha256: str, kind: str, seen_since: str) -> Identity | None:
     found = session.execute(
         select(Credential, User)
         .join(User, User.name == Credential.user)
-        .where(Credential.sha256 == _sha256(secret), Credential.kind == kind)
+        .where(Credential.sha256 == sha256, Credential.kind == kind)
     ).one_or_none()
     if found is None:
         return None
     credential, user = found
-    idle = kind == "session" and credential.seen_at < after(-idle_s)
-    if credential.revoked_at or credential.expires_at < now() or idle or user.disabled_at:
+    idle = kind == "session" and credential.seen_at < seen_since
+    if credential.revoked_at or credential.expires_at <= now() or idle or user.disabled_at:
         return None
     return Identity(user.name, user.role, credential.id, kind, credential.sha256, credential.seen_at)
 
@@ -81,6 +93,14 @@ def find(session: Session, secret: str, kind: str, idle_s: float) -> Identity | 
 def touch(session: Session, identity: Identity) -> None:
     """Write down that a credential is in use."""
     session.execute(update(Credential).where(Credential.sha256 == identity.sha256).values(seen_at=now()))
+
+
+def valid_of(session: Session, user: str, idle_s: float) -> list[dict[str, str]]:
+    """Return the sessions and tokens of a user that are valid, as they are shown, oldest first."""
+    mine = (Credential.user == user, Credential.revoked_at.is_(None), Credential.expires_at > now())
+    in_use = or_(Credential.kind == "token", Credential.seen_at >= after(-idle_s))
+    rows = session.scalars(select(Credential).where(*mine, in_use).order_by(Credential.created_at, Credential.id))
+    return [{name: getattr(row, name) for name in SHOWN} for row in rows]
 
 
 def revoke(session: Session, identifier: str, user: str | None = None) -> bool:

@@ -44,12 +44,27 @@ class Refused(FLError):
 
 
 class Denied(Refused):
-    """Somebody asks for what they may not have, which is an event of its own."""
+    """Somebody asks for what they may not have, which is an event of its own.
+
+    Args:
+        status, problem, fix: as every refusal.
+        action: the event's.
+        user: who it was, where that is known otherwise than by a session or token.
+        why: what the log is told, and the answer is not.
+    """
+
+    def __init__(
+        self, status: int, problem: str, *, fix: str, action: str = "access.denied", user: str = "", why: str = ""
+    ) -> None:
+        super().__init__(status, problem, fix=fix)
+        self.action = action
+        self.user = user
+        self.why = why
 
 
-def missing(what: str) -> Refused:
+def missing(what: str) -> Denied:
     """Return the refusal of what is not there, or not for this user: the two look the same."""
-    return Refused(404, f"There is no such {what}", fix="check the address, or ask whom it belongs to")
+    return Denied(404, f"There is no such {what}", fix="check the address, or ask whom it belongs to")
 
 
 def handle_errors(app: Flask) -> None:

@@ -13,6 +13,8 @@ from core.records.web_tables import LogEntry
 ANYBODY = "anybody"
 # The service itself: its workers, its retention.
 SERVICE = "service"
+# Whoever has an account on the machine itself, and runs fl-web there.
+CONSOLE = "console"
 
 
 @dataclass(frozen=True)

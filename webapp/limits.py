@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar
 from flask import Flask, g
 from flask_limiter import Limiter
 
-from webapp.guards import address, settings
+from webapp.guards import network, settings
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 def _who_asks() -> str:
     identity = g.get("identity")
-    return f"user {identity.user}" if identity else f"address {address()}"
+    return f"user {identity.user}" if identity else f"address {network()}"
 
 
 limiter = Limiter(
@@ -28,7 +28,7 @@ limiter = Limiter(
 
 def sign_in_limit(method: Callable[P, R]) -> Callable[P, R]:
     """Bound how often one address may try to sign in."""
-    limited: Callable[P, R] = limiter.limit(lambda: f"{settings().sign_in.attempts_a_minute}/minute", key_func=address)(
+    limited: Callable[P, R] = limiter.limit(lambda: f"{settings().sign_in.attempts_a_minute}/minute", key_func=network)(
         method
     )
     return limited

@@ -1,24 +1,50 @@
 """What requests may hold: marshmallow's schemas, from which /openapi.json is made. An unknown field is an error."""
 
-from typing import ClassVar
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from core.imaging.volume import SEQUENCES
-from webapp.accounts import LONGEST_PASSWORD, ROLES
+from webapp.accounts import ROLES
+from webapp.passwords import LONGEST_PASSWORD
 from webapp.patients import LONGEST_RECORD_NUMBER
 
-MOMENT = r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2}(\.\d{1,6})?Z)?$"
-_KEY = validate.Regexp(r"^[0-9a-f]{32}$")
+MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z)?$"
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+
+
+class Whole(validate.Regexp):
+    """A pattern that the whole text has: `$` alone would let a line's end follow."""
+
+    def __call__(self, value: str) -> str:  # type: ignore[override]
+        """Return the text if it has the pattern."""
+        if re.fullmatch(str(self.regex.pattern), value) is None:
+            raise ValidationError(self._format_error(value))
+        return value
+
+
+_KEY = Whole(r"^[0-9a-f]{32}$")
+_CODE = Whole(r"^[0-9]{6}$")
 
 
 class Strict(Schema):
-    """Refuses what it does not know."""
+    """Refuses what it does not know, and text that no database and no hash takes: JSON may hold half a character."""
 
     class Meta:
         """Of every schema here."""
 
         unknown = RAISE
+
+    @pre_load
+    def refuse_half_characters(self, data: Any, **_: object) -> Any:  # noqa: ANN401 (whatever was sent)
+        """Raise where a text could not be written down."""
+        values = data.values() if isinstance(data, Mapping) else ()
+        texts = [inner for value in values for inner in (value.values() if isinstance(value, Mapping) else [value])]
+        if any(isinstance(text, str) and _HALF_CHARACTER.search(text) for text in texts):
+            raise ValidationError("A text holds half a character")
+        return data
 
 
 class ErrorSchema(Strict):
@@ -33,7 +59,15 @@ class SignInSchema(Strict):
 
     name = fields.String(required=True, validate=validate.Length(1, 63))
     password = fields.String(required=True, validate=validate.Length(1, LONGEST_PASSWORD))
-    code = fields.String(required=True, validate=validate.Regexp(r"^\d{6}$"))
+    code = fields.String(required=True, validate=_CODE)
+
+
+class NewPasswordSchema(Strict):
+    """Another password of one's own; the old one and a code show that it is oneself."""
+
+    password = fields.String(required=True, validate=validate.Length(1, LONGEST_PASSWORD))
+    code = fields.String(required=True, validate=_CODE)
+    new_password = fields.String(required=True, validate=validate.Length(1, LONGEST_PASSWORD))
 
 
 class RecordNumberSchema(Strict):
@@ -45,7 +79,7 @@ class RecordNumberSchema(Strict):
 class CorrectionSchema(Strict):
     """What a user says of a draft; whatever is left out stays."""
 
-    study = fields.String(validate=validate.Regexp(r"^[0-9a-f]{0,32}$"))
+    study = fields.String(validate=Whole(r"^[0-9a-f]{0,32}$"))
     chosen = fields.Dict(
         keys=fields.String(validate=validate.OneOf(SEQUENCES)), values=fields.String(validate=_KEY, allow_none=True)
     )
@@ -55,7 +89,7 @@ class CorrectionSchema(Strict):
 class PageSchema(Strict):
     """A page of a list, newest first."""
 
-    cursor = fields.String(validate=validate.Regexp(r"^[0-9TZ:.\-]{27}_[0-9a-f]{1,32}$"))
+    cursor = fields.String(validate=Whole(r"^[0-9TZ:.\-]{27}_[0-9a-f]{1,32}$"))
     limit = fields.Integer(load_default=50, validate=validate.Range(1, 500))
 
 
@@ -68,12 +102,14 @@ class PredictionsSchema(PageSchema):
 class LogSchema(PageSchema):
     """Which events of the log."""
 
+    cursor = fields.String(validate=Whole(r"^[0-9TZ:.\-]{27}_[0-9]{1,18}$"))
+
     user = fields.String(validate=validate.Length(1, 63))
     action = fields.String(validate=validate.Length(1, 60))
     case = fields.String(validate=_KEY, metadata={"description": "a prediction's id"})
     model = fields.String(validate=validate.Length(1, 100))
-    since = fields.String(validate=validate.Regexp(MOMENT))
-    until = fields.String(validate=validate.Regexp(MOMENT))
+    since = fields.String(validate=Whole(MOMENT))
+    until = fields.String(validate=Whole(MOMENT))
 
 
 class ExportSchema(LogSchema):

@@ -75,10 +75,14 @@ def _room(config: WebConfig, size: int) -> Iterator[Path]:
 
 
 def _write(target: Path, stored: Path, key: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
             for piece in pieces_of(stored, key):
                 file.write(piece)
     except (FileExistsError, IsADirectoryError, NotADirectoryError):
         raise NotACaseError("Two files of the upload have one name", fix="send the patient's folder as it is") from None
+    except OSError as error:
+        raise NotACaseError(
+            f"A file of the upload cannot be kept ({error.strerror})", fix="give files and folders short names"
+        ) from None

@@ -1,5 +1,6 @@
 """The processes of a server: Gunicorn with the application, and the worker, under one supervisor."""
 
+import atexit
 import os
 import sys
 from datetime import timedelta
@@ -16,6 +17,7 @@ from core.supervision import Process
 from webapp.app import create_app
 from webapp.checkpoints import head_signer
 from webapp.config import WebConfig
+from webapp.guards import tell_counted
 from webapp.request_log import log_to_stderr
 from webapp.retention import clear_orphans
 from webapp.scratch import clear_scratch
@@ -37,7 +39,7 @@ def load_web(data: Path) -> WebConfig:
     settings: dict[str, object] = {"data": str(data)}
     path = data / "web.toml"
     if path.exists():
-        return load_config(WebConfig, path, {**os.environ, "FL_DATA": ""}).model_copy(update={"data": data})
+        return load_config(WebConfig, path).model_copy(update={"data": data})
     overlay(settings, os.environ, WebConfig)
     return validate(WebConfig, settings, "the environment")
 
@@ -50,6 +52,7 @@ def application() -> Flask:
     app = create_app(config)
     clear_scratch(config)  # what the process before has left, if it was killed
     clear_orphans(app.extensions["gliofed-engine"], config, 0)
+    atexit.register(tell_counted, app)
     return app
 
 

@@ -106,15 +106,18 @@ def receiving(request: Request, files: Path, limits: LimitSettings) -> Iterator[
     """
     identifier = secrets.token_hex(16)
     upload = Upload(identifier, files / identifier, secrets.token_bytes(KEY_BYTES), limits)
+    is_kept = False
     try:
         fields = _receive(request, upload)
         _demand_files(upload)
         yield upload, fields
+        is_kept = True
     except RecordsError:  # the database may have kept the upload and died before it said so; orphans are cleared later
+        is_kept = True
         raise
-    except BaseException:
-        shutil.rmtree(upload.folder, ignore_errors=True)
-        raise
+    finally:
+        if not is_kept:
+            shutil.rmtree(upload.folder, ignore_errors=True)
 
 
 def _demand_files(upload: Upload) -> None:

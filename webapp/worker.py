@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import torch
 from sqlalchemy import Engine, select
 
 from core.errors import DataError, FLError, RecordsError
@@ -22,7 +21,7 @@ from core.explanation import explain
 from core.imaging.preprocessing import prepare_case
 from core.imaging.reading import read_chosen
 from core.learning.explain import grad_cam
-from core.predictor import Prediction, Predictor, load_predictor, predict_prepared
+from core.predictor import Prediction, Predictor, load_predictor, predict_prepared, use_threads
 from core.records import web_tables
 from core.records.audit import sign_head
 from core.records.db import reading, unlogged
@@ -134,7 +133,7 @@ class Worker:
 
     def run(self) -> None:
         """Work until told to stop."""
-        torch.set_num_threads(self.config.worker.threads or torch.get_num_threads())
+        use_threads(self.config.worker.threads)
         clear_scratch(self.config)
         beside = threading.Thread(target=self._beside, name="beside", daemon=True)
         beside.start()

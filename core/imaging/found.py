@@ -14,6 +14,8 @@ from core.imaging.sequences import Guess, identify, named, preference
 from core.imaging.volume import SEQUENCES
 
 NIFTI = "nifti"
+# A long study has some dozens.
+MAX_SERIES = 500
 
 
 @dataclass(frozen=True)
@@ -108,20 +110,28 @@ def look_through(folder: Path) -> Found:
     """Say what a folder tree of DICOM or of NIfTI files holds. Each header is parsed once, no image is decoded.
 
     Raises:
-        NotACaseError: no folder, nothing there that could be a case, or too many files.
+        NotACaseError: no folder, nothing there that could be a case, or too many files or series.
         DicomError: scans of several patients, or a file that is damaged or larger than is read.
         DataError: a file or folder cannot be read.
     """
     if series := find_series(folder):
+        _check_count(len(series))
         return _of_dicom(series)
     files = files_under(folder)
     if niftis := [file for file in files if is_nifti(file)]:
+        _check_count(len(niftis))
         found = {(one := _of_nifti(file)).key: one for file in niftis}
         return Found((), tuple(sorted(found.values(), key=_order)), several=False)
     raise NotACaseError(
         f"None of the {len(files)} files is a DICOM image or NIfTI" if files else "There are no files",
         fix="send one patient's T1w, T1wCE, T2w and FLAIR, as DICOM or NIfTI",
     )
+
+
+def _check_count(series: int) -> None:
+    """Refuse more series than anybody could choose from."""
+    if series > MAX_SERIES:
+        raise NotACaseError(f"There are more than {MAX_SERIES} series", fix="send one study of one patient")
 
 
 def series_key(series: Series) -> str:

@@ -110,32 +110,41 @@ def frames(path: Path, header: Dataset) -> list[Frame]:
     Raises: DicomError: a plane's position, orientation, spacing or rescaling is absent or no number.
     Source: PS3.3 C.7.6.2 (image plane), C.7.6.16 (multi-frame functional groups).
     """
-    with foreign_files():
-        count = frame_count(header)
-        each = header.get("PerFrameFunctionalGroupsSequence")
-        if not each:
-            if count > 1:
-                raise DicomError(
-                    "A multi-frame file does not say where its images lie",
-                    fix="export the series as enhanced MR with functional groups, or as one file a slice",
-                )
-            return [_frame(path, 0, header, header, header, header)]
-        if len(each) != count:
-            raise DicomError(f"A file announces {count} images and describes {len(each)}", fix=_AGAIN)
-        shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
-        planes = []
-        for index, own in enumerate(each):
-            parts = [
-                (own.get(name) or shared.get(name) or [Dataset()])[0]
-                for name in (
-                    "PlanePositionSequence",
-                    "PlaneOrientationSequence",
-                    "PixelMeasuresSequence",
-                    "PixelValueTransformationSequence",
-                )
-            ]
-            planes.append(_frame(path, index, *parts))
-        return planes
+    try:
+        with foreign_files():
+            return _frames(path, header)
+    except FOREIGN:
+        # What lies within a sequence is parsed no earlier than here.
+        raise DicomError("A DICOM file is cut short or damaged", fix=_AGAIN) from None
+
+
+def _frames(path: Path, header: Dataset) -> list[Frame]:
+    """Return the planes of one file; damaged groups raise whatever the parser does."""
+    count = frame_count(header)
+    each = header.get("PerFrameFunctionalGroupsSequence")
+    if not each:
+        if count > 1:
+            raise DicomError(
+                "A multi-frame file does not say where its images lie",
+                fix="export the series as enhanced MR with functional groups, or as one file a slice",
+            )
+        return [_frame(path, 0, header, header, header, header)]
+    if len(each) != count:
+        raise DicomError(f"A file announces {count} images and describes {len(each)}", fix=_AGAIN)
+    shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    planes = []
+    for index, own in enumerate(each):
+        parts = [
+            (own.get(name) or shared.get(name) or [Dataset()])[0]
+            for name in (
+                "PlanePositionSequence",
+                "PlaneOrientationSequence",
+                "PixelMeasuresSequence",
+                "PixelValueTransformationSequence",
+            )
+        ]
+        planes.append(_frame(path, index, *parts))
+    return planes
 
 
 def _frame(path: Path, index: int, place: Dataset, plane: Dataset, measures: Dataset, rescale: Dataset) -> Frame:

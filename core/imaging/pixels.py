@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
 from multiprocessing import get_context
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,11 @@ def _decode_apart(path: Path, plugin: str) -> NDArray[Any]:
 @cache
 def _other_process(_owner: int) -> ProcessPoolExecutor:
     """Return the process that decodes for this one; kept, since it takes a second to start."""
-    return ProcessPoolExecutor(1, get_context("forkserver"), end_with_parent)
+    process = ProcessPoolExecutor(1, get_context("forkserver"), end_with_parent)
+    # Whoever works for another waits at its own end for the processes it started: this one must be told to end first,
+    # and through its queue, which is closed at priority 10.
+    Finalize(None, process.shutdown, exitpriority=20)
+    return process
 
 
 def _checked(dataset: Dataset) -> str:

@@ -136,7 +136,7 @@ def _look(folder: str, limits: Limits, sender: Connection) -> None:
             answer = _refusal(type(error).__name__, error.problem, error.fix)
         except MemoryError:
             answer = _refusal("DataError", f"Reading the files takes more than {limits.memory_mib} MiB of memory", _FIX)
-        except Exception as error:  # the edge of this process
+        except Exception as error:  # noqa: BLE001 (the edge of this process)
             # Where, but not what: a message may hold a value of the header.
             last = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{type(error).__name__}, {Path(last.filename).name} line {last.lineno}"

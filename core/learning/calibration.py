@@ -20,6 +20,7 @@ from scipy.optimize import isotonic_regression
 
 from core.config import Section
 from core.learning.curves import interval_from_area
+from core.learning.likeness import Likeness, fit_likeness
 from core.learning.metrics import BINS, bin_of, histograms_of, scores_of
 from core.messages import Counts
 
@@ -66,6 +67,7 @@ class Calibration(Section):
     validated_on: str = Field(description="whose cases they were, in words, in the plural")
     mgmt: HeadCalibration
     tumor: HeadCalibration
+    likeness: Likeness
 
     def of(self, head: str) -> HeadCalibration:
         """Return a head's part."""
@@ -90,7 +92,7 @@ class Answer:
 
 
 def fit_calibration(counts: Counts, validated_on: str) -> Calibration:
-    """Fit both heads to the pooled validation counts of a version's weights.
+    """Fit both heads, and what a case like these looks like, to the pooled validation counts of a version's weights.
 
     Args:
         counts: as `core.learning.evaluation.evaluate` makes them, added up.
@@ -101,6 +103,7 @@ def fit_calibration(counts: Counts, validated_on: str) -> Calibration:
         validated_on=validated_on,
         mgmt=fit_head(*histograms_of(counts, "mgmt"), scores.mgmt.auc),
         tumor=fit_head(*histograms_of(counts, "tumor"), scores.tumor.auc),
+        likeness=fit_likeness(counts),
     )
 
 

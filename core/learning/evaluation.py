@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from core.learning.cases import TrainingCase, collate
+from core.learning.likeness import likeness_counts
 from core.learning.losses import ClassWeights, case_losses
 from core.learning.metrics import add, counts_of, overlap_of
 from core.learning.model import GliomaNet
@@ -45,6 +46,7 @@ def evaluate(
             ),
             losses.total(1.0).cpu().numpy(),
         )
-        counts = add(counts, counted)
+        alike = likeness_counts(case.image.numpy() for case in cases[start : start + BATCH])
+        counts = add(counts, counted | alike)
         report(EVALUATING, min(start + BATCH, len(cases)), len(cases))
     return counts

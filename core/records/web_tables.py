@@ -18,9 +18,14 @@ Number = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class User(Base):
-    """Somebody who may sign in: `clinician`, `auditor`, `coordinator` or `administrator`."""
+    """Somebody who may sign in: `clinician`, `auditor`, `coordinator` or `administrator`.
+
+    With a password and a second factor of their own, or known from the hospital's sign-on alone: then `subject` is the
+    keyed hash of who they are there, and they have neither.
+    """
 
     __tablename__ = "users"
+    __table_args__ = (Index(None, "subject", unique=True), MYSQL)
 
     name: Mapped[str] = mapped_column(Name, primary_key=True)
     role: Mapped[str] = mapped_column(String(20))
@@ -31,6 +36,7 @@ class User(Base):
     locked_until: Mapped[str | None] = mapped_column(Moment)
     created_at: Mapped[str] = mapped_column(Moment)
     disabled_at: Mapped[str | None] = mapped_column(Moment)
+    subject: Mapped[str | None] = mapped_column(Mac)
 
 
 class Credential(Base):

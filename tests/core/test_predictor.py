@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,20 @@ def test_a_head_no_better_than_chance_decides_nothing_but_shows_its_interval(tmp
     assert prediction.mgmt_decision == "undecided"
     assert prediction.mgmt_interval is not None
     assert any("not shown to be better than chance on 6 validation patients" in why for why in prediction.reasons)
+
+
+def test_a_case_unlike_the_training_data_is_unreliable_and_gets_no_number(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    fit = a_fit(images=[rng.standard_normal((4, 16, 16, 16)).astype(np.float32) for _ in range(20)])
+    predictor = load_predictor(a_version(tmp_path, fit), TRUSTED)
+    case = a_case()
+    assert predict_prepared(predictor, case).verdict == "usable"
+    prediction = predict_prepared(predictor, replace(case, image=case.image[[0, 1, 2, 0]]))
+    assert prediction.verdict == "unreliable"
+    told = "unlike the training data: T1w and FLAIR look more alike than in its validation patients"
+    assert told in prediction.reasons
+    assert prediction.tumor_probability is prediction.mgmt_probability is prediction.tumor_map is None
+    assert prediction.tumor_decision is prediction.mgmt_decision is prediction.mgmt_interval is None
 
 
 @pytest.mark.parametrize("fit", [{}, {"validated_on": "x", "mgmt": {}, "tumor": {}}])

@@ -74,6 +74,8 @@ def test_a_card_says_what_was_worked_out_by_hand(tmp_path: Path) -> None:
         "sent            each round: the model's weights, 10,742 numbers, 42,968 bytes",
         "                each round: counts of this site's cases by use and label, sums of losses, histograms of the "
         "scores",
+        "                each round: histograms of 15 measures of the validation images: how alike, sharp, bright and "
+        "large",
         "                each round: a receipt, 64 digits that stand for this site's event log",
         "                where a task fails: a number for the kind of error",
         "                nothing else; this site's gate looks through every answer (`fl-client ledger` lists them)",

@@ -42,7 +42,7 @@ def test_an_invited_site_enrolls_once_and_may_call(of: Coordinator) -> None:
     answer = enroll(with_flower(of, flower), sent)
     assert check_access(of.records, caller(serial_of(answer.certificate))) == "north"
     (site,) = sites(of.records)
-    assert (site.state, site.node_id, site.protocol, site.release) == ("enrolled", "10", 2, "0.1.0")
+    assert (site.state, site.node_id, site.protocol, site.release) == ("enrolled", "10", 3, "0.1.0")
     assert flower.nodes == {"10": "north"}
     ((actor, body),) = told(of, "site.enrolled")
     assert actor == "site:north"
@@ -82,7 +82,7 @@ def test_a_token_opens_only_the_door_it_was_made_for(of: Coordinator) -> None:
 
 def test_another_protocol_is_refused_by_name(of: Coordinator) -> None:
     sent, _ = enrollment("north", invited(of, "north"), protocol=1)
-    with pytest.raises(AccessError, match="speaks protocol 1, the coordinator 2") as error:
+    with pytest.raises(AccessError, match="speaks protocol 1, the coordinator 3") as error:
         enroll(of.federation, sent)
     assert "release" in error.value.fix
 

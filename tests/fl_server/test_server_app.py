@@ -207,6 +207,15 @@ def test_a_class_is_seen_when_any_site_that_counted_has_it() -> None:
     assert json.dumps(later)
 
 
+def test_a_card_tells_other_sites_no_histogram_of_one(tmp_path: Path) -> None:
+    serve(tmp_path, answer)
+    (name,) = list_versions(tmp_path / "registry")
+    rounds = load_version(tmp_path / "registry" / name).card["rounds"]
+    told = [*rounds, *(site for record in rounds for site in record["sites"].values())]
+    assert all({"cases", "loss", "mgmt_true_positives"} <= one["validation"].keys() for one in told)
+    assert max(len(value) for one in told for value in one["validation"].values() if isinstance(value, list)) == 3
+
+
 def test_a_card_gives_each_area_an_interval_and_names_all_that_computed_it() -> None:
     ranked = {**validation_counts(), "mgmt_positive_scores": [1.0] + [0.0] * 254 + [2.0]}
     ranked["mgmt_negative_scores"] = [0.0, 2.0] + [0.0] * 254

@@ -84,7 +84,7 @@ def test_a_hospital_joins_over_the_wire(of: Coordinator) -> None:
     assert 59 * 86_400 < -age_s(answer.renew_at) < 61 * 86_400
     with client(of, written(of.home, "joins", answer.certificate, key)) as joined:
         info = ProtocolInfo.model_validate(joined.get("/v1/site/protocol").json())
-        assert (info.protocol, info.site, info.release) == (2, "joins", "0.1.0")
+        assert (info.protocol, info.site, info.release) == (3, "joins", "0.1.0")
         assert abs(age_s(info.time)) < 60
         fresh = new_key()
         renewed = joined.post("/v1/site/renew", json={"certificate_request": request_text(fresh, "joins")})
@@ -106,7 +106,7 @@ def test_a_site_of_another_release_is_told_so_whatever_else_it_sends(of: Coordin
     sent = enrollment("newer", invited(of, "newer"), protocol=7)[0].model_dump() | {"something_new": 1}
     with client(of) as stranger:
         refusal = refused(stranger.post("/v1/site/enroll", json=sent))
-    assert refusal.problem == "The site speaks protocol 7, the coordinator 2"
+    assert refusal.problem == "The site speaks protocol 7, the coordinator 3"
 
 
 def test_a_study_is_offered_read_and_answered(of: Coordinator) -> None:

@@ -2,7 +2,6 @@
 
 import io
 import shutil
-import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pyotp
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import TestResponse, stream_encode_multipart
 
@@ -20,7 +19,9 @@ from core.imaging.version import PREPROCESSING_VERSION
 from core.imaging.volume import SEQUENCES, Volume
 from core.learning.model import build_model
 from core.learning.weights import flatten, manifest_of, named
+from core.records.db import unlogged
 from core.records.registry import add_version, approve_version, retire_version
+from core.records.web_tables import User
 from core.signing import load_key, make_key
 from core.study import ModelSettings, PreprocessingSettings, Study
 from simulations.dicom_files import write_series
@@ -174,15 +175,10 @@ def a_server(config: WebConfig, users: dict[str, str] | None = None) -> Server:
 
 
 def code(server: Server, name: str) -> str:
-    """The code that a user's authenticator app shows now; where it was used already, the next one."""
-    from core.records.db import reading
-    from core.records.web_tables import User
-
-    with reading(server.engine) as session:
-        user = session.get(User, name)
-        used = user.totp_step if user else 0
-    step = max(int(time.time()) // 30, used + 1)
-    return pyotp.TOTP(server.secrets[name]).at(step * 30)
+    """The code that a user's authenticator app shows now; that it was used before is forgotten."""
+    with unlogged(server.engine) as session:
+        session.execute(update(User).where(User.name == name).values(totp_step=0))
+    return pyotp.TOTP(server.secrets[name]).now()
 
 
 @cache

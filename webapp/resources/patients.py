@@ -43,7 +43,7 @@ class FindPatient(Resource):
 class ExportPatient(Resource):
     """What is stored of a patient (GDPR article 15)."""
 
-    @allow("administrator")
+    @allow("administrator", machines=False)
     @blueprint.arguments(RecordNumberSchema)
     def post(self, given: dict[str, Any]) -> Response:
         """Return everything that is stored of a patient, but for the scans and viewer files, which it lists."""
@@ -54,7 +54,7 @@ class ExportPatient(Resource):
 class ErasePatient(Resource):
     """The end of what is stored of a patient (GDPR article 17)."""
 
-    @allow("administrator")
+    @allow("administrator", machines=False)
     @blueprint.arguments(RecordNumberSchema)
     def post(self, given: dict[str, Any]) -> Response:
         """Erase a patient: name, scans, results and comments; the log's chain stays whole, and names nobody."""

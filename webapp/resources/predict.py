@@ -18,7 +18,7 @@ from webapp.access import demand_access, row_for
 from webapp.credentials import Identity
 from webapp.database import looking, writing
 from webapp.errors import Refused
-from webapp.guards import allow, settings, vault, waiting, who
+from webapp.guards import allow, check_still, settings, vault, waiting, who
 from webapp.journal import note
 from webapp.schemas import CorrectionSchema, PredictionsSchema
 from webapp.sealed_files import pieces_of, read_sealed
@@ -195,6 +195,7 @@ def _answer(identifier: str, wait: int | None) -> Response:
     if wait and row.state in ("queued", "running"):
         looking().rollback()  # nothing is held while waiting
         waiting().until_ended(identifier, wait)
+        check_still()
         row = row_for(identifier)
     body = shown.whole(looking(), vault(), row)
     if body["result"] is not None:

@@ -1,24 +1,25 @@
-"""`/session`: signing in and out; `/tokens`: what stands for a machine."""
+"""`/session`: signing in and out, with a password and a code, or by the hospital's own sign-on."""
 
 from typing import Any
 
-from flask import Response, jsonify
+from flask import Response, g, jsonify, redirect, request
 from flask_restful import Resource
 from flask_smorest import Blueprint
-from sqlalchemy import select
 
-from core.clock import now
-from core.records.web_tables import Credential
-from webapp.accounts import sign_in
-from webapp.credentials import Identity, csrf_token, find, open_credential, revoke
+from webapp.credentials import Identity, csrf_token, find, revoke
 from webapp.database import looking, writing, writing_engine
-from webapp.errors import Refused, missing
+from webapp.errors import Denied
 from webapp.guards import COOKIE, address, allow, open_to_all, settings, vault, who
 from webapp.journal import note
 from webapp.limits import sign_in_limit
-from webapp.schemas import NewTokenSchema, SignInSchema
+from webapp.openid import FLOW_S, Flow, provider
+from webapp.schemas import NewPasswordSchema, SignInSchema
+from webapp.signing_in import Asker, enter, sign_in
 
 blueprint = Blueprint("session", __name__, description="Who you are")
+
+_FLOW_COOKIE = "__Host-gliofed-sign-on"
+_CALLBACK = "/session/openid/callback"
 
 
 @blueprint.route("/session")
@@ -31,8 +32,9 @@ class Session(Resource):
     def post(self, given: dict[str, Any]) -> Response:
         """Sign in; the answer sets the session's cookie and holds what to send as `X-CSRF-Token` with every change."""
         config = settings().sign_in
-        sign_in(writing_engine(), vault(), config, given["name"], given["password"], given["code"], address())
-        return signed_in(given["name"])
+        name, password, code = given["name"], given["password"], given["code"]
+        secret = sign_in(writing_engine(), vault(), config, name, password, code, _asker())
+        return _signed_in(secret)
 
     @allow()
     def get(self) -> Response:
@@ -50,66 +52,89 @@ class Session(Resource):
         return answer
 
 
-def signed_in(user: str, *, samesite: str = "Strict") -> Response:
-    """Return what is answered to somebody who has just shown who they are."""
-    hours = settings().sign_in.session_hours
-    with writing() as session:
-        secret, _ = open_credential(session, user, "session", "", hours * 3600)
-    identity = find(looking(), secret, "session", settings().sign_in.idle_minutes * 60)
-    if identity is None:
-        raise Refused(401, "The account is disabled", fix="ask an administrator")
-    answer = jsonify(_told(identity))
-    answer.set_cookie(COOKIE, secret, max_age=hours * 3600, secure=True, httponly=True, samesite=samesite)
-    return answer
+@blueprint.route("/session/ways")
+class Ways(Resource):
+    """How one can sign in here."""
 
-
-@blueprint.route("/tokens")
-class Tokens(Resource):
-    """One's own sessions and tokens."""
-
-    @allow()
+    @open_to_all
     def get(self) -> Response:
-        """List one's own sessions and tokens that are valid."""
-        mine = (Credential.user == who().user, Credential.revoked_at.is_(None), Credential.expires_at > now())
-        rows = looking().scalars(select(Credential).where(*mine).order_by(Credential.created_at)).all()
-        return jsonify(
-            {
-                "tokens": [
-                    {
-                        name: getattr(row, name)
-                        for name in ("id", "kind", "label", "created_at", "seen_at", "expires_at")
-                    }
-                    for row in rows
-                ]
-            }
-        )
+        """Say whether the hospital's own sign-on is set up, beside name, password and code."""
+        return jsonify({"password": True, "openid": bool(settings().openid.issuer)})
 
-    @allow()
-    @blueprint.arguments(NewTokenSchema)
-    def post(self, given: dict[str, Any]) -> Response:
-        """Make a token for a machine, with one's own role; it is shown once."""
-        if who().kind != "session":
-            raise Refused(403, "A token cannot make tokens", fix="sign in with a browser")
-        with writing() as session:
-            secret, identifier = open_credential(session, who().user, "token", given["label"], given["days"] * 86_400)
-            note(session, who().user, "token.made", token=identifier, days=given["days"])
-        answer = jsonify({"id": identifier, "token": secret})
-        answer.status_code = 201
+
+@blueprint.route("/session/password")
+class Password(Resource):
+    """One's own password."""
+
+    @allow(machines=False)
+    @sign_in_limit
+    @blueprint.arguments(NewPasswordSchema)
+    def put(self, given: dict[str, Any]) -> Response:
+        """Take another password; every other session and token of one's own ends, and this one is renewed."""
+        config = settings().sign_in
+        password, code, new = given["password"], given["code"], given["new_password"]
+        secret = sign_in(writing_engine(), vault(), config, who().user, password, code, _asker(), new_password=new)
+        return _signed_in(secret)
+
+
+@blueprint.route("/session/openid")
+class SignOn(Resource):
+    """The way to the hospital's own sign-on (OpenID Connect)."""
+
+    @open_to_all
+    @sign_in_limit
+    def get(self) -> Response:
+        """Lead the browser to the hospital's sign-on; what must come back the same lies sealed in a cookie."""
+        where, flow = provider().begin(_callback())
+        answer: Response = redirect(where)  # type: ignore[assignment]
+        # Lax: the way back begins at another site, and must bring it along.
+        answer.set_cookie(
+            _FLOW_COOKIE, flow.sealed(vault()), max_age=FLOW_S, secure=True, httponly=True, samesite="Lax"
+        )
         return answer
 
 
-@blueprint.route("/tokens/<string:identifier>")
-class Token(Resource):
-    """One session or token."""
+@blueprint.route(_CALLBACK)
+class SignOnCallback(Resource):
+    """The way back from the hospital's own sign-on."""
 
-    @allow()
-    def delete(self, identifier: str) -> Response:
-        """End one of one's own sessions or tokens."""
-        with writing() as session:
-            if not revoke(session, identifier, who().user):
-                raise missing("token")
-            note(session, who().user, "token.revoked", token=identifier)
-        return Response(status=204)
+    @open_to_all
+    @sign_in_limit
+    def get(self) -> Response:
+        """Sign in whom the hospital's sign-on vouches for, with the role of their groups, and lead to the pages."""
+        flow = Flow.opened(vault(), request.cookies.get(_FLOW_COOKIE, ""))
+        person = provider().finish(flow, request.args.to_dict(), _callback(), vault())
+        secret = enter(writing_engine(), settings().sign_in, person, _asker())
+        answer: Response = redirect("/app/")  # type: ignore[assignment]
+        _set_cookie(answer, secret)
+        answer.delete_cookie(_FLOW_COOKIE, secure=True, httponly=True, samesite="Lax")
+        return answer
+
+
+def _callback() -> str:
+    """Return the address that the hospital's sign-on knows us by; the host is one of the settings'."""
+    return f"https://{request.host}{_CALLBACK}"
+
+
+def _asker() -> Asker:
+    identity: Identity | None = g.identity
+    return Asker(address(), identity.credential if identity and identity.kind == "session" else "")
+
+
+def _signed_in(secret: str) -> Response:
+    """Return what is answered to somebody who has just shown who they are."""
+    looking().rollback()
+    identity = find(looking(), secret, "session", settings().sign_in.idle_minutes * 60)
+    if identity is None:  # disabled within the last milliseconds
+        raise Denied(401, "You are not signed in any more", fix="ask an administrator")
+    answer = jsonify(_told(identity))
+    _set_cookie(answer, secret)
+    return answer
+
+
+def _set_cookie(answer: Response, secret: str) -> None:
+    hours = settings().sign_in.session_hours
+    answer.set_cookie(COOKIE, secret, max_age=hours * 3600, secure=True, httponly=True, samesite="Strict")
 
 
 def _told(identity: Identity) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`/users`: who may sign in, as administrators see and change it."""
+"""`/users`: who may sign in and who is signed in, as administrators see and change it; none of it with a token."""
 
 from typing import Any
 
@@ -10,8 +10,11 @@ from sqlalchemy import select
 from core.clock import now
 from core.records.web_tables import User
 from webapp import accounts
-from webapp.database import looking, writing_engine
-from webapp.guards import allow, vault, who
+from webapp.credentials import revoke, valid_of
+from webapp.database import looking, writing, writing_engine
+from webapp.errors import missing
+from webapp.guards import allow, settings, vault, who
+from webapp.journal import note
 from webapp.schemas import NewUserSchema, UserChangeSchema
 
 blueprint = Blueprint("users", __name__, description="Who may sign in")
@@ -21,13 +24,13 @@ blueprint = Blueprint("users", __name__, description="Who may sign in")
 class Users(Resource):
     """All users."""
 
-    @allow("administrator")
+    @allow("administrator", machines=False)
     def get(self) -> Response:
         """List all users."""
         rows = looking().scalars(select(User).order_by(User.name)).all()
-        return jsonify({"users": [_told(row) for row in rows]})
+        return jsonify({"users": [told(row) for row in rows]})
 
-    @allow("administrator")
+    @allow("administrator", machines=False)
     @blueprint.arguments(NewUserSchema)
     def post(self, given: dict[str, Any]) -> Response:
         """Make a user; the address for the authenticator app is shown once."""
@@ -43,29 +46,61 @@ class Users(Resource):
 class OneUser(Resource):
     """One user."""
 
-    @allow("administrator")
+    @allow("administrator", machines=False)
     @blueprint.arguments(UserChangeSchema)
     def patch(self, said: dict[str, Any], name: str) -> Response:
         """Change a user's role, password or second factor, disable, enable or unlock; sessions and tokens end."""
-        engine, by = writing_engine(), who().user
-        told: dict[str, Any] = {"name": name}
-        if "role" in said or "disabled" in said:
-            accounts.change_user(engine, name, by=by, role=said.get("role"), disabled=said.get("disabled"))
-        if "password" in said:
-            accounts.change_password(engine, name, said["password"], by=by)
-        if "renew_second_factor" in said:
-            told["totp_uri"] = accounts.renew_second_factor(engine, vault(), name, by=by).totp_uri
-        if "unlock" in said:
-            accounts.unlock(engine, name, by=by)
-        return jsonify(told)
+        uri = accounts.change_user(writing_engine(), vault(), name, accounts.Change(**said), by=who().user)
+        return jsonify({"name": name, **({"totp_uri": uri} if uri else {})})
 
 
-def _told(row: User) -> dict[str, Any]:
+@blueprint.route("/users/<string:name>/tokens")
+class TokensOfUser(Resource):
+    """A user's sessions and tokens."""
+
+    @allow("administrator", machines=False)
+    def get(self, name: str) -> Response:
+        """List a user's sessions and tokens that are valid."""
+        _check_there(name)
+        return jsonify({"tokens": valid_of(looking(), name, settings().sign_in.idle_minutes * 60)})
+
+    @allow("administrator", machines=False)
+    def delete(self, name: str) -> Response:
+        """End all of a user's sessions and tokens."""
+        _check_there(name)
+        with writing() as session:
+            ended = accounts.revoke_all(session, name)
+            note(session, who().user, "user.signed-out", who=name, ended=ended)
+        return Response(status=204)
+
+
+@blueprint.route("/users/<string:name>/tokens/<string:identifier>")
+class TokenOfUser(Resource):
+    """One of a user's sessions and tokens."""
+
+    @allow("administrator", machines=False)
+    def delete(self, name: str, identifier: str) -> Response:
+        """End one of a user's sessions or tokens."""
+        with writing() as session:
+            if not revoke(session, identifier, name):
+                raise missing("token")
+            note(session, who().user, "token.revoked", who=name, token=identifier)
+        return Response(status=204)
+
+
+def _check_there(name: str) -> None:
+    found = looking().get(User, name) if accounts.NAME.fullmatch(name) else None
+    if found is None:
+        raise missing("user")
+
+
+def told(row: User) -> dict[str, Any]:
+    """Return what is shown of a user."""
     return {
         "name": row.name,
         "role": row.role,
         "created_at": row.created_at,
         "disabled": row.disabled_at is not None,
         "locked": bool(row.locked_until and row.locked_until > now()),
-        "signs_in_with": "password and code" if row.password_hash else "the hospital's sign-on",
+        "signs_in_with": "the hospital's sign-on" if row.subject else "password and code",
     }

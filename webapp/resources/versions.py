@@ -6,12 +6,12 @@ from flask import Response, jsonify
 from flask_restful import Resource
 from flask_smorest import Blueprint
 
-from core.errors import FLError
+from core.errors import FederationError, FLError
 from core.records.decisions import wish_version
 from core.records.registry import approved_versions, load_version, retired_versions
 from core.records.runs import versions
 from webapp.database import writing_engine
-from webapp.errors import missing
+from webapp.errors import Refused, missing
 from webapp.guards import allow, settings, who
 from webapp.models import current, trusted_key
 from webapp.schemas import WishSchema
@@ -51,11 +51,16 @@ class OneVersion(Resource):
 class Wish(Resource):
     """What a coordinator wants of a version."""
 
-    @allow("coordinator")
+    @allow("coordinator", machines=False)
     @blueprint.arguments(WishSchema)
     def post(self, given: dict[str, Any], name: str) -> Response:
         """Ask that a version be approved or retired: `fl-server`, which holds the key, signs it within seconds."""
-        wish_version(writing_engine(), name, given["wish"], actor=f"user:{who().user}")
+        if settings().site.serves != "coordinator" or name not in {one["name"] for one in _listed(None)}:
+            raise missing("model version")
+        try:
+            wish_version(writing_engine(), name, given["wish"], actor=f"user:{who().user}")
+        except FederationError as error:
+            raise Refused(409, error.problem, fix="see /versions for what each is") from None
         answer = jsonify({"name": name, "wish": given["wish"]})
         answer.status_code = 202
         return answer

@@ -2,6 +2,7 @@ import os
 import struct
 import zlib
 from itertools import permutations
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -439,6 +440,17 @@ def test_a_decoder_that_ends_its_process_refuses_one_file_and_the_next_is_read(
 
 def _die(_path: Path, _plugin: str) -> None:
     os.abort()
+
+
+def test_a_process_that_works_for_another_ends_although_it_had_a_decoder_of_its_own(tmp_path: Path) -> None:
+    a_series(tmp_path, pixels=pixels_of(1, 16, 16), syntax=uid.JPEGLosslessSV1)
+    worker = get_context("forkserver").Process(target=pixels.stored_pixels, args=(tmp_path / "Image-1.dcm",))
+    worker.start()
+    worker.join(60)
+    try:
+        assert worker.exitcode == 0
+    finally:
+        worker.kill()
 
 
 def test_a_deflated_bomb_is_refused_before_it_fills_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from pydicom import uid
 
 from core.errors import DicomError, FLError, NotACaseError
+from core.imaging import found as found_module
 from core.imaging.found import Found, look_through
 from core.imaging.reading import read_case, read_chosen
 from core.imaging.thumbnails import thumbnail
@@ -66,6 +67,23 @@ def test_keys_do_not_hang_on_file_names_or_their_order_but_on_the_images(tmp_pat
     assert one["T2w"] != two["T2w"]
     assert one["T1w"] == two["T1w"]
     assert len(set(one.values())) == 4
+
+
+def test_images_without_identifiers_have_a_key_from_their_places(tmp_path: Path) -> None:
+    a_series(tmp_path / "one", SOPInstanceUID=None, SeriesInstanceUID="1.2")
+    (tmp_path / "two").mkdir()
+    for number, file in enumerate(sorted((tmp_path / "one").iterdir())):
+        shutil.copy(file, tmp_path / "two" / f"{9 - number}")
+    one, two = (look_through(tmp_path / name).series[0] for name in ("one", "two"))
+    assert one.key == two.key
+
+
+def test_a_damaged_functional_group_is_a_reason_and_no_crash(tmp_path: Path) -> None:
+    file = tmp_path / "one.dcm"
+    an_enhanced_series(file, pixels_of(3), order=(0, 1, 2))
+    file.write_bytes(file.read_bytes().replace(b"\x28\0\x10\x91SQ", b"\x28\0\x10\x91S\xfe"))
+    (series,) = look_through(tmp_path).series
+    assert "damaged" in series.wrong
 
 
 def test_one_series_in_two_sequences_folders_has_two_keys(tmp_path: Path) -> None:
@@ -225,6 +243,12 @@ def test_a_nifti_that_cannot_be_a_volume_says_why(tmp_path: Path) -> None:
     broken, flat = look_through(tmp_path).series
     assert "damaged" in broken.wrong
     assert "single slice" in flat.wrong
+
+
+def test_more_series_than_a_study_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(found_module, "MAX_SERIES", 3)
+    with pytest.raises(NotACaseError, match="more than 3 series"):
+        look_through(a_case(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["nothing", "text"])

@@ -300,7 +300,25 @@ def test_what_was_never_approved_cannot_be_retired(registry: Path) -> None:
         retire_version(registry, name, KEY)
 
 
-def test_the_current_version_version_is_taken(registry: Path) -> None:
+def test_of_the_approved_versions_the_one_approved_last_is_current(registry: Path) -> None:
+    older, newer = (a_version(registry, value=value, approved=False) for value in (1, 2))
+    approve_version(registry, newer, KEY)
+    assert current_version(registry, TRUSTED) == registry / newer
+    approve_version(registry, older, KEY)
+    assert approved_versions(registry, TRUSTED) == [older, newer]
+    assert current_version(registry, TRUSTED) == registry / older
+    retire_version(registry, older, KEY)
+    assert current_version(registry, TRUSTED) == registry / newer
+
+
+def test_of_two_versions_approved_in_one_moment_the_higher_number_is_current(registry: Path) -> None:
+    names = [a_version(registry, value=value) for value in (1, 2, 3)]
+    for name in names:
+        edit(registry, name, lambda statement: statement.update(approved_at="2026-11-24T00:00:00.000000Z"), KEY)
+    assert current_version(registry, TRUSTED) == registry / names[2]
+
+
+def test_only_an_approved_version_can_be_current(registry: Path) -> None:
     with pytest.raises(RegistryError, match="no approved model version"):
         current_version(registry, TRUSTED)
     names = [a_version(registry, value=value, approved=value < 3) for value in (1, 2, 3)]

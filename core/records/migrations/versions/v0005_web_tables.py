@@ -12,6 +12,7 @@ down_revision = "0004"
 
 TABLES = ("users", "credentials", "patients", "predictions", "feedback", "log_entries", "tallies")
 INDEXES = (
+    ("users", "subject"),
     ("credentials", "user"),
     ("predictions", "state", "queued_at"),
     ("predictions", "owner", "created_at"),
@@ -36,7 +37,7 @@ def upgrade() -> None:
     for table, *columns in INDEXES:
         name = f"ix_{table}_{'_'.join(columns)}"
         if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
-            op.create_index(name, table, columns)
+            op.create_index(name, table, columns, unique=columns == ["subject"])
 
 
 def downgrade() -> None:
@@ -50,6 +51,7 @@ def _make_users() -> None:
         "users",
         _text("name", 63, primary_key=True),
         _text("role", 20),
+        _text("subject", 64, nullable=True),
         _text("password_hash", 255, nullable=True),
         _sealed("totp_sealed"),
         sa.Column("totp_step", sa.BigInteger(), nullable=False),
