@@ -91,7 +91,7 @@ def entries(count: int, chance: random.Random) -> Iterator[tuple[str, str, str, 
         told: dict[str, object] = {}
         if not action.startswith(("session", "log", "access", "patient")):
             near = int(share * len(cases)) - int(chance.expovariate(0.01))  # what is looked at is mostly new
-            told["prediction"] = cases[max(0, near)]
+            told["prediction"] = cases[abs(near)]
         if action in ABOUT_RESULTS:
             told |= {"model": f"glioma-{int(share * 5)}-abcdef", "tumor_probability": round(chance.random(), 6)}
             told |= {"mgmt_probability": round(chance.random(), 6)} if chance.random() < 0.8 else {}

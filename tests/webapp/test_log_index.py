@@ -2,15 +2,22 @@
 
 import random
 import struct
+from itertools import combinations
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, text
+from sqlalchemy.orm import Session
 
 from core.errors import AuditError
 from core.records import audit, chain
-from core.records.db import transaction
+from core.records.db import open_database, reading, transaction
+from core.records.web_tables import LogEntry
+from tests.factories_mariadb import MariaDB
+from tests.webapp.factories import a_config
 from webapp import log
 from webapp.journal import About, note
+from webapp.vault import Vault
 
 CASE = "1" * 32
 
@@ -98,3 +105,38 @@ def test_a_probability_is_the_same_number_in_both_to_its_last_bit(engine: Engine
         for number in numbers:
             note(session, "anna", "result.shown", About(CASE, "m", number, number / 3))
     assert verify(engine) == ""
+
+
+def rows_read(session: Session) -> int:
+    """How many rows and index entries MariaDB has looked at for this connection."""
+    counts = session.execute(text("SHOW SESSION STATUS LIKE 'Handler_read%'")).all()
+    return sum(int(count) for _, count in counts)
+
+
+def test_a_page_looks_at_hardly_more_rows_than_it_shows(mariadb_server: MariaDB, tmp_path: Path) -> None:
+    engine = open_database(mariadb_server.fresh())
+    chance = random.Random(1)
+    entries = [
+        {
+            "seq": seq,
+            "at": f"2026-{1 + seq // 500:02d}-01T00:00:{seq % 500 // 10:02d}.{seq:06d}Z",
+            "user": f"user{chance.randrange(4)}",
+            "action": f"action{chance.randrange(4)}",
+            "prediction": f"case{chance.randrange(100)}",
+            "model": f"model{seq // 1500}",
+        }
+        for seq in range(6000)
+    ]
+    with transaction(engine) as session:
+        session.execute(insert(LogEntry), entries)
+    every = {"user": "user1", "action": "action2", "case": "case3", "model": "model1", "since": "2026-02-01"}
+    vault = Vault(a_config(tmp_path).keys_path)
+    for names in [(), *combinations(every, 1), *combinations(every, 2)]:
+        for cursor in ({}, {"cursor": "2026-11-15T00:00:00.000000Z_5400"}):
+            wanted = {name: every[name] for name in names} | cursor
+            with reading(engine) as session:
+                before = rows_read(session)
+                shown, _ = log.page(session, vault, wanted, 20)
+                assert shown
+                assert rows_read(session) - before <= 130, wanted  # of one case there are some 60 events in all
+    engine.dispose()
