@@ -87,9 +87,8 @@ def main() -> None:
     by_status: Counter[int] = Counter()
     for (_, status), count in seen.items():
         by_status[status] += count
-    print(
-        f"{sum(seen.values())} requests to {len({name for name, _ in seen})} operations: {dict(sorted(by_status.items()))}"
-    )
+    operations = len({name for name, _ in seen})
+    print(f"{sum(seen.values())} requests to {operations} operations: {dict(sorted(by_status.items()))}")
     print(f"5xx: {len(failed)}")
     for line in sorted(set(failed))[:20]:
         print(line)

@@ -66,6 +66,9 @@ def mariadb(*options: str) -> Iterator[MariaDB]:
         folder, port = Path(name), _free_port()
         # Durability is not what is tested, and a crash of the machine ends the test anyway.
         shared = ["--no-defaults", f"--datadir={folder / 'data'}", f"--user={ACCOUNT}", "--innodb-log-file-size=8M"]
+        shared.append(
+            f"--tmpdir={folder}"
+        )  # a server that starts deletes the temporary tables of others in a shared one
         _run("mariadb-install-db", *shared, "--auth-root-authentication-method=normal", "--skip-test-db")
         argv = [
             _program("mariadbd"),

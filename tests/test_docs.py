@@ -8,14 +8,20 @@ from typer.main import get_command
 import fl_client.cli
 import fl_server.cli
 import simulations.cli
+import webapp.cli
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = {"fl-client": fl_client.cli.app, "fl-server": fl_server.cli.app, "fl-simulate": simulations.cli.app}
+COMMANDS = {
+    "fl-client": fl_client.cli.app,
+    "fl-server": fl_server.cli.app,
+    "fl-simulate": simulations.cli.app,
+    "fl-web": webapp.cli.app,
+}
 
 
 def test_every_command_in_the_readme_exists() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
-    named = set(re.findall(r"(fl-client|fl-server|fl-simulate) ([a-z-]+)", text))
+    named = set(re.findall(r"(fl-client|fl-server|fl-simulate|fl-web) ([a-z-]+)", text))
     known = {(program, command) for program, app in COMMANDS.items() for command in get_command(app).commands}
     assert len(named) >= 5
     assert named <= known

@@ -8,7 +8,7 @@ import typer
 from core.files import private_folder
 from core.progress import bars
 from core.terminal import run
-from webapp import user_commands
+from webapp import cli_keeping, user_commands
 
 app = typer.Typer(
     help=(
@@ -20,6 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(user_commands.app)
+for command in cli_keeping.COMMANDS:
+    app.command()(command)
 Data = Annotated[Path, typer.Option("--data", help="The server's folder.")]
 
 

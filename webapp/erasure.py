@@ -1,26 +1,22 @@
 """A patient's rights: everything that is stored of them, and the end of it.
 
-What was erased is also kept in a list beside the keys, by the patient's random id alone, so that a database restored
-from an older backup erases it again before anybody is served:
-
-KEYS/erased.txt   one line a patient: the id
+What was erased is also kept in a list beside the keys, so that a database restored from an older backup erases it again
+before anybody is served; see webapp.erased.
 """
 
-import os
 import shutil
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
 
 from core.clock import now
-from core.files import sync_folder
 from core.records.db import reading, transaction
 from core.records.web_tables import Feedback, LogEntry, Patient, Prediction
 from webapp import drafts, predictions
 from webapp.config import WebConfig
+from webapp.erased import erased_in, remember
 from webapp.errors import missing
 from webapp.journal import SERVICE, note
 from webapp.patients import find_patient, identity_of
@@ -83,37 +79,24 @@ def erase(engine: Engine, config: WebConfig, vault: Vault, record_number: str, *
         patient = find_patient(session, vault, record_number)
     if patient is None:
         raise missing("patient")
-    _remember(erased_path(config), patient.id)  # first: from here on no restored backup keeps it
+    remember(config.keys_path, [patient.id])  # first: from here on no restored backup keeps it
     return _erase(engine, config, patient.id, by=by)
 
 
-def erase_again(engine: Engine, config: WebConfig) -> int:
-    """Erase whoever was erased before and is there again, as after a restore; return how many patients."""
-    known = erased_in(erased_path(config))
+def erase_again(engine: Engine, config: WebConfig, known: Collection[str] | None = None) -> int:
+    """Erase whoever was erased before and is there again, as after a restore; return how many patients.
+
+    Args:
+        engine: the database.
+        config: of the server.
+        known: ids of the erased; else those in the list beside the keys.
+    """
+    known = erased_in(config.keys_path) if known is None else known
     with reading(engine) as session:
         back = [one for one in session.scalars(select(Patient.id)) if one in known]
     for patient in back:
         _erase(engine, config, patient, by=SERVICE)
     return len(back)
-
-
-def erased_path(config: WebConfig) -> Path:
-    """Return where the list of the erased lies: beside the keys, which are in no backup of the database."""
-    return config.keys_path.parent / "erased.txt"
-
-
-def erased_in(path: Path) -> set[str]:
-    """Return the ids in a list of the erased."""
-    return set(path.read_text("ascii").split()) if path.exists() else set()
-
-
-def _remember(path: Path, patient: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"{patient}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(path.parent)
 
 
 def _erase(engine: Engine, config: WebConfig, patient: str, *, by: str) -> int:

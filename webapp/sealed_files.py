@@ -31,15 +31,16 @@ class SealedWriter(io.RawIOBase):
     Args:
         path: where to; the folder is made, and what was there is replaced.
         key: 32 bytes, the prediction's file key.
+        before: what stands in clear before all that.
     """
 
-    def __init__(self, path: Path, key: bytes) -> None:
+    def __init__(self, path: Path, key: bytes, before: bytes = b"") -> None:
         super().__init__()
         private_folder(path.parent)
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
         salt = os.urandom(_SALT)
         self._cipher = _cipher(key, salt)
-        self._file.write(salt)
+        self._file.write(before + salt)
         self._held = bytearray()
         self._frames = 0
         self.size = 0
@@ -79,17 +80,22 @@ class SealedWriter(io.RawIOBase):
 class SealedReader(io.RawIOBase):
     """What a `SealedWriter` wrote, decrypted frame by frame as it is read, from anywhere in the file.
 
+    Args:
+        path, key: as they were written.
+        before: how many bytes stand in clear before.
     Raises: DataError: it is gone; from reading too, where the file was changed or cut off.
     """
 
-    def __init__(self, path: Path, key: bytes) -> None:
+    def __init__(self, path: Path, key: bytes, before: int = 0) -> None:
         super().__init__()
         try:
             self._file = path.open("rb")
         except OSError:
             raise DataError("A stored file is gone", fix="upload the scans again") from None
+        self._file.seek(before)
         self._cipher = _cipher(key, self._file.read(_SALT))
-        body = self._file.seek(0, io.SEEK_END) - _SALT
+        self._start = before + _SALT
+        body = self._file.seek(0, io.SEEK_END) - self._start
         if body < _TAG:
             self._file.close()
             raise _damaged()
@@ -133,7 +139,7 @@ class SealedReader(io.RawIOBase):
 
     def _read(self, number: int) -> bytes:
         if self._frame[0] != number:
-            self._file.seek(_SALT + number * (FRAME + _TAG))
+            self._file.seek(self._start + number * (FRAME + _TAG))
             sealed = self._file.read(FRAME + _TAG)
             try:
                 piece = self._cipher.decrypt(_nonce(number), sealed, _mark(last=number == self._frames - 1))

@@ -24,6 +24,8 @@ from webapp.scratch import clear_scratch
 
 # Names the folder to the processes that are started here.
 DATA = "GLIOFED_WEB_DATA"
+# Under DATA, for as long as a restore is not done: nothing is served then.
+RESTORING = ".restoring"
 _CERTIFICATE_VALID = timedelta(days=397)
 _GRACE_S = 12
 
@@ -36,6 +38,21 @@ def load_web(data: Path) -> WebConfig:
     data = data.expanduser().absolute()
     if not data.is_dir():
         raise ConfigError(f"There is no folder {data}", fix="make it, for this account alone")
+    if (data / RESTORING).exists():
+        raise ConfigError(
+            f"A backup is being restored into {data}, or was and did not come to its end",
+            fix="wait for it; where it was ended in the middle, run `fl-web restore` again, which begins anew",
+        )
+    return settings_in(data)
+
+
+def settings_in(data: Path) -> WebConfig:
+    """Return the settings of a folder that need not be a server's yet.
+
+    Args:
+        data: an absolute path.
+    Raises: ConfigError: they are wrong.
+    """
     settings: dict[str, object] = {"data": str(data)}
     path = data / "web.toml"
     if path.exists():

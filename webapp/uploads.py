@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, cast
 
 from flask import Request
+from werkzeug.exceptions import ClientDisconnected
 from werkzeug.formparser import FormDataParser
 
 from core.errors import NotACaseError, RecordsError
@@ -140,8 +141,10 @@ def _receive(request: Request, upload: Upload) -> dict[str, str]:
                 while piece := stream.read(2**20):
                     target.write(piece)
             return {}
-    except TimeoutError:
-        raise Refused(408, "The upload stopped and was cut off", fix="send it again over a steadier line") from None
+    except ClientDisconnected as error:
+        if isinstance(error.__context__, TimeoutError):
+            raise Refused(408, "The upload stopped and was cut off", fix="send it again over a steadier line") from None
+        raise Refused(400, "The upload ended before its announced length", fix="send it again") from None
     except ValueError:
         raise Refused(400, "The form is cut short or no form", fix="send multipart/form-data") from None
     raise Refused(

@@ -14,6 +14,7 @@ import hmac
 import json
 import os
 import secrets
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -27,6 +28,8 @@ from core.files import private_folder, write_private
 
 KEY_BYTES = 32
 _NUMBER, _NONCE = 4, 12
+# A key that a rotation has removed opens, for so long, what was read from the database before.
+_FORMER_S = 900.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Vault:
             write_keys(path, Keys({1: secrets.token_bytes(KEY_BYTES)}, secrets.token_bytes(KEY_BYTES)))
         self._seen = self._stamp()
         self._keys = read_keys(path)
+        self._former: dict[int, tuple[bytes, float]] = {}
 
     @property
     def keys(self) -> Keys:
@@ -69,7 +73,10 @@ class Vault:
         with self._lock:
             stamp = self._stamp()
             if stamp != self._seen:
-                self._keys, self._seen = read_keys(self._path), stamp
+                before, self._keys, self._seen = self._keys, read_keys(self._path), stamp
+                until = time.monotonic() + _FORMER_S
+                gone = before.sealing.keys() - self._keys.sealing.keys()
+                self._former |= {number: (before.sealing[number], until) for number in gone}
             return self._keys
 
     def seal(self, content: bytes, place: str) -> bytes:
@@ -92,7 +99,7 @@ class Vault:
         Raises: RecordsError: its key is gone, or it was changed or moved.
         """
         number, nonce = sealed[:_NUMBER], sealed[_NUMBER : _NUMBER + _NONCE]
-        key = self.keys.sealing.get(int.from_bytes(number, "big"))
+        key = self._key(int.from_bytes(number, "big"))
         if key is None:
             raise RecordsError(
                 "A sealed value needs a key that is not here", fix="restore the file of keys from its own backup"
@@ -117,9 +124,17 @@ class Vault:
         """Return the keyed hash of a text, 64 hexadecimal digits; one for each purpose."""
         return hmac.new(self.keys.hashing, f"{purpose}\n{text}".encode(), hashlib.sha256).hexdigest()
 
+    def _key(self, number: int) -> bytes | None:
+        key = self.keys.sealing.get(number)
+        if key is not None:
+            return key
+        former, until = self._former.get(number, (None, 0.0))
+        return former if time.monotonic() < until else None
+
     def _stamp(self) -> tuple[int, int, int]:
         try:
-            found = self._path.stat()
+            with self._path.open("rb") as file:  # opened, since a network's disk is asked anew only then
+                found = os.fstat(file.fileno())
         except OSError as error:
             raise _unreadable(self._path, error) from None
         return found.st_ino, found.st_mtime_ns, found.st_size

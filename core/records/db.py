@@ -8,7 +8,7 @@ half-way, and what a transaction has read stays true until it commits. It must t
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from core.errors import RecordsError
 from core.files import private_folder
 from core.records.home import home
-from core.records.migrate import migrate
+from core.records.migrate import migrate, revision_of
 from core.records.tables import AuditHead
 
 WAIT_S = 30
@@ -50,11 +50,23 @@ def open_database(url: str) -> Engine:
             connects over TLS only, and to that authority's server only; `?unix_socket=FILE` needs no network.
     Raises: RecordsError: it cannot be reached or used; account and password are never repeated.
     """
+    return _opened(url, migrate)
+
+
+def connect(url: str) -> Engine:
+    """Connect to a side's database as it is, without bringing its tables up.
+
+    Raises: RecordsError: as `open_database`.
+    """
+    return _opened(url, revision_of)
+
+
+def _opened(url: str, ready: Callable[[Engine], object]) -> Engine:
     parsed = _parsed(url)
     try:
         with _explained(parsed):
             engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _mysql(parsed)
-            migrate(engine)
+            ready(engine)
     except OSError as error:  # its folder, or the files of its TLS options
         raise _unusable(parsed, type(error).__name__) from None
     return engine
@@ -145,6 +157,7 @@ def _sqlite(url: URL) -> Engine:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA secure_delete=ON")  # what was erased does not stay in the file's free pages
         connection.execute("PRAGMA recursive_triggers=ON")  # else REPLACE deletes without asking the audit's trigger
 
     @event.listens_for(engine, "begin")

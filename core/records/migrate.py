@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 HEAD = "0005"
+# A table that is there for as long as a backup is being loaded: nobody takes the others for whole.
+RESTORING = "restoring"
 _WAIT_S = 120
 
 
@@ -24,8 +26,14 @@ def migrate(engine: Engine) -> None:
 
     Raises: RecordsError: a newer release has made them.
     """
-    if _is_current(engine):
+    found = revision_of(engine)
+    if found == HEAD:
         return
+    if found == RESTORING:
+        raise RecordsError(
+            f"A backup is being restored into the database {engine.url.database}, or was and did not come to its end",
+            fix="wait for it; where it was ended in the middle, restore again, which begins anew",
+        )
     from alembic import command
     from alembic.util import CommandError
 
@@ -71,8 +79,12 @@ def locked(engine: Engine) -> Iterator[Connection]:
             connection.commit()
 
 
-def _is_current(engine: Engine) -> bool:
+def revision_of(engine: Engine) -> str:
+    """Return the revision of a database's tables, "" where there are none, RESTORING where they are not whole."""
     with engine.connect().execution_options(reads_only=True) as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return False
-        return connection.scalars(text("SELECT version_num FROM alembic_version")).all() == [HEAD]
+        found = inspect(connection)
+        if found.has_table(RESTORING):
+            return RESTORING
+        if not found.has_table("alembic_version"):
+            return ""
+        return str(connection.scalar(text("SELECT version_num FROM alembic_version")) or "")

@@ -202,6 +202,7 @@ def test_what_is_no_code_is_refused_before_anything_is_looked_at(server: Server,
 _RACER = """
 import sys
 from core.records.db import open_database
+from webapp.config import WebConfig
 from webapp.errors import Refused
 from webapp.signing_in import Asker, sign_in
 from webapp.vault import Vault

@@ -10,7 +10,8 @@ from core.records.db import reading
 from core.records.web_tables import Feedback, Patient, Prediction
 from tests.webapp.factories import Server, a_config, a_home, a_patient, a_server
 from webapp import log
-from webapp.erasure import erase_again, erased_in, erased_path
+from webapp.erased import erased_in
+from webapp.erasure import erase_again
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_an_erased_patient_is_gone_the_others_stay_and_the_chain_is_whole(server
         row = session.get(Prediction, erased)
         assert row is not None
         assert (row.patient, row.file_key_sealed, row.draft_sealed, row.result_sealed, row.content) == (None,) * 5
-        comments = dict(session.execute(select(Feedback.prediction, Feedback.comment_sealed)).tuples().all())
+        comments = {row[0]: row[1] for row in session.execute(select(Feedback.prediction, Feedback.comment_sealed))}
         assert comments[erased] is None
         assert comments[kept] is not None
         assert len(session.scalars(select(Patient)).all()) == 1
@@ -92,7 +93,7 @@ def test_a_patient_who_comes_back_with_an_old_database_is_erased_again(tmp_path:
     server.engine.dispose()
     shutil.copytree(tmp_path / "data", tmp_path / "backup", ignore=shutil.ignore_patterns("keys"))
     server.browser("ada").post("/patients/erase", json={"record_number": "one"})
-    assert len(erased_in(erased_path(server.config))) == 1
+    assert len(erased_in(server.config.keys_path)) == 1
     server.engine.dispose()
     shutil.copytree(tmp_path / "backup", tmp_path / "data", dirs_exist_ok=True)
     with reading(server.engine) as session:

@@ -20,6 +20,7 @@ from webapp.database import looking, writing
 from webapp.errors import Refused
 from webapp.guards import allow, check_still, settings, vault, waiting, who
 from webapp.journal import note
+from webapp.patients import LONGEST_RECORD_NUMBER
 from webapp.schemas import CorrectionSchema, PredictionsSchema
 from webapp.sealed_files import pieces_of, read_sealed
 from webapp.uploads import receiving
@@ -27,6 +28,20 @@ from webapp.uploads import receiving
 blueprint = Blueprint("predict", __name__, description="A patient's scans in, a prediction out")
 
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,6})\"?\s*(?:,|;|$)")
+_UPLOAD = {
+    "multipart/form-data": {
+        "schema": {
+            "type": "object",
+            "required": ["files"],
+            "properties": {
+                "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+                "record_number": {"type": "string", "maxLength": LONGEST_RECORD_NUMBER},
+                "study": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            },
+        }
+    },
+    "application/zip": {"schema": {"type": "string", "format": "binary"}},
+}
 _FILE_TYPE = "application/gzip"
 
 
@@ -51,6 +66,7 @@ class Predictions(Resource):
         return jsonify({"predictions": [shown.brief(row) for row in page], "next": more})
 
     @allow("clinician")
+    @blueprint.doc(requestBody={"required": True, "content": _UPLOAD})
     def post(self) -> Response:
         """Upload the scans of one patient: a zip, DICOM files, or four NIfTI files.
 

@@ -70,7 +70,14 @@ def _listed(served: str | None) -> list[dict[str, Any]]:
     config = settings()
     if config.site.serves == "coordinator":
         return [
-            {"name": row.name, "state": row.state, "current": row.name == served, "created_at": row.created_at}
+            {
+                "name": row.name,
+                "state": row.state,
+                "current": row.name == served,
+                "created_at": row.created_at,
+                "wish": row.wish,
+                "cause": row.cause,
+            }
             for row in versions(writing_engine())
         ]
     trusted = trusted_key(config)
