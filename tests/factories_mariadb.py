@@ -17,7 +17,7 @@ from sqlalchemy import Engine, create_engine, text
 ACCOUNT = pwd.getpwuid(os.getuid()).pw_name
 
 
-@dataclass(frozen=True)
+@dataclass
 class MariaDB:
     """A running server.
 
@@ -25,12 +25,14 @@ class MariaDB:
         folder: of its socket and log.
         port: on 127.0.0.1.
         root: connects as the account that may do everything, over the socket.
+        argv: its command line.
         process: the server's own.
     """
 
     folder: Path
     port: int
     root: Engine
+    argv: list[str]
     process: subprocess.Popen[bytes]
     numbers: Iterator[int]
 
@@ -42,6 +44,15 @@ class MariaDB:
             connection.execute(text(f"CREATE USER {name}@localhost IDENTIFIED BY 'a-secret'"))
             connection.execute(text(f"GRANT ALL ON {name}.* TO {name}@localhost"))
         return f"mysql+pymysql://{name}:a-secret@localhost/{name}?unix_socket={self.folder / 'socket'}"
+
+    def crash(self) -> None:
+        """Kill the server, start it again over the same data, and return when it answers."""
+        self.process.kill()
+        self.process.wait()
+        (self.folder / "socket").unlink(missing_ok=True)
+        self.process = _started(self.argv)
+        self.root.dispose()
+        _wait_until_it_answers(self.folder, self.process)
 
 
 @contextmanager
@@ -59,31 +70,32 @@ def mariadb(*options: str) -> Iterator[MariaDB]:
             f"--tmpdir={folder}"
         )  # a server that starts deletes the temporary tables of others in a shared one
         _run("mariadb-install-db", *shared, "--auth-root-authentication-method=normal", "--skip-test-db")
-        process = subprocess.Popen(
-            [
-                _program("mariadbd"),
-                *shared,
-                f"--socket={folder / 'socket'}",
-                f"--log-error={folder / 'log'}",
-                f"--pid-file={folder / 'pid'}",
-                "--bind-address=127.0.0.1",
-                f"--port={port}",
-                "--innodb-flush-log-at-trx-commit=0",
-                "--innodb-flush-method=nosync",
-                "--innodb-buffer-pool-size=32M",
-                *options,
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        argv = [
+            _program("mariadbd"),
+            *shared,
+            f"--socket={folder / 'socket'}",
+            f"--log-error={folder / 'log'}",
+            f"--pid-file={folder / 'pid'}",
+            "--bind-address=127.0.0.1",
+            f"--port={port}",
+            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-flush-method=nosync",
+            "--innodb-buffer-pool-size=32M",
+            *options,
+        ]
         root = create_engine(f"mysql+pymysql://root@localhost/mysql?unix_socket={folder / 'socket'}")
+        server = MariaDB(folder, port, root, argv, _started(argv), count())
         try:
-            _wait_until_it_answers(folder, process)
-            yield MariaDB(folder, port, root, process, count())
+            _wait_until_it_answers(folder, server.process)
+            yield server
         finally:
             root.dispose()
-            process.terminate()
-            process.wait(60)
+            server.process.terminate()
+            server.process.wait(60)
+
+
+def _started(argv: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _wait_until_it_answers(folder: Path, process: subprocess.Popen[bytes]) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from core.records.db import open_database, transaction
@@ -24,6 +25,12 @@ class Database(SQLAlchemy):
     def _make_engine(self, bind_key: str | None, options: dict[str, object], app: Flask) -> Engine:
         engine: Engine = app.extensions["gliofed-engine"]
         return engine.execution_options(**_READ_ONLY)
+
+    def _teardown_session(self, exc: BaseException | None) -> None:
+        try:
+            super()._teardown_session(exc)
+        except SQLAlchemyError:  # the connection has died; the answer is made, and another request gets another session
+            self.session.registry.clear()
 
 
 db = Database(model_class=Base)

@@ -38,7 +38,7 @@ def clear_away(engine: Engine, config: WebConfig) -> None:
         _delete(engine, config, identifier, "result.expired", whole=True)
     with transaction(engine) as session:
         session.execute(delete(Credential).where(Credential.expires_at < after(-_CREDENTIAL_DAYS * _DAY_S)))
-    _clear_orphans(engine, config)
+    clear_orphans(engine, config, _ORPHAN_S)
 
 
 def _those(engine: Engine, *conditions: ColumnElement[bool]) -> list[str]:
@@ -70,10 +70,19 @@ def _forget(session: Session, row: Prediction, *, whole: bool) -> None:
     session.flush()
 
 
-def _clear_orphans(engine: Engine, config: WebConfig) -> None:
-    old = [path for path in config.files.iterdir() if path.is_dir() and _age_s(path) > _ORPHAN_S]
-    with reading(engine) as session:
-        known = set(session.scalars(select(Prediction.id).where(Prediction.id.in_([path.name for path in old]))))
+def clear_orphans(engine: Engine, config: WebConfig, age_s: float) -> None:
+    """Delete folders of files that are no prediction's, or no more, since a process was killed before it had done so.
+
+    Args:
+        engine: the database.
+        config: of the server.
+        age_s: of the youngest that may be deleted; 0 where nothing is being uploaded, as when the server starts.
+    Raises: RecordsError: the database cannot be used; nothing was deleted.
+    """
+    old = [path for path in config.files.iterdir() if path.is_dir() and _age_s(path) >= age_s]
+    kept = Prediction.id.in_([path.name for path in old]), Prediction.files_deleted_at.is_(None)
+    with transaction(engine) as session:  # one that writes: what a killed process was committing has come to its end
+        known = set(session.scalars(select(Prediction.id).where(*kept)))
     for path in old:
         if path.name not in known:
             shutil.rmtree(path, ignore_errors=True)

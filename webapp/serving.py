@@ -19,6 +19,8 @@ from webapp.checkpoints import head_signer
 from webapp.config import WebConfig
 from webapp.guards import tell_counted
 from webapp.request_log import log_to_stderr
+from webapp.retention import clear_orphans
+from webapp.scratch import clear_scratch
 
 # Names the folder to the processes that are started here.
 DATA = "GLIOFED_WEB_DATA"
@@ -63,7 +65,10 @@ def application() -> Flask:
     """Return the application, for Gunicorn."""
     log_to_stderr()
     sandbox.start()
-    app = create_app(load_web(Path(os.environ[DATA])))
+    config = load_web(Path(os.environ[DATA]))
+    app = create_app(config)
+    clear_scratch(config)  # what the process before has left, if it was killed
+    clear_orphans(app.extensions["gliofed-engine"], config, 0)
     atexit.register(tell_counted, app)
     return app
 

@@ -16,7 +16,7 @@ from flask import Request
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.formparser import FormDataParser
 
-from core.errors import NotACaseError
+from core.errors import NotACaseError, RecordsError
 from webapp.config import LimitSettings
 from webapp.errors import Refused
 from webapp.sealed_files import SealedWriter
@@ -97,6 +97,8 @@ class WatchedStream:
 def receiving(request: Request, files: Path, limits: LimitSettings) -> Iterator[tuple[Upload, dict[str, str]]]:
     """Yield a request's files, on disk and encrypted, and its fields; where the block fails, the files are deleted.
 
+    Unless it is the database that fails: it may know of them.
+
     Args:
         request: a form with files, or the bytes of one zip.
         files: the folder of encrypted files.
@@ -111,6 +113,9 @@ def receiving(request: Request, files: Path, limits: LimitSettings) -> Iterator[
         _demand_files(upload)
         yield upload, fields
         is_kept = True
+    except RecordsError:  # the database may have kept the upload and died before it said so; orphans are cleared later
+        is_kept = True
+        raise
     finally:
         if not is_kept:
             shutil.rmtree(upload.folder, ignore_errors=True)

@@ -80,9 +80,13 @@ class Progress:
         self.seconds[step] = round(time.monotonic() - began, 3)
 
     def say(self) -> None:
-        """Renew the lease."""
+        """Renew the lease, if the database is there; the lease may outlast its absence."""
         done = STEPS.index(self.step) if self.step in STEPS else 0
-        held = queue.renew(self.engine, self.job, self.worker, self.lease_s, self.step, done, len(STEPS))
+        try:
+            held = queue.renew(self.engine, self.job, self.worker, self.lease_s, self.step, done, len(STEPS))
+        except RecordsError:
+            logger.warning("the lease could not be renewed")
+            return
         self.lost = self.lost or not held
 
     @contextmanager
@@ -92,10 +96,7 @@ class Progress:
 
         def beat() -> None:
             while not done.wait(self.lease_s / 4):
-                try:
-                    self.say()
-                except RecordsError:  # the lease may outlast it
-                    logger.warning("the lease could not be renewed")
+                self.say()
 
         thread = threading.Thread(target=beat, name="lease", daemon=True)
         thread.start()
@@ -136,12 +137,21 @@ class Worker:
         clear_scratch(self.config)
         beside = threading.Thread(target=self._beside, name="beside", daemon=True)
         beside.start()
-        self._patiently(lambda: queue.give_back(self.engine, self.name))
+        self._patiently(self._give_back)
         while not self.stopping.is_set():
-            if not self._patiently(self.once):
+            try:
+                worked = self.once()
+            except RecordsError as error:  # perhaps in the middle of a prediction, which is then begun anew
+                logger.warning(error.problem)
+                self._patiently(self._give_back)
+                continue
+            if not worked:
                 self.stopping.wait(_IDLE_S)
-        queue.give_back(self.engine, self.name)
+        self._give_back()
         beside.join()
+
+    def _give_back(self) -> None:
+        queue.give_back(self.engine, self.name)
 
     def _patiently(self, work: Callable[[], object]) -> bool:
         """Do something with the database, which may be away for a while, and say whether there was anything to do."""

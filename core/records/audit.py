@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from core.clock import now
 from core.errors import AuditError
 from core.progress import Report, silent
-from core.records.chain import EMPTY, FIX, end_of, hash_of, seq_of, walk
+from core.records.chain import EMPTY, FIX, Look, end_of, hash_of, look_past, seq_of, walk
 from core.records.checkpoints import NONE, Checkpoint, adding, read_checkpoints, write_checkpoint
 from core.records.db import reading, transaction
 from core.records.tables import AuditEvent, AuditHead
@@ -109,7 +109,11 @@ def sign_head(engine: Engine, key: Ed25519PrivateKey, checkpoints: Path) -> None
 
 
 def verify(
-    engine: Engine, checkpoints: Path | None, public: Ed25519PublicKey | None, report: Report = silent
+    engine: Engine,
+    checkpoints: Path | None,
+    public: Ed25519PublicKey | None,
+    report: Report = silent,
+    look: Look = look_past,
 ) -> Verified:
     """Check the whole log, and that it still holds every signed head.
 
@@ -118,12 +122,14 @@ def verify(
         checkpoints: the file of signed heads; None where there is none to compare with.
         public: the key that signed them; None where only their own chain can be checked.
         report: told of the progress, `audit` and events done and in all.
+        look: is shown every page of events that were found good, and at the end an empty one, within the same state
+            of the database.
     Raises: AuditError: naming the first event that was changed, removed or inserted, or where the log was truncated; or
         the first bad line of the checkpoints.
     """
     signed = read_checkpoints(checkpoints, public) if checkpoints else []  # first: the log may grow meanwhile
     with reading(engine) as session:
-        count, head_now = walk(session, 0, EMPTY, {line.seq: line.hash for line in signed}, report)
+        count, head_now = walk(session, 0, EMPTY, {line.seq: line.hash for line in signed}, report, look)
         if checkpoints:
             _agree(session, signed[-1] if signed else NONE)
     return Verified(count, head_now, len(signed))

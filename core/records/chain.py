@@ -4,10 +4,10 @@ An event's hash is the SHA-256 of six lines: the hash of the event before, its n
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 from core.errors import AuditError
@@ -29,7 +29,20 @@ _COLUMNS = (
     AuditEvent.previous,
     AuditEvent.hash,
 )
+# What the hash covers.
+_LINES = (
+    AuditEvent.previous,
+    AuditEvent.seq,
+    AuditEvent.at,
+    AuditEvent.actor,
+    AuditEvent.action,
+    AuditEvent.body,
+)
 Stored = Row[int, str, str, str, str, str, str]
+# An event's number, the text that its hash covers, and that hash.
+Covered = tuple[int, str, str]
+# Is shown every page of events that were found good, and at the end an empty one.
+Look = Callable[[Session, Sequence[Covered]], None]
 
 
 # The event of a log that the other side has seen further than it goes.
@@ -46,7 +59,19 @@ def went_back() -> AuditError:
 
 def hash_of(previous: str, seq: int, at: str, actor: str, action: str, body: str) -> str:
     """Return an event's hash as 64 hexadecimal digits; no argument holds a line break."""
-    return hashlib.sha256(f"{previous}\n{seq}\n{at}\n{actor}\n{action}\n{body}".encode()).hexdigest()
+    return _sha256(_covered(previous, seq, at, actor, action, body))
+
+
+def _covered(previous: str, seq: int, at: str, actor: str, action: str, body: str) -> str:
+    return f"{previous}\n{seq}\n{at}\n{actor}\n{action}\n{body}"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def look_past(_session: Session, _page: Sequence[Covered]) -> None:
+    """Look at no event."""
 
 
 def end_of(session: Session, *, to_append: bool = False) -> tuple[int, str]:
@@ -69,7 +94,9 @@ def seq_of(session: Session, head: str) -> int | None:
     return 0 if head == EMPTY else session.scalar(select(AuditEvent.seq).where(AuditEvent.hash == head).limit(1))
 
 
-def walk(session: Session, after: int, last: str, signed: Mapping[int, str], report: Report) -> tuple[int, str]:
+def walk(
+    session: Session, after: int, last: str, signed: Mapping[int, str], report: Report, look: Look = look_past
+) -> tuple[int, str]:
     """Check every event after one that is known to be good.
 
     Args:
@@ -77,22 +104,25 @@ def walk(session: Session, after: int, last: str, signed: Mapping[int, str], rep
         after, last: number and hash of the event to start after; 0 and EMPTY for the whole log.
         signed: hashes that were signed, by the number of their event.
         report: told of every page.
+        look: is shown every page of events that were found good, and at the end an empty one.
     Returns: the last event's number and hash.
     Raises: AuditError: naming the first bad event.
     """
     total, end = end_of(session)
     trusted = after
-    for row in _rows(session, after):
-        seq, at, actor, action, body, previous, found = row
-        if seq != after + 1 or previous != last or hash_of(last, seq, at, actor, action, body) != found:
-            _tell(session, row, after, last, (total, end))
-        after, last = seq, found
-        if seq in signed:
-            if signed[seq] != found:
-                _bad(f"{_named(trusted + 1, seq)} rewritten: the head after event {seq} was signed otherwise")
-            trusted = seq
-        if seq % _PAGE == 0:
-            report("audit", seq, max(total, seq))
+    for page in _pages(session, after):
+        for seq, text, found in page:
+            if seq != after + 1 or not text.startswith(f"{last}\n{seq}\n") or _sha256(text) != found:
+                _tell(session, seq, after, last, (total, end))
+            after, last = seq, found
+            if seq in signed:
+                if signed[seq] != found:
+                    _bad(f"{_named(trusted + 1, seq)} rewritten: the head after event {seq} was signed otherwise")
+                trusted = seq
+            if seq % _PAGE == 0:
+                report("audit", seq, max(total, seq))
+        look(session, page)
+    look(session, ())
     report("audit", after, max(total, after))
     furthest = max([total, *signed])
     if furthest > after:
@@ -104,16 +134,23 @@ def walk(session: Session, after: int, last: str, signed: Mapping[int, str], rep
     return after, last
 
 
-def _rows(session: Session, after: int) -> Iterator[Stored]:
-    """Yield events in order; from the beginning also those whose number is none that we give."""
+def _pages(session: Session, after: int) -> Iterator[Sequence[Covered]]:
+    """Yield events in order, in pages; from the beginning also those whose number is none that we give."""
+    # MariaDB's driver takes more than a microsecond a column, so the database puts the lines together; what SQLite has
+    # in a column may be of any type, and is looked at as it is.
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    lines = [part for column in _LINES for part in ("\n", column)][1:]
+    query = select(*_COLUMNS) if is_sqlite else select(AuditEvent.seq, func.concat(*lines), AuditEvent.hash)
+    ordered = query.order_by(AuditEvent.seq).limit(_PAGE)
     condition = [AuditEvent.seq > after] if after else []
-    while rows := session.execute(select(*_COLUMNS).where(*condition).order_by(AuditEvent.seq).limit(_PAGE)).all():
-        yield from rows
-        condition = [AuditEvent.seq > rows[-1].seq]
+    while rows := session.execute(ordered.where(*condition)).all():
+        yield [(row[0], _covered(row[5], *row[:5]), row[6]) for row in rows] if is_sqlite else rows
+        condition = [AuditEvent.seq > rows[-1][0]]
 
 
-def _tell(session: Session, row: Stored, after: int, last: str, end: tuple[int, str]) -> NoReturn:
+def _tell(session: Session, found: int, after: int, last: str, end: tuple[int, str]) -> NoReturn:
     """Raise what happened to the first event that does not follow event `after`, whose hash is `last`."""
+    row: Stored = session.execute(select(*_COLUMNS).where(AuditEvent.seq == found)).one()
     expected = after + 1
     if row.seq < expected or (after, last) == end:
         _bad(f"{_named(row.seq, row.seq)} inserted")

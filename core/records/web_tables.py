@@ -136,6 +136,8 @@ class LogEntry(Base):
         Index(None, "user", "at", "seq"),
         Index(None, "action", "at", "seq"),
         Index(None, "user", "action", "at", "seq"),
+        Index(None, "user", "model", "at", "seq"),
+        Index(None, "action", "model", "at", "seq"),
         Index(None, "prediction", "at", "seq"),
         Index(None, "model", "at", "seq"),
         MYSQL,

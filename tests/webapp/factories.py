@@ -40,19 +40,19 @@ USERS = {"anna": "clinician", "ben": "clinician", "otto": "auditor", "coco": "co
 STUDY = Study(name="tiny", model=ModelSettings(preset="tiny"), preprocessing=PreprocessingSettings(grid=32))
 
 
-def a_home(folder: Path) -> Path:
-    """A site's home with one approved version of a tiny model."""
+def a_home(folder: Path, study: Study = STUDY) -> Path:
+    """A site's home with one approved version of a tiny model, or of another study's."""
     make_key(folder / "signing.key", folder / "keys" / "coordinator.pub")
-    another_version(folder)
+    another_version(folder, study=study)
     return folder
 
 
-def another_version(home: Path, shift: float = 0.0) -> str:
-    """Register and approve a version of a tiny model, whose weights are shifted a little."""
-    model = build_model(STUDY.model, 0)
-    card = {"study": STUDY.model_dump(mode="json"), "preprocessing_version": PREPROCESSING_VERSION, "heads": heads()}
+def another_version(home: Path, shift: float = 0.0, study: Study = STUDY) -> str:
+    """Register and approve a version of a tiny model, or of another study's, whose weights are shifted a little."""
+    model = build_model(study.model, 0)
+    card = {"study": study.model_dump(mode="json"), "preprocessing_version": PREPROCESSING_VERSION, "heads": heads()}
     weights = named(manifest_of(model), flatten(model) + np.float32(shift))
-    name = add_version(home / "registry", "tiny", weights, card, a_fit())
+    name = add_version(home / "registry", study.name, weights, card, a_fit())
     approve_version(home / "registry", name, load_key(home / "signing.key"))
     return name
 

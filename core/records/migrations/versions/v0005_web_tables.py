@@ -24,6 +24,8 @@ INDEXES = (
     ("log_entries", "user", "at", "seq"),
     ("log_entries", "action", "at", "seq"),
     ("log_entries", "user", "action", "at", "seq"),
+    ("log_entries", "user", "model", "at", "seq"),
+    ("log_entries", "action", "model", "at", "seq"),
     ("log_entries", "prediction", "at", "seq"),
     ("log_entries", "model", "at", "seq"),
 )
