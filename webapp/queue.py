@@ -94,11 +94,19 @@ def _next(session: Session) -> Prediction | None:
     return None
 
 
-def give_back(engine: Engine, worker: str) -> None:
-    """Let others take what a worker holds, as when it is told to stop or has started anew after its death."""
+def give_back(engine: Engine, worker: str, *, counts: bool) -> None:
+    """Let others take what a worker holds.
+
+    Args:
+        engine: the database.
+        worker: who held it.
+        counts: whether it counts as a try, as after the worker's death, which the scans may have caused.
+    """
+    left = Prediction.attempts if counts else Prediction.attempts - 1
+    held = (Prediction.state == "running", Prediction.worker == worker)
     with unlogged(engine) as session:
-        held = (Prediction.state == "running", Prediction.worker == worker)
-        session.execute(update(Prediction).where(*held).values(state=WAITING, worker=None, lease_until=None))
+        given = update(Prediction).where(*held)
+        session.execute(given.values(state=WAITING, worker=None, lease_until=None, attempts=left))
 
 
 def renew(engine: Engine, job: Job, worker: str, lease_s: float, step: str, done: int, steps: int) -> bool:

@@ -137,21 +137,18 @@ class Worker:
         clear_scratch(self.config)
         beside = threading.Thread(target=self._beside, name="beside", daemon=True)
         beside.start()
-        self._patiently(self._give_back)
+        self._patiently(lambda: queue.give_back(self.engine, self.name, counts=True))  # it was killed, or died
         while not self.stopping.is_set():
             try:
                 worked = self.once()
             except RecordsError as error:  # perhaps in the middle of a prediction, which is then begun anew
                 logger.warning(error.problem)
-                self._patiently(self._give_back)
+                self._patiently(lambda: queue.give_back(self.engine, self.name, counts=False))
                 continue
             if not worked:
                 self.stopping.wait(_IDLE_S)
-        self._give_back()
+        queue.give_back(self.engine, self.name, counts=False)
         beside.join()
-
-    def _give_back(self) -> None:
-        queue.give_back(self.engine, self.name)
 
     def _patiently(self, work: Callable[[], object]) -> bool:
         """Do something with the database, which may be away for a while, and say whether there was anything to do."""

@@ -142,9 +142,11 @@ def test_what_kills_its_worker_again_and_again_is_given_up_with_its_reason(engin
 def test_a_worker_that_starts_anew_gives_back_what_it_held(engine: Engine) -> None:
     queued(engine, "a", "b")
     claimed(engine, "one"), claimed(engine, "two")
-    queue.give_back(engine, "one")
+    queue.give_back(engine, "one", counts=True)
     assert (row_of(engine, "a").state, row_of(engine, "b").state) == ("queued", "running")
     assert claimed(engine, "two").id == "a"
+    queue.give_back(engine, "two", counts=False)
+    assert (row_of(engine, "a").attempts, row_of(engine, "b").attempts) == (1, 0)
 
 
 def test_an_answer_and_its_event_are_there_together_or_not_at_all(
