@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
 
 from core.errors import FLError
 from core.records.db import reading
@@ -21,9 +21,13 @@ _LEAST_FREE = 2**30
 
 
 def unready(engine: Engine, config: WebConfig) -> list[str]:
-    """Return which of `database`, `keys`, `disk`, `model` and `worker` are lacking."""
+    """Return which of `database`, `durability`, `keys`, `disk`, `model` and `worker` are lacking.
+
+    `durability`: MariaDB or MySQL is set to answer before a commit is on disk, and may lose events when power fails.
+    """
     looks: dict[str, Callable[[], bool]] = {
         "database": lambda: _database(engine),
+        "durability": lambda: _is_durable(engine),
         "keys": lambda: bool(read_keys(config.keys_path)),
         "disk": lambda: shutil.disk_usage(config.data).free > _LEAST_FREE,
     }
@@ -42,6 +46,13 @@ def _is_there(look: Callable[[], bool]) -> bool:
 def _database(engine: Engine) -> bool:
     with reading(engine) as session:
         return session.scalar(select(AuditHead.seq)) is not None
+
+
+def _is_durable(engine: Engine) -> bool:
+    if engine.dialect.name == "sqlite":  # opened with synchronous=FULL
+        return True
+    with reading(engine) as session:
+        return session.scalar(text("SELECT @@innodb_flush_log_at_trx_commit")) == 1
 
 
 def _worker(engine: Engine) -> bool:

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 
+from tests.factories_mariadb import MariaDB
 from tests.webapp.factories import Server, a_config, a_patient, a_server, another_version, retire
 from webapp.worker import say_alive
 
@@ -27,6 +29,16 @@ def test_readiness_names_what_is_lacking_and_nothing_else(server: Server, tmp_pa
     server.config.keys_path.rename(server.config.keys_path.with_suffix(".away"))
     lacking = nobody.get("/readyz")
     assert (lacking.status_code, lacking.json["lacking"]) == (503, ["keys", "model"])
+
+
+def test_a_database_that_may_lose_commits_is_named(mariadb_server: MariaDB, tmp_path: Path) -> None:
+    server = a_server(a_config(tmp_path, mariadb_server.fresh()), {})
+    assert server.browser().get("/readyz").json["lacking"] == ["durability", "worker"]
+    with mariadb_server.root.begin() as connection:
+        connection.execute(text("SET GLOBAL innodb_flush_log_at_trx_commit = 1"))
+    assert server.browser().get("/readyz").json["lacking"] == ["worker"]
+    with mariadb_server.root.begin() as connection:
+        connection.execute(text("SET GLOBAL innodb_flush_log_at_trx_commit = 0"))
 
 
 def test_prometheus_is_told_of_outcomes_steps_the_queue_and_the_version(server: Server, tmp_path: Path) -> None:
