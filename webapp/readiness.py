@@ -52,7 +52,7 @@ def _is_durable(engine: Engine) -> bool:
     if engine.dialect.name == "sqlite":  # opened with synchronous=FULL
         return True
     with reading(engine) as session:
-        return session.scalar(text("SELECT @@innodb_flush_log_at_trx_commit")) == 1
+        return bool(session.scalar(text("SELECT @@innodb_flush_log_at_trx_commit")) == 1)
 
 
 def _worker(engine: Engine) -> bool:
