@@ -109,6 +109,7 @@ class Weather:
                 sent[0] = 0
                 line.sendall(piece)
         _end(line)
+        _end(there)  # where `_take` ended by an error, it has not
         with self._lock:
             self._open -= {line, there}
 

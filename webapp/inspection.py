@@ -1,5 +1,6 @@
 """Looking through an upload where it can do no harm: in a child process with limits."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,10 @@ def inspect(folder: Path) -> Inspected:
 
     Raises: DataError: it holds nothing that could be a case, is not of one patient, or is damaged or hostile.
     """
-    looked = look_apart(folder)
-    return _inspected(looked.found, content_digest(folder), looked.thumbnails)
+    with ThreadPoolExecutor(1) as beside:  # the bytes are hashed while the other process reads what they say
+        digest = beside.submit(content_digest, folder)
+        looked = look_apart(folder)
+        return _inspected(looked.found, digest.result(), looked.thumbnails)
 
 
 def _inspected(found: Found, digest: str, pictures: dict[str, bytes]) -> Inspected:

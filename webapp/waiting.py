@@ -10,7 +10,7 @@ from core.errors import RecordsError
 from core.records.db import reading
 from core.records.web_tables import Prediction
 
-_LOOK_S = 0.2
+_LOOK_S = 0.1
 _ENDED = ("done", "failed", "withdrawn")
 
 

@@ -40,7 +40,7 @@ from webapp.vault import Vault
 logger = logging.getLogger("gliofed.worker")
 
 STEPS = ("decrypt", "read", "prepare", "predict", "explain", "keep")
-_IDLE_S = 0.2
+_IDLE_S = 0.1
 _ALIVE_EVERY_S = 10.0
 _SIGN_EVERY_S = 60.0
 

@@ -205,7 +205,7 @@ def test_what_cannot_be_relied_on_is_refused_before_anything_is_written(
     file.write_bytes(b"PK" + whole)
     refused("is no backup")
     file.write_bytes(whole)
-    monkeypatch.setattr(backup, "HEAD", "0005")
+    monkeypatch.setattr(backup, "HEAD", "0004")
     refused("newer release")
     monkeypatch.undo()
     keys = data / "keys" / "web-keys.json"

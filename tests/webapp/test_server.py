@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
@@ -58,14 +58,14 @@ def serving(data: Path, home: Path) -> Iterator[tuple[str, "subprocess.Popen[byt
 
 def until(url: str, path: str, data: Path) -> None:
     """Return when an address answers 200."""
-    context = ssl.create_default_context(cafile=data / "tls" / "certificate.pem")
+    certificate = data / "tls" / "certificate.pem"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        try:
-            if httpx.get(url + path, verify=context, timeout=5).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
+        with suppress(httpx.TransportError):
+            if certificate.exists():
+                context = ssl.create_default_context(cafile=certificate)
+                if httpx.get(url + path, verify=context, timeout=5).status_code == 200:
+                    return
         time.sleep(0.1)
     raise AssertionError("".join(path.read_text() for path in (data / "logs").glob("*.log")))
 
