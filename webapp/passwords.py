@@ -61,7 +61,7 @@ def verify_password(hashed: str | None, password: str) -> bool:
 def _turn() -> Iterator[None]:
     """Wait for one's turn, unless the line is so long that nobody could ask for anything else meanwhile."""
     if not _LINE.acquire(blocking=False):
-        raise Refused(503, "Too many people sign in at once", fix="try again in a few seconds", retry_after=5)
+        raise Refused(429, "Too many people sign in at once", fix="try again in a few seconds", retry_after=5)
     try:
         with _HASHING:
             yield
