@@ -108,7 +108,7 @@ def test_when_too_many_sign_in_at_once_the_next_is_told_to_wait_and_holds_no_thr
         finally:
             for _ in range(18):
                 passwords._LINE.release()
-    assert (told.value.status, told.value.retry_after) == (503, 5)
+    assert (told.value.status, told.value.retry_after) == (429, 5)
 
 
 @pytest.mark.parametrize("name", ["anybody", "service", "console", "Anna", "anna ", "", "a" * 64, "-a", "a\n", "änne"])
