@@ -51,7 +51,8 @@ def test_any_place_in_the_patient_reads_back_by_nibabel_and_by_simpleitk(
     (tmp_path / "file.nii.gz").write_bytes(nifti_bytes(voxels, grid))
     seen = nibabel.load(tmp_path / "file.nii.gz")
     for form in (seen.affine, seen.get_qform(), seen.get_sform()):
-        np.testing.assert_allclose(form, affine_of(grid), atol=2e-4)
+        # A qform is a quaternion in single precision: sines to about 3e-4, times a voxel of at most some millimeters.
+        np.testing.assert_allclose(form, affine_of(grid), atol=4e-3)
     assert (int(seen.header["qform_code"]), int(seen.header["sform_code"])) == (1, 1)
     assert seen.header.get_xyzt_units()[0] == "mm"
     np.testing.assert_array_equal(np.asarray(seen.dataobj), voxels.T)
@@ -59,7 +60,7 @@ def test_any_place_in_the_patient_reads_back_by_nibabel_and_by_simpleitk(
     np.testing.assert_array_equal(volume.voxels, voxels)
     np.testing.assert_allclose(volume.spacing, spacing, rtol=1e-5)
     np.testing.assert_allclose(volume.origin, origin, atol=1e-3)
-    np.testing.assert_allclose(volume.direction, direction, atol=1e-4)
+    np.testing.assert_allclose(volume.direction, direction, atol=1e-3)
     assert notes == ()
 
 
