@@ -7,6 +7,7 @@ Having typed it is shown by a text that this server has made for one session and
 import hmac
 
 from flask import request
+from sqlalchemy.orm import Session
 
 from core.clock import after, now
 from core.records.web_tables import Prediction
@@ -25,30 +26,32 @@ def access_to(identity: Identity, patient: str) -> str:
     return f"{until}.{_mac(identity, patient, until)}"
 
 
-def demand_access(row: Prediction) -> None:
-    """Check that whoever is asking may see a prediction.
-
-    Raises: Denied: it is another's; told as if there were none.
-    """
-    identity = who()
-    if row.owner == identity.user:
-        return
-    until, _, mac = request.headers.get(HEADER, "").rpartition(".")
-    if row.patient and until > now() and hmac.compare_digest(mac.encode(), _mac(identity, row.patient, until).encode()):
-        return
-    raise Denied(404, "There is no such prediction", fix="check the address, or type the patient's record number")
-
-
 def row_for(identifier: str) -> Prediction:
     """Return a prediction that whoever is asking may see.
 
-    Raises: Denied: there is none, or it is another's.
+    Raises: Denied: there is none, or it is another's; the two look the same.
     """
-    row = looking().get(Prediction, identifier)
-    if row is None:
-        raise Denied(404, "There is no such prediction", fix="check the address, or type the patient's record number")
-    demand_access(row)
-    return row
+    return _allowed(looking().get(Prediction, identifier))
+
+
+def row_to_change(session: Session, identifier: str) -> Prediction:
+    """Return the same, which nobody else changes until the transaction ends.
+
+    Raises: Denied: as `row_for`.
+    """
+    return _allowed(session.get(Prediction, identifier, with_for_update=True))
+
+
+def _allowed(row: Prediction | None) -> Prediction:
+    identity = who()
+    if row is not None and row.owner == identity.user:
+        return row
+    until, _, mac = request.headers.get(HEADER, "").rpartition(".")
+    if row is not None and row.patient and until > now():
+        expected = _mac(identity, row.patient, until)
+        if hmac.compare_digest(mac.encode(), expected.encode()):
+            return row
+    raise Denied(404, "There is no such prediction", fix="check the address, or type the patient's record number")
 
 
 def _mac(identity: Identity, patient: str, until: str) -> str:

@@ -78,14 +78,6 @@ def check_queue(session: Session, config: WebConfig) -> None:
         raise Refused(429, "The queue is full", fix="try again in a minute", retry_after=60)
 
 
-def locked(session: Session, identifier: str) -> Prediction:
-    """Return a prediction that nobody else changes until the transaction ends."""
-    row = session.get(Prediction, identifier, with_for_update=True)
-    if row is None:
-        raise Refused(404, "There is no such prediction", fix="check the address; what was deleted is gone")
-    return row
-
-
 def correct(
     session: Session,
     vault: Vault,
@@ -93,6 +85,8 @@ def correct(
     study: str | None,
     chosen: Mapping[str, str | None] | None,
     typed: str | None,
+    *,
+    by: str,
 ) -> None:
     """Correct a draft: which study, which series is which, whose scans."""
     _demand(row, "draft")
@@ -101,10 +95,10 @@ def correct(
     if identity:
         row.patient = keep_patient(session, vault, identity)
     row.draft_sealed = drafts.sealed(vault, draft, row.id)
-    note(session, row.owner, "draft.corrected", About(row.id), chosen=sorted(chosen or {}), typed=typed is not None)
+    note(session, by, "draft.corrected", About(row.id), chosen=sorted(chosen or {}), typed=typed is not None)
 
 
-def start(session: Session, config: WebConfig, vault: Vault, row: Prediction) -> None:
+def start(session: Session, config: WebConfig, vault: Vault, row: Prediction, *, by: str) -> None:
     """Queue a draft; one that was started already stays as it is.
 
     Raises: Refused: it is not ready, was withdrawn, or the queue is full.
@@ -116,10 +110,10 @@ def start(session: Session, config: WebConfig, vault: Vault, row: Prediction) ->
     drafts.check_ready(draft)
     check_queue(session, config)
     row.state, row.queued_at, row.content = queue.WAITING, now(), drafts.content_of(vault, draft)
-    note(session, row.owner, "prediction.asked", About(row.id))
+    note(session, by, "prediction.asked", About(row.id))
 
 
-def withdraw(session: Session, row: Prediction) -> None:
+def withdraw(session: Session, row: Prediction, *, by: str) -> None:
     """Take back a prediction that was not answered yet; its files are deleted by whoever calls, once that is durable.
 
     Raises: Refused: it was answered, and is kept as long as the hospital says.
@@ -128,7 +122,7 @@ def withdraw(session: Session, row: Prediction) -> None:
         raise Refused(409, f"The prediction is {row.state}", fix="an administrator can erase a patient's data")
     row.state, row.finished_at, row.files_deleted_at = "withdrawn", now(), now()
     row.file_key_sealed = row.draft_sealed = row.lease_until = None
-    note(session, row.owner, "prediction.withdrawn", About(row.id))
+    note(session, by, "prediction.withdrawn", About(row.id))
 
 
 def result_of(vault: Vault, row: Prediction) -> dict[str, Any] | None:

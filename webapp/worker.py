@@ -22,9 +22,9 @@ from core.imaging.preprocessing import prepare_case
 from core.imaging.reading import read_chosen
 from core.learning.explain import grad_cam
 from core.predictor import Prediction, Predictor, load_predictor, predict_prepared, use_threads
-from core.records import web_tables
 from core.records.audit import sign_head
 from core.records.db import reading, unlogged
+from core.records.web_tables import Prediction as Row
 from core.records.web_tables import Tally
 from webapp import predictions, queue
 from webapp.checkpoints import HeadSigner
@@ -240,11 +240,10 @@ class Worker:
 
     def _same(self, job: Job, version: str) -> Answer | None:
         """Return the answer that the same scans got from the same version, with the files where they are."""
-        row_type = web_tables.Prediction
-        known = (row_type.content == job.content, row_type.version == version, row_type.state == "done")
+        known = (Row.content == job.content, Row.version == version, Row.state == "done")
         with reading(self.engine) as session:
-            query = select(row_type).where(*known, row_type.result_sealed.is_not(None))
-            row = session.scalar(query.where(row_type.same_as.is_(None)).order_by(row_type.finished_at).limit(1))
+            query = select(Row).where(*known, Row.result_sealed.is_not(None))
+            row = session.scalar(query.where(Row.same_as.is_(None)).order_by(Row.finished_at).limit(1))
             if row is None or row.files_deleted_at is not None:
                 return None
             result = predictions.result_of(self.vault, row) or {}

@@ -168,6 +168,23 @@ def test_a_colleague_sees_a_prediction_only_with_the_record_number(server: Serve
     assert other.get(f"/predict/{identifier}", headers={"X-Patient-Access": found["access"]}).status_code == 404
 
 
+def test_the_log_names_who_did_it_and_not_whose_it_is(server: Server, patient: Path) -> None:
+    anna, ben = server.browser("anna"), server.browser("ben")
+    identifier = anna.upload(patient).json["id"]
+    ben.headers["X-Patient-Access"] = ben.post("/patients/find", json={"record_number": "MRN-4711"}).json["access"]
+    assert ben.patch(f"/predict/{identifier}", json={"record_number": "mrn-4711"}).status_code == 200
+    assert ben.post(f"/predict/{identifier}/start").status_code == 202
+    assert ben.delete(f"/predict/{identifier}").status_code == 204
+    with reading(server.engine) as session:
+        events, _ = log.page(session, server.vault, {"case": identifier}, 500)
+    assert [(event["user"], event["action"]) for event in reversed(events)] == [
+        ("anna", "scans.uploaded"),
+        ("ben", "draft.corrected"),
+        ("ben", "prediction.asked"),
+        ("ben", "prediction.withdrawn"),
+    ]
+
+
 def test_a_draft_is_withdrawn_with_its_scans(server: Server, patient: Path) -> None:
     anna = server.browser("anna")
     identifier = anna.upload(patient).json["id"]

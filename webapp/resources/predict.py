@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from core.imaging.volume import SEQUENCES
 from core.records.web_tables import Prediction
 from webapp import drafts, predictions, shown
-from webapp.access import demand_access, row_for
+from webapp.access import row_for, row_to_change
 from webapp.credentials import Identity
 from webapp.database import looking, writing
 from webapp.errors import Refused
@@ -103,7 +103,7 @@ def _receive(identity: Identity, mac: str | None, *, start: bool) -> str:
                 typed = fields.get("record_number")
                 row = predictions.keep_draft(session, vault(), identity, upload, draft, typed, mac)
                 if start:
-                    predictions.start(session, config, vault(), row)
+                    predictions.start(session, config, vault(), row, by=identity.user)
             return upload.id
     except IntegrityError:
         before = predictions.of_request(looking(), identity.user, mac or "")
@@ -126,18 +126,16 @@ class OnePrediction(Resource):
     def patch(self, said: dict[str, Any], identifier: str) -> Response:
         """Correct a draft: which study is meant, which series is which sequence, whose scans they are."""
         with writing() as session:
-            row = predictions.locked(session, identifier)
-            demand_access(row)
-            predictions.correct(session, vault(), row, said.get("study"), said.get("chosen"), said.get("record_number"))
+            row = row_to_change(session, identifier)
+            typed = said.get("record_number")
+            predictions.correct(session, vault(), row, said.get("study"), said.get("chosen"), typed, by=who().user)
         return _answer(identifier, None)
 
     @allow("clinician")
     def delete(self, identifier: str) -> Response:
         """Take back a draft, or a prediction that was not answered yet, and delete its scans."""
         with writing() as session:
-            row = predictions.locked(session, identifier)
-            demand_access(row)
-            predictions.withdraw(session, row)
+            predictions.withdraw(session, row_to_change(session, identifier), by=who().user)
         shutil.rmtree(predictions.folder_of(settings(), identifier), ignore_errors=True)
         return Response(status=204)
 
@@ -151,9 +149,8 @@ class Start(Resource):
         """Start a draft; with `Prefer: wait=N` its answer is waited for. Once more changes nothing."""
         wait = wait_asked()
         with writing() as session:
-            row = predictions.locked(session, identifier)
-            demand_access(row)
-            predictions.start(session, settings(), vault(), row)
+            row = row_to_change(session, identifier)
+            predictions.start(session, settings(), vault(), row, by=who().user)
         return _answer(identifier, wait or 0)
 
 
