@@ -134,7 +134,7 @@ def test_an_interrupted_first_migration_goes_on(mariadb_server: MariaDB) -> None
 def test_on_sqlite_an_interrupted_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path / 'records.db'}"
 
-    def cut_off(*_: object) -> None:
+    def cut_off(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

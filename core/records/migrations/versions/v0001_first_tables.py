@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import MEDIUMBLOB
 
+from core.records.migrations.making import make_index, make_table, text_column
+
 revision = "0001"
 down_revision = None
 
@@ -35,9 +37,7 @@ def upgrade() -> None:
     _make_studies()
     _make_runs()
     for table, *columns in INDEXES:
-        name = f"ix_{table}_{'_'.join(columns)}"
-        if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
-            op.create_index(name, table, columns)
+        make_index(table, columns)
     for verb in GUARDS:
         _make_guard(verb)
 
@@ -49,21 +49,21 @@ def downgrade() -> None:
 
 
 def _make_audit() -> None:
-    _table(
+    make_table(
         "audit_events",
         sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=False, primary_key=True),
-        _text("at", 27),
-        _text("actor", 100),
-        _text("action", 60),
+        text_column("at", 27),
+        text_column("actor", 100),
+        text_column("action", 60),
         sa.Column("body", sa.Text(), nullable=False),
-        _text("previous", 64),
-        _text("hash", 64),
+        text_column("previous", 64),
+        text_column("hash", 64),
     )
-    _table(
+    make_table(
         "audit_head",
         sa.Column("id", sa.Integer(), autoincrement=False, primary_key=True),
         sa.Column("seq", sa.BigInteger(), nullable=False),
-        _text("hash", 64),
+        text_column("hash", 64),
         sa.Column("checkpoints", sa.Integer(), nullable=False),
     )
     if not op.get_bind().scalar(sa.text("SELECT count(*) FROM audit_head")):
@@ -72,112 +72,112 @@ def _make_audit() -> None:
 
 
 def _make_sites() -> None:
-    _table(
+    make_table(
         "sites",
-        _text("name", 63, primary_key=True),
-        _text("state", 20),
-        _text("node_id", 20, nullable=True),
-        _text("invited_at", 27),
-        _text("enrolled_at", 27, nullable=True),
-        _text("seen_at", 27, nullable=True),
-        _text("upload_began_at", 27, nullable=True),
-        _text("uploaded_at", 27, nullable=True),
+        text_column("name", 63, primary_key=True),
+        text_column("state", 20),
+        text_column("node_id", 20, nullable=True),
+        text_column("invited_at", 27),
+        text_column("enrolled_at", 27, nullable=True),
+        text_column("seen_at", 27, nullable=True),
+        text_column("upload_began_at", 27, nullable=True),
+        text_column("uploaded_at", 27, nullable=True),
         sa.Column("protocol", sa.Integer()),
-        _text("release", 30, nullable=True),
+        text_column("release", 30, nullable=True),
     )
-    _table(
+    make_table(
         "invitations",
-        _text("token_sha256", 64, primary_key=True),
-        _text("site", 63),
-        _text("expires_at", 27),
-        _text("used_at", 27, nullable=True),
+        text_column("token_sha256", 64, primary_key=True),
+        text_column("site", 63),
+        text_column("expires_at", 27),
+        text_column("used_at", 27, nullable=True),
         sa.ForeignKeyConstraint(["site"], ["sites.name"], "fk_invitations_site"),
     )
-    _table(
+    make_table(
         "certificates",
-        _text("serial", 40, primary_key=True),
-        _text("site", 63),
-        _text("issued_at", 27),
-        _text("not_after", 27),
-        _text("revoked_at", 27, nullable=True),
+        text_column("serial", 40, primary_key=True),
+        text_column("site", 63),
+        text_column("issued_at", 27),
+        text_column("not_after", 27),
+        text_column("revoked_at", 27, nullable=True),
         sa.ForeignKeyConstraint(["site"], ["sites.name"], "fk_certificates_site"),
     )
 
 
 def _make_studies() -> None:
-    _table(
+    make_table(
         "studies",
-        _text("name", 63, primary_key=True),
-        _text("bundle_sha256", 64),
+        text_column("name", 63, primary_key=True),
+        text_column("bundle_sha256", 64),
         sa.Column("toml", sa.Text(), nullable=False),
         sa.Column("bundle", sa.LargeBinary().with_variant(MEDIUMBLOB(), "mysql"), nullable=False),
-        _text("created_at", 27),
+        text_column("created_at", 27),
     )
-    _table(
+    make_table(
         "offers",
-        _text("study", 63, primary_key=True),
-        _text("site", 63, primary_key=True),
-        _text("state", 20),
-        _text("reason", 500),
-        _text("offered_at", 27),
-        _text("answered_at", 27, nullable=True),
+        text_column("study", 63, primary_key=True),
+        text_column("site", 63, primary_key=True),
+        text_column("state", 20),
+        text_column("reason", 500),
+        text_column("offered_at", 27),
+        text_column("answered_at", 27, nullable=True),
         sa.ForeignKeyConstraint(["study"], ["studies.name"], "fk_offers_study"),
     )
-    _table(
+    make_table(
         "versions",
-        _text("name", 100, primary_key=True),
-        _text("study", 63),
-        _text("run", 80),
-        _text("state", 20),
-        _text("weights_sha256", 64),
-        _text("created_at", 27),
-        _text("decided_at", 27, nullable=True),
+        text_column("name", 100, primary_key=True),
+        text_column("study", 63),
+        text_column("run", 80),
+        text_column("state", 20),
+        text_column("weights_sha256", 64),
+        text_column("created_at", 27),
+        text_column("decided_at", 27, nullable=True),
     )
 
 
 def _make_runs() -> None:
-    _table(
+    make_table(
         "runs",
-        _text("id", 80, primary_key=True),
-        _text("study", 63),
+        text_column("id", 80, primary_key=True),
+        text_column("study", 63),
         sa.Column("folder", sa.Text(), nullable=False),
         sa.Column("sites", sa.JSON(), nullable=False),
-        _text("state", 20),
-        _text("wish", 20, nullable=True),
+        text_column("state", 20),
+        text_column("wish", 20, nullable=True),
         sa.Column("cause", sa.Text(), nullable=False),
-        _text("flower_run", 20, nullable=True),
-        _text("process", 60, nullable=True),
-        _text("version", 100, nullable=True),
-        _text("created_at", 27),
-        _text("changed_at", 27),
+        text_column("flower_run", 20, nullable=True),
+        text_column("process", 60, nullable=True),
+        text_column("version", 100, nullable=True),
+        text_column("created_at", 27),
+        text_column("changed_at", 27),
     )
-    _table(
+    make_table(
         "rounds",
-        _text("run", 80, primary_key=True),
+        text_column("run", 80, primary_key=True),
         sa.Column("number_of_try", sa.Integer(), primary_key=True, autoincrement=False),
         sa.Column("round", sa.Integer(), nullable=False),
         sa.Column("counted", sa.Boolean(), nullable=False),
         sa.Column("sites", sa.JSON(), nullable=False),
         sa.Column("left_out", sa.JSON(), nullable=False),
         *(sa.Column(name, sa.Double(), nullable=name != "seconds") for name in ("loss", "auc", "seconds")),
-        _text("closed_at", 27),
+        text_column("closed_at", 27),
         sa.ForeignKeyConstraint(["run"], ["runs.id"], "fk_rounds_run"),
     )
-    _table(
+    make_table(
         "presences",
-        _text("site", 63, primary_key=True),
-        _text("state", 20),
-        _text("run", 80),
+        text_column("site", 63, primary_key=True),
+        text_column("state", 20),
+        text_column("run", 80),
         *(sa.Column(name, sa.Integer(), nullable=False) for name in ("round", "done", "total")),
-        _text("progressed_at", 27),
-        _text("expected_end", 27, nullable=True),
-        _text("device", 100),
-        _text("cause", 500),
+        text_column("progressed_at", 27),
+        text_column("expected_end", 27, nullable=True),
+        text_column("device", 100),
+        text_column("cause", 500),
     )
-    _table(
+    make_table(
         "efforts",
-        _text("run", 80, primary_key=True),
-        _text("site", 63, primary_key=True),
+        text_column("run", 80, primary_key=True),
+        text_column("site", 63, primary_key=True),
         *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ("sent_bytes", "received_bytes")),
         *(sa.Column(name, sa.Double(), nullable=False) for name in ("cpu_s", "gpu_s")),
     )
@@ -191,19 +191,3 @@ def _make_guard(verb: str) -> None:
         op.execute(f"{trigger} BEGIN SELECT RAISE(ABORT, '{refusal}'); END")
     else:
         op.execute(f"{trigger} SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{refusal}'")
-
-
-def _text(name: str, length: int, *, nullable: bool = False, primary_key: bool = False) -> sa.Column[str]:
-    return sa.Column(name, sa.String(length), nullable=nullable, primary_key=primary_key)
-
-
-def _table(name: str, *parts: sa.schema.SchemaItem) -> None:
-    op.create_table(
-        name,
-        *parts,
-        sa.PrimaryKeyConstraint(name=f"pk_{name}"),
-        if_not_exists=True,
-        mysql_engine="InnoDB",
-        mysql_charset="utf8mb4",
-        mysql_collate="utf8mb4_bin",
-    )

@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.mysql import MEDIUMBLOB
 
+from core.records.migrations.making import make_index, make_table, text_column
+
 revision = "0005"
 down_revision = "0004"
 
@@ -37,9 +39,7 @@ def upgrade() -> None:
     _make_predictions()
     _make_log()
     for table, *columns in INDEXES:
-        name = f"ix_{table}_{'_'.join(columns)}"
-        if name not in {index["name"] for index in sa.inspect(op.get_bind()).get_indexes(table)}:
-            op.create_index(name, table, columns, unique=columns == ["subject"])
+        make_index(table, columns, unique=columns == ["subject"])
 
 
 def downgrade() -> None:
@@ -49,99 +49,98 @@ def downgrade() -> None:
 
 
 def _make_users() -> None:
-    _table(
+    make_table(
         "users",
-        _text("name", 63, primary_key=True),
-        _text("role", 20),
-        _text("subject", 64, nullable=True),
-        _text("password_hash", 255, nullable=True),
+        text_column("name", 63, primary_key=True),
+        text_column("role", 20),
+        text_column("subject", 64, nullable=True),
+        text_column("password_hash", 255, nullable=True),
         _sealed("totp_sealed"),
         sa.Column("totp_step", sa.BigInteger(), nullable=False),
         _whole("failures"),
-        _text("locked_until", 27, nullable=True),
-        _text("created_at", 27),
-        _text("disabled_at", 27, nullable=True),
+        text_column("locked_until", 27, nullable=True),
+        text_column("created_at", 27),
+        text_column("disabled_at", 27, nullable=True),
     )
-    _table(
+    make_table(
         "credentials",
-        _text("sha256", 64, primary_key=True),
-        _text("id", 32),
-        _text("kind", 20),
-        _text("user", 63),
-        _text("label", 100),
-        *(_text(name, 27) for name in ("created_at", "seen_at", "expires_at")),
-        _text("revoked_at", 27, nullable=True),
+        text_column("sha256", 64, primary_key=True),
+        text_column("id", 32),
+        text_column("kind", 20),
+        text_column("user", 63),
+        text_column("label", 100),
+        *(text_column(name, 27) for name in ("created_at", "seen_at", "expires_at")),
+        text_column("revoked_at", 27, nullable=True),
         sa.UniqueConstraint("id", name="uq_credentials_id"),
         sa.ForeignKeyConstraint(["user"], ["users.name"], "fk_credentials_user"),
     )
 
 
 def _make_predictions() -> None:
-    _table(
+    make_table(
         "patients",
-        _text("id", 32, primary_key=True),
-        _text("pseudonym", 64),
+        text_column("id", 32, primary_key=True),
+        text_column("pseudonym", 64),
         _sealed("identity_sealed", nullable=False),
-        _text("created_at", 27),
+        text_column("created_at", 27),
         sa.UniqueConstraint("pseudonym", name="uq_patients_pseudonym"),
     )
-    _table(
+    make_table(
         "predictions",
-        _text("id", 32, primary_key=True),
-        _text("owner", 63),
-        _text("patient", 32, nullable=True),
-        _text("request", 64, nullable=True),
-        _text("state", 20),
-        _text("created_at", 27),
-        *(_text(name, 27, nullable=True) for name in ("queued_at", "started_at", "finished_at", "files_deleted_at")),
+        text_column("id", 32, primary_key=True),
+        text_column("owner", 63),
+        text_column("patient", 32, nullable=True),
+        text_column("request", 64, nullable=True),
+        text_column("state", 20),
+        text_column("created_at", 27),
+        *(
+            text_column(name, 27, nullable=True)
+            for name in ("queued_at", "started_at", "finished_at", "files_deleted_at")
+        ),
         sa.Column("upload_bytes", sa.BigInteger(), nullable=False),
         _sealed("file_key_sealed"),
         _sealed("draft_sealed"),
-        _text("content", 64, nullable=True),
-        _text("worker", 100, nullable=True),
-        _text("lease_until", 27, nullable=True),
+        text_column("content", 64, nullable=True),
+        text_column("worker", 100, nullable=True),
+        text_column("lease_until", 27, nullable=True),
         _whole("attempts"),
-        _text("step", 40),
+        text_column("step", 40),
         _whole("steps_done"),
         _whole("steps"),
-        _text("version", 100, nullable=True),
-        _text("same_as", 32, nullable=True),
-        _text("verdict", 20, nullable=True),
+        text_column("version", 100, nullable=True),
+        text_column("same_as", 32, nullable=True),
+        text_column("verdict", 20, nullable=True),
         *(sa.Column(name, sa.Double(), nullable=True) for name in ("tumor_probability", "mgmt_probability")),
         _sealed("result_sealed"),
         sa.UniqueConstraint("owner", "request", name="uq_predictions_owner_request"),
         sa.ForeignKeyConstraint(["owner"], ["users.name"], "fk_predictions_owner"),
         sa.ForeignKeyConstraint(["patient"], ["patients.id"], "fk_predictions_patient"),
     )
-    _table(
+    make_table(
         "feedback",
         _number("seq"),
-        _text("prediction", 32),
-        _text("user", 63),
-        _text("at", 27),
-        _text("said", 20),
+        text_column("prediction", 32),
+        text_column("user", 63),
+        text_column("at", 27),
+        text_column("said", 20),
         _sealed("comment_sealed"),
-        _text("comment_mac", 64, nullable=True),
+        text_column("comment_mac", 64, nullable=True),
         sa.ForeignKeyConstraint(["prediction"], ["predictions.id"], "fk_feedback_prediction"),
     )
 
 
 def _make_log() -> None:
-    _table(
+    make_table(
         "log_entries",
         _number("seq"),
-        _text("at", 27),
-        _text("user", 63),
-        _text("action", 60),
-        _text("prediction", 32, nullable=True),
-        _text("model", 100, nullable=True),
+        text_column("at", 27),
+        text_column("user", 63),
+        text_column("action", 60),
+        text_column("prediction", 32, nullable=True),
+        text_column("model", 100, nullable=True),
         *(sa.Column(name, sa.Double(), nullable=True) for name in ("tumor_probability", "mgmt_probability")),
     )
-    _table("tallies", _text("name", 100, primary_key=True), sa.Column("value", sa.Double(), nullable=False))
-
-
-def _text(name: str, length: int, *, nullable: bool = False, primary_key: bool = False) -> sa.Column[str]:
-    return sa.Column(name, sa.String(length), nullable=nullable, primary_key=primary_key)
+    make_table("tallies", text_column("name", 100, primary_key=True), sa.Column("value", sa.Double(), nullable=False))
 
 
 def _whole(name: str) -> sa.Column[int]:
@@ -154,15 +153,3 @@ def _number(name: str) -> sa.Column[int]:
 
 def _sealed(name: str, *, nullable: bool = True) -> sa.Column[bytes]:
     return sa.Column(name, sa.LargeBinary().with_variant(MEDIUMBLOB(), "mysql"), nullable=nullable)
-
-
-def _table(name: str, *parts: sa.schema.SchemaItem) -> None:
-    op.create_table(
-        name,
-        *parts,
-        sa.PrimaryKeyConstraint(name=f"pk_{name}"),
-        if_not_exists=True,
-        mysql_engine="InnoDB",
-        mysql_charset="utf8mb4",
-        mysql_collate="utf8mb4_bin",
-    )
