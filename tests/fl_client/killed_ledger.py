@@ -7,19 +7,15 @@ leaves a mark of its own. Prints as JSON how many tries there were, and for each
 """
 
 import json
-import os
 import shutil
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import fl_client.privacy_ledger
 from core.records import audit, chain, db, following
 from fl_client.paths import SiteHome
 from tests.fl_client.factories_ledger import a_home, a_ledger, a_request, people
+from tests.killed import Line, in_a_process, lines_in
 
 FILES = {module.__file__ for module in (fl_client.privacy_ledger, following, audit, chain, db)}
 
@@ -48,35 +44,14 @@ def a_copy(home: SiteHome, folder: Path) -> SiteHome:
     return SiteHome(Path(shutil.copytree(home.root, folder)))
 
 
-def set_aside(home: SiteHome, kill_at: int = -1) -> list[tuple[str, int]]:
+def set_aside(home: SiteHome, kill_at: int = -1) -> list[Line]:
     """Reserve a round and begin to train it; return the lines that were executed."""
-    passed: list[tuple[str, int]] = []
-
-    def trace(frame: FrameType, event: str, _argument: object) -> Callable[..., Any] | None:
-        if frame.f_code.co_filename not in FILES:
-            return None
-        if event == "line":
-            if len(passed) == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            passed.append((frame.f_code.co_filename, frame.f_lineno))
-        return trace
-
     ledger = a_ledger(home)
     request = a_request(people(ledger, "a", "b"))
-    sys.settrace(trace)
-    ledger.reserve(request)
-    (home.root / "began").touch()
-    sys.settrace(None)
+    with lines_in(FILES, kill_at) as passed:
+        ledger.reserve(request)
+        (home.root / "began").touch()
     return passed
-
-
-def in_a_process(work: Callable[[], object]) -> int:
-    """Do this in a process of its own and return how that ended."""
-    process = os.fork()
-    if not process:
-        work()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 if __name__ == "__main__":

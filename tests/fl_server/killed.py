@@ -28,6 +28,7 @@ from fl_server import checkpoints, journal, rounds, server_app, strategies
 from fl_server.journal import Journal
 from tests.fl_server.factories_answers import a_grid
 from tests.fl_server.factories_runs import answer
+from tests.killed import in_a_process
 from tests.simulations.factories_federation import a_study
 
 SITES = ["site-a", "site-b"]
@@ -128,15 +129,6 @@ def told(records: Engine, action: str) -> list[tuple[str, dict[str, Any]]]:
     """Return the log's events of this kind."""
     with reading(records) as session:
         return [(event.hash, json.loads(event.body)) for event in audit.events(session, action=action)]
-
-
-def in_a_process(work: Callable[[], object]) -> int:
-    """Do this in a process of its own and return how that ended."""
-    process = os.fork()
-    if not process:
-        work()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
 if __name__ == "__main__":

@@ -2,14 +2,20 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import Engine
 
 from core.imaging.case import PreparedCase
 from core.imaging.preprocessing import prepare_case
 from core.imaging.volume import Volume
 from core.study import PreprocessingSettings
+from tests.factories_mariadb import MariaDB
+from tests.webapp.factories_sealed import a_filled_server, a_server, sign_heads
+from webapp.backup import make_backup
+from webapp.config import WebConfig
 
 _prepared: dict[str, PreparedCase] = {}
 
@@ -31,3 +37,23 @@ def prepared_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(worker, "prepare_case", prepare)
     yield
+
+
+@pytest.fixture
+def config(tmp_path: Path, database: str) -> WebConfig:
+    return a_server(tmp_path / "old", database)
+
+
+@pytest.fixture
+def file(engine: Engine, config: WebConfig, tmp_path: Path) -> Path:
+    """A backup of a server with three patients."""
+    a_filled_server(engine, config)
+    sign_heads(engine, config)
+    make_backup(config, tmp_path / "web.backup")
+    return tmp_path / "web.backup"
+
+
+@pytest.fixture
+def empty(database: str, tmp_path: Path, mariadb_server: MariaDB) -> str:
+    """The address of an empty database, of the kind that the backup was not made from."""
+    return mariadb_server.fresh() if database.startswith("sqlite") else f"sqlite:///{tmp_path / 'empty.db'}"

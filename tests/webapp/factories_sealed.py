@@ -9,7 +9,8 @@ from sqlalchemy import Engine
 from core.clock import now
 from core.records.audit import sign_head
 from core.records.copying import pages_out
-from core.records.db import reading, transaction
+from core.records.db import connect, reading, transaction
+from core.records.migrate import revision_of
 from core.records.web_tables import Feedback, Prediction
 from webapp.accounts import create_user
 from webapp.checkpoints import head_signer
@@ -119,3 +120,10 @@ def rows_of(engine: Engine) -> dict[str, list[tuple[object, ...]]]:
         for page in pages_out(session):
             found.setdefault(page.table, []).extend(tuple(row) for row in page.rows)
     return {name: sorted(rows, key=repr) for name, rows in found.items()}
+
+
+def is_empty(url: str) -> bool:
+    """Say whether nothing was restored into a database, or into none yet."""
+    if url.startswith("sqlite"):
+        return not Path(url.removeprefix("sqlite:///")).exists()
+    return revision_of(connect(url)) == ""

@@ -17,6 +17,7 @@ from core.records import audit
 from core.records.db import open_database, reading
 from core.records.tables import AuditEvent
 from tests.factories_mariadb import MariaDB
+from tests.killed import in_a_process
 from tests.webapp.factories_sealed import (
     NAME,
     NUMBER,
@@ -241,14 +242,12 @@ def test_a_killed_backup_leaves_no_backup_and_the_next_one_clears_it_away(
 ) -> None:
     a_filled_server(engine, config)
     for function in ("_write_file", "look_through", "asdict", "_by_table"):
-        process = os.fork()
-        if not process:  # pragma: no cover
-            try:
-                _die_in(function)
-                make_backup(config, tmp_path / "web.backup")
-            finally:
-                os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == -signal.SIGKILL
+
+        def backed_up(function: str = function) -> None:
+            _die_in(function)
+            make_backup(config, tmp_path / "web.backup")
+
+        assert in_a_process(backed_up) == -signal.SIGKILL
         assert not (tmp_path / "web.backup").exists()
     assert list(tmp_path.glob(".*.partial-web.backup")), "that is what a kill leaves"
     make_backup(config, tmp_path / "web.backup")

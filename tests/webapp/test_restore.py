@@ -13,10 +13,8 @@ from sqlalchemy import Engine
 
 from core.errors import AuditError, ConfigError, FLError, RecordsError
 from core.records.copying import Page
-from core.records.db import connect, open_database, reading, transaction
-from core.records.migrate import revision_of
+from core.records.db import open_database, reading, transaction
 from core.records.web_tables import Prediction, Tally
-from tests.factories_mariadb import MariaDB
 from tests.webapp.factories_sealed import (
     NAME,
     NUMBER,
@@ -24,6 +22,7 @@ from tests.webapp.factories_sealed import (
     a_new_machine,
     a_prediction,
     a_server,
+    is_empty,
     rows_of,
     sign_heads,
     tree,
@@ -41,32 +40,6 @@ from webapp.vault import Vault, write_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSPHRASE = "five words that nobody guesses"
-
-
-@pytest.fixture
-def config(tmp_path: Path, database: str) -> WebConfig:
-    return a_server(tmp_path / "old", database)
-
-
-@pytest.fixture
-def file(engine: Engine, config: WebConfig, tmp_path: Path) -> Path:
-    """A backup of a server with three patients."""
-    a_filled_server(engine, config)
-    sign_heads(engine, config)
-    make_backup(config, tmp_path / "web.backup")
-    return tmp_path / "web.backup"
-
-
-@pytest.fixture
-def empty(database: str, tmp_path: Path, mariadb_server: MariaDB) -> str:
-    """The address of an empty database, of the kind that the backup was not made from."""
-    return mariadb_server.fresh() if database.startswith("sqlite") else f"sqlite:///{tmp_path / 'empty.db'}"
-
-
-def is_empty(url: str) -> bool:
-    if url.startswith("sqlite"):
-        return not Path(url.removeprefix("sqlite:///")).exists()
-    return revision_of(connect(url)) == ""
 
 
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

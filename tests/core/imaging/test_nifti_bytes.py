@@ -50,9 +50,10 @@ def test_any_place_in_the_patient_reads_back_by_nibabel_and_by_simpleitk(
     voxels = np.arange(60, dtype=np.int16).reshape(5, 3, 4) - 30
     (tmp_path / "file.nii.gz").write_bytes(nifti_bytes(voxels, grid))
     seen = nibabel.load(tmp_path / "file.nii.gz")
-    for form in (seen.affine, seen.get_qform(), seen.get_sform()):
-        # A qform is a quaternion in single precision: sines to about 3e-4, times a voxel of at most some millimeters.
-        np.testing.assert_allclose(form, affine_of(grid), atol=4e-3)
+    for form in (seen.affine, seen.get_sform()):
+        np.testing.assert_allclose(form, affine_of(grid), atol=2e-4)
+    # A quaternion in single precision: where its first part is near zero, it is right to about 3e-4 of a voxel's edge.
+    np.testing.assert_allclose(seen.get_qform(), affine_of(grid), atol=4e-4 * max(1.0, *spacing))
     assert (int(seen.header["qform_code"]), int(seen.header["sform_code"])) == (1, 1)
     assert seen.header.get_xyzt_units()[0] == "mm"
     np.testing.assert_array_equal(np.asarray(seen.dataobj), voxels.T)
@@ -60,7 +61,7 @@ def test_any_place_in_the_patient_reads_back_by_nibabel_and_by_simpleitk(
     np.testing.assert_array_equal(volume.voxels, voxels)
     np.testing.assert_allclose(volume.spacing, spacing, rtol=1e-5)
     np.testing.assert_allclose(volume.origin, origin, atol=1e-3)
-    np.testing.assert_allclose(volume.direction, direction, atol=1e-3)
+    np.testing.assert_allclose(volume.direction, direction, atol=4e-4)
     assert notes == ()
 
 
