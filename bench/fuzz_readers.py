@@ -35,7 +35,7 @@ from pydicom import uid
 
 from core.errors import DataError, FLError
 from core.imaging.archives import unpack
-from core.imaging.dicom import files_under, find_series, read_volume
+from core.imaging.dicom import Series, files_under, find_series, planes_of, read_volume
 from core.imaging.found import look_through
 from core.imaging.nifti import is_nifti, read_nifti
 from core.imaging.thumbnails import thumbnail
@@ -153,7 +153,7 @@ def take(name: str, content: bytes, whole: dict[str, bytes], folder: Path) -> st
         if beside := whole.get(f"{name.removesuffix('.dcm')}.beside"):
             (folder / "beside.dcm").write_bytes(beside)
     steps = [partial(thumbnail, series) for series in look_through(folder).series if not series.wrong]
-    steps += [partial(read_volume, one) for one in find_series(folder)]
+    steps += [partial(_read_series, one) for one in find_series(folder)]
     steps += [partial(read_nifti, path) for path in files_under(folder) if is_nifti(path)]
     refused = 0
     for step in steps:
@@ -162,6 +162,10 @@ def take(name: str, content: bytes, whole: dict[str, bytes], folder: Path) -> st
         except DataError:
             refused += 1
     return "read" if not refused else "read in part" if refused < len(steps) else "refused when decoded"
+
+
+def _read_series(series: Series) -> None:
+    read_volume(planes_of(series))
 
 
 def batch(seed: int, numbers: list[int], whole: dict[str, bytes], told: Connection) -> None:

@@ -13,7 +13,7 @@ queue          until the worker has it
 decrypt to predict, explain and keep   the worker's steps; explain and keep make the viewer's files
 answer         what is left: until the client has the answer
 service        all of it but explain and keep
-alone          `predict_case`, without imports and loading the model
+alone          what `predict_case` does, without imports and loading the model
 overhead       service over alone, less one (target: at most 10 %)
 """
 
@@ -35,7 +35,9 @@ import httpx
 import torch
 
 from core.clock import moment_of
-from core.predictor import load_predictor, predict_case
+from core.imaging.preprocessing import prepare_case
+from core.imaging.reading import read_case
+from core.predictor import load_predictor, predict_case, predict_prepared
 from core.records.db import open_database, reading
 from core.records.web_tables import Prediction
 from core.signing import load_public
@@ -88,24 +90,30 @@ def asked(server: Running, client: httpx.Client, body: bytes) -> dict[str, float
     return {**seconds, "whole": whole, "service": whole - sum(seconds[step] for step in VIEWER)}
 
 
-def alone(home: Path, warm: bytes, body: bytes, threads: int) -> float:
-    """Return the seconds that the predictor takes for a case in a fresh process."""
+def alone(home: Path, warm: bytes, body: bytes, threads: int) -> dict[str, float]:
+    """Return the seconds that the predictor takes for a case in a fresh process, by step."""
     with tempfile.TemporaryDirectory(prefix="gliofed-bench-") as folder:
         for name, content in (("warm", warm), ("case", body)):
             with zipfile.ZipFile(BytesIO(content)) as archive:
                 archive.extractall(Path(folder) / name)
         argv = [sys.executable, "-m", "bench.web_latency", str(home), "--alone", folder, "--threads", str(threads)]
         said = subprocess.run(argv, stdout=subprocess.PIPE, check=True, env=os.environ, text=True)
-    return float(said.stdout)
+    told: dict[str, float] = json.loads(said.stdout)
+    return {f"alone: {step}": seconds for step, seconds in told.items()} | {"alone": sum(told.values())}
 
 
 def predict_alone(home: Path, folder: Path) -> None:
     version = next(path for path in (home / "registry").iterdir() if path.is_dir())
     predictor = load_predictor(version, load_public(home / "keys" / "coordinator.pub"))
     predict_case(predictor, folder / "warm")
-    start = time.perf_counter()
-    predict_case(predictor, folder / "case")
-    print(time.perf_counter() - start)
+    begun = time.perf_counter()
+    case = read_case(folder / "case")
+    read = time.perf_counter()
+    prepared = prepare_case(case.volumes, predictor.study.preprocessing)
+    was_prepared = time.perf_counter()
+    predict_prepared(predictor, prepared)
+    end = time.perf_counter()
+    print(json.dumps({"read": read - begun, "prepare": was_prepared - read, "predict": end - was_prepared}))
 
 
 def measure(folder: Path, case: Path, options: argparse.Namespace) -> list[dict[str, float]]:
@@ -119,7 +127,7 @@ def measure(folder: Path, case: Path, options: argparse.Namespace) -> list[dict[
         for turn in range(options.turns):
             body = cases.zipped(100 + turn)
             row = asked(server, client, body)
-            row["alone"] = alone(home, warm, body, options.threads)
+            row |= alone(home, warm, body, options.threads)
             row["overhead"] = row["service"] / row["alone"] - 1
             turns.append(row)
             print(f"turn {turn + 1}: {row['service']:.2f} s, {row['alone']:.2f} s alone", file=sys.stderr, flush=True)

@@ -1,8 +1,9 @@
 """An upload that was looked through and not started yet: what it holds, which series is which, whose scans they are.
 
-A draft is sealed JSON in the prediction's row; its thumbnails lie beside the upload:
+A draft is sealed JSON in the prediction's row; beside the upload lie its thumbnails, and where each series' voxels are:
 
 DATA/files/<prediction>/t<series key>   PNG
+DATA/files/<prediction>/found           JSON of `core.imaging.found`
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from webapp.scratch import decrypted
 from webapp.sealed_files import write_sealed
 from webapp.uploads import Upload
 from webapp.vault import Vault
+
+FOUND = "found"
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def draft_of(config: WebConfig, upload: Upload) -> Draft:
     """
     with decrypted(config, upload.id, upload.key, upload.names) as folder:
         found = inspect(folder)
+    write_sealed(upload.folder / FOUND, upload.key, found.found)
     for key, picture in found.thumbnails.items():
         write_sealed(upload.folder / f"t{key}", upload.key, picture)
     study = "" if "" in found.choices else None
@@ -89,6 +93,8 @@ def corrected(draft: Draft, study: str | None, chosen: Mapping[str, str | None] 
             raise Refused(422, f"{sequence}: {able[key]['wrong']}", fix=able[key]["fix"] or "choose another series")
         if draft.study and able[key]["study"] != draft.study:
             raise Refused(422, f"{sequence} was chosen from another study", fix="choose all four from one study")
+    if len({able[key]["study"] for key in merged.values()}) > 1:
+        raise Refused(422, "The chosen series are of several studies", fix="choose all four from one study")
     if len(set(merged.values())) < len(merged):
         raise Refused(422, "One series was chosen for two sequences", fix="choose another series for one of them")
     ordered = {sequence: merged[sequence] for sequence in SEQUENCES if sequence in merged}

@@ -11,6 +11,7 @@ from core.clock import after, now
 from core.records.db import reading, transaction
 from core.records.web_tables import Credential, Prediction
 from webapp.config import WebConfig
+from webapp.drafts import FOUND
 from webapp.journal import SERVICE, About, note
 
 _HOUR_S, _DAY_S = 3600, 86_400
@@ -57,7 +58,7 @@ def _delete(engine: Engine, config: WebConfig, identifier: str, action: str, *, 
     if whole:
         shutil.rmtree(folder, ignore_errors=True)
         return
-    for path in [*folder.glob("u*"), *folder.glob("t*")]:
+    for path in [*folder.glob("u*"), *folder.glob("t*"), folder / FOUND]:
         path.unlink(missing_ok=True)
 
 

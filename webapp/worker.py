@@ -18,6 +18,7 @@ from sqlalchemy import Engine, select
 
 from core.errors import DataError, FLError, RecordsError
 from core.explanation import explain
+from core.imaging.found import found_from_json
 from core.imaging.preprocessing import prepare_case
 from core.imaging.reading import read_chosen
 from core.learning.explain import grad_cam
@@ -29,12 +30,13 @@ from core.records.web_tables import Tally
 from webapp import predictions, queue
 from webapp.checkpoints import HeadSigner
 from webapp.config import WebConfig
+from webapp.drafts import FOUND
 from webapp.models import about_version, current_folder, trusted_key
 from webapp.queue import Answer, Job
 from webapp.readiness import SEEN
 from webapp.retention import clear_away
 from webapp.scratch import clear_scratch, decrypted
-from webapp.sealed_files import write_sealed
+from webapp.sealed_files import read_sealed, write_sealed
 from webapp.vault import Vault
 
 logger = logging.getLogger("gliofed.worker")
@@ -200,7 +202,8 @@ class Worker:
             with progress.doing("decrypt"):
                 scans = until_read.enter_context(decrypted(self.config, job.id, key, draft["names"]))
             with progress.doing("read"):
-                case = read_chosen(scans, draft["chosen"])
+                found = read_sealed(predictions.folder_of(self.config, job.id) / FOUND, key)
+                case = read_chosen(found_from_json(found, scans), draft["chosen"])
         with progress.doing("prepare"):
             prepared = prepare_case(case.volumes, predictor.study.preprocessing)
         with progress.doing("predict"):

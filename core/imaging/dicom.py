@@ -60,6 +60,20 @@ class Series:
         return sum(frame_count(header) for header in self.headers)
 
 
+@dataclass(frozen=True)
+class Planes:
+    """A series' image planes as its headers tell them: all that decoding it takes.
+
+    Attributes:
+        frames: in any order.
+        rows, columns: of each.
+    """
+
+    frames: tuple[Frame, ...]
+    rows: int
+    columns: int
+
+
 def files_under(folder: Path) -> list[Path]:
     """Return every file in a folder tree, sorted; hidden ones and macOS's shadow copies left out.
 
@@ -108,14 +122,14 @@ def find_series(folder: Path) -> list[Series]:
     return found
 
 
-def read_volume(series: Series) -> tuple[Volume, tuple[str, ...]]:
-    """Decode a series into a volume, slices ascending along row x column.
+def read_volume(planes: Planes) -> tuple[Volume, tuple[str, ...]]:
+    """Decode a series' planes into a volume, slices ascending along row x column.
 
     Returns: the volume, and notes about what was mended on the way.
     Raises: DicomError: the series cannot be a volume; says why, and what to do.
     """
-    stack = stack_in(series)
-    voxels, padding = _decode(stack, _shape(series, stack))
+    stack = stack_in(planes)
+    voxels, padding = _decode(stack, (len(stack.positions), planes.rows, planes.columns))
     if padding.any():
         # Magnitude images have nothing at 0, and there the background belongs.
         voxels[padding] = min(0.0, float(voxels[~padding].min(initial=0.0)))
@@ -124,24 +138,26 @@ def read_volume(series: Series) -> tuple[Volume, tuple[str, ...]]:
     return Volume(voxels, stack.spacing, stack.positions[0][0].position, stack.direction), notes
 
 
-def stack_in(series: Series) -> Stack:
+def planes_of(series: Series) -> Planes:
+    """Return a series' planes.
+
+    Raises: DicomError: a header does not say where its planes lie, or the series is a mosaic.
+    """
+    if series.kind == "mosaic":
+        raise DicomError("The series is a Siemens mosaic", fix="export the sequence as one image a slice")
+    found = [frame for path, header in zip(series.files, series.headers, strict=True) for frame in frames(path, header)]
+    return Planes(tuple(found), int(series.header.Rows), int(series.header.Columns))
+
+
+def stack_in(planes: Planes) -> Stack:
     """Return a series' planes in order, decoding none of them.
 
     Raises: DicomError: the series cannot be a volume, as far as its headers tell.
     """
-    if series.kind == "mosaic":
-        raise DicomError("The series is a Siemens mosaic", fix="export the sequence as one image a slice")
-    stack = stack_of(
-        [frame for path, header in zip(series.files, series.headers, strict=True) for frame in frames(path, header)]
-    )
-    slices, rows, columns = _shape(series, stack)
-    check_size(rows, columns, slices)
-    check_extent((columns, rows, slices), stack.spacing, DicomError)
+    stack = stack_of(planes.frames)
+    check_size(planes.rows, planes.columns, len(stack.positions))
+    check_extent((planes.columns, planes.rows, len(stack.positions)), stack.spacing, DicomError)
     return stack
-
-
-def _shape(series: Series, stack: Stack) -> tuple[int, int, int]:
-    return len(stack.positions), int(series.header.Rows), int(series.header.Columns)
 
 
 def _decode(stack: Stack, shape: tuple[int, int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -1,12 +1,14 @@
 """What an upload holds, found without decoding images: its patient, studies, series, and which sequence each may be."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from core.errors import DataError, DicomError, NotACaseError
-from core.imaging.dicom import Series, files_under, find_series, stack_in
+from core.imaging.dicom import Planes, Series, files_under, find_series, planes_of, stack_in
 from core.imaging.identity import check_one_patient, studies_of, study_date
 from core.imaging.nifti import is_nifti, nifti_name, slices_of
 from core.imaging.pixels import foreign_files
@@ -48,8 +50,7 @@ class FoundSeries:
         description: as the header says it, or "". It may name the patient.
         wrong, fix: why it cannot be a volume and what to do, or "".
         rank: orders candidates for one sequence; larger is better.
-        middle, frame: the file of the middle slice, and where in it; a NIfTI file is whole.
-        spacing: mm between columns and between rows of that slice, 1 where unknown.
+        voxels: where they are: a DICOM series' planes, or a NIfTI file; None where something is wrong.
     """
 
     key: str
@@ -63,9 +64,7 @@ class FoundSeries:
     wrong: str
     fix: str
     rank: tuple[float, ...]
-    middle: Path
-    frame: int
-    spacing: tuple[float, float]
+    voxels: Planes | Path | None
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,46 @@ class Found:
         return tuple(sequence for sequence in SEQUENCES if sequence not in self.choice(study))
 
 
+_found = TypeAdapter(Found)
+
+
+def found_as_json(found: Found, folder: Path) -> bytes:
+    """Return what was found as JSON, its paths relative to the folder.
+
+    Raises: DataError: a path leads out of the folder.
+    """
+    return _found.dump_json(_moved(found, lambda path: _within(path, folder)))
+
+
+def found_from_json(content: bytes, folder: Path) -> Found:
+    """Return what `found_as_json` has written, for the same files in a folder elsewhere.
+
+    Raises: DataError: it is nothing of the kind.
+    """
+    try:
+        return _moved(_found.validate_json(content), lambda path: folder / path)
+    except ValidationError:
+        raise DataError("What was found in the upload cannot be read", fix="upload the scans again") from None
+
+
+def _moved(found: Found, move: Callable[[Path], Path]) -> Found:
+    series = []
+    for one in found.series:
+        voxels = one.voxels
+        if isinstance(voxels, Path):
+            voxels = move(voxels)
+        elif voxels:
+            voxels = replace(voxels, frames=tuple(replace(at, path=move(at.path)) for at in voxels.frames))
+        series.append(replace(one, voxels=voxels))
+    return replace(found, series=tuple(series))
+
+
+def _within(path: Path, folder: Path) -> Path:
+    if ".." in path.parts or not path.is_relative_to(folder):
+        raise DataError("A file of the upload lies outside of it", fix="send the patient's folder as it is")
+    return path.relative_to(folder)
+
+
 def look_through(folder: Path) -> Found:
     """Say what a folder tree of DICOM or of NIfTI files holds. Each header is parsed once, no image is decoded.
 
@@ -134,7 +173,7 @@ def _check_count(series: int) -> None:
         raise NotACaseError(f"There are more than {MAX_SERIES} series", fix="send one study of one patient")
 
 
-def series_key(series: Series) -> str:
+def _series_key(series: Series) -> str:
     """Return a key to a series: a digest of what its images say of themselves, and of the sequence their folder names.
 
     A folder named after a sequence counts, as for `content_digest`: one series in two of them is two answers.
@@ -150,7 +189,7 @@ def series_key(series: Series) -> str:
     return _digest([str(named(series.folder).sequence), *lines])
 
 
-def nifti_key(file: Path) -> str:
+def _nifti_key(file: Path) -> str:
     """Return a key to a NIfTI file: a digest of its bytes and of the sequence that its name tells."""
     with file.open("rb") as stream:
         return _digest([hashlib.file_digest(stream, "sha256").hexdigest(), str(named([nifti_name(file)]).sequence)])
@@ -182,17 +221,16 @@ def _study(group: Sequence[Series]) -> FoundStudy:
 
 
 def _series(series: Series, guess: Guess, study: str) -> FoundSeries:
-    """Describe one series; where its images do not stack, its middle is that of its files."""
-    wrong = fix = ""
-    middle, frame, spacing = series.files[len(series.files) // 2], 0, (1.0, 1.0)
+    """Describe one series."""
+    wrong, fix, voxels = "", "", None
     try:
-        stack = stack_in(series)
-        place = stack.positions[len(stack.positions) // 2][0]
-        middle, frame, spacing = place.path, place.number, (stack.spacing[0], stack.spacing[1])
+        planes = planes_of(series)
+        stack_in(planes)
+        voxels = planes
     except DicomError as error:
         wrong, fix = error.problem, error.fix
     return FoundSeries(
-        key=series_key(series),
+        key=_series_key(series),
         study=study,
         sequence=guess.sequence,
         confidence=guess.confidence,
@@ -203,9 +241,7 @@ def _series(series: Series, guess: Guess, study: str) -> FoundSeries:
         wrong=wrong,
         fix=fix,
         rank=preference(series, guess),
-        middle=middle,
-        frame=frame,
-        spacing=spacing,
+        voxels=voxels,
     )
 
 
@@ -217,7 +253,7 @@ def _of_nifti(file: Path) -> FoundSeries:
     except DataError as error:
         wrong, fix = error.problem, error.fix
     return FoundSeries(
-        key=nifti_key(file),
+        key=_nifti_key(file),
         study="",
         sequence=guess.sequence,
         confidence=guess.confidence,
@@ -228,9 +264,7 @@ def _of_nifti(file: Path) -> FoundSeries:
         wrong=wrong,
         fix=fix,
         rank=(),
-        middle=file,
-        frame=0,
-        spacing=(1.0, 1.0),
+        voxels=None if wrong else file,
     )
 
 

@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
-from core.errors import DataError, NotACaseError
+from core.errors import DataError, DicomError, NotACaseError
 from core.imaging.archives import unpacked
-from core.imaging.dicom import Series, files_under, find_series, read_volume
-from core.imaging.found import nifti_key, series_key
+from core.imaging.dicom import Planes, Series, files_under, find_series, planes_of, read_volume
+from core.imaging.found import Found
 from core.imaging.headers import unreadable
 from core.imaging.identity import check_one_study
 from core.imaging.nifti import choose_files, is_nifti, nifti_name, read_nifti
@@ -23,7 +22,6 @@ from core.imaging.volume import SEQUENCES, Volume
 
 LABELS_HEADER = ["BraTS21ID", "MGMT_value"]
 PATIENTS_HEADER = ["BraTS21ID", "patient"]
-T = TypeVar("T")
 _FOUR = "name a folder or zip archive with one patient's T1w, T1wCE, T2w and FLAIR"
 
 
@@ -76,16 +74,15 @@ def read_case(path: Path) -> Case:
         )
 
 
-def read_chosen(folder: Path, chosen: Mapping[str, str]) -> Case:
-    """Read one patient's four sequences from the series that somebody chose.
+def read_chosen(found: Found, chosen: Mapping[str, str]) -> Case:
+    """Read one patient's four sequences from the series that somebody chose; no header is parsed again.
 
     Args:
-        folder: holds DICOM or NIfTI files, at any depth.
-        chosen: for each of SEQUENCES, a series' key as `core.imaging.found.look_through` gave it.
+        found: what the patient's folder holds.
+        chosen: for each of SEQUENCES, a series' key.
     Raises:
         NotACaseError: a sequence has no series, or its series is not there.
-        DicomError, DataError: a file cannot be read, a series cannot be a volume, or they are not of one patient and
-            one study.
+        DicomError, DataError: a file cannot be read, a series cannot be a volume, or they are not of one study.
     """
     missing = [sequence for sequence in SEQUENCES if sequence not in chosen]
     if missing:
@@ -93,16 +90,31 @@ def read_chosen(folder: Path, chosen: Mapping[str, str]) -> Case:
     ordered = {sequence: chosen[sequence] for sequence in SEQUENCES}
     if len(set(ordered.values())) < len(SEQUENCES):
         raise NotACaseError("One series was chosen for two sequences", fix="choose another series for one of them")
-    with _opened(folder):
-        return _read(_series_said(folder, ordered) or _files_said(folder, ordered))
+    series = {one.key: one for one in found.series}
+    if absent := [sequence for sequence, key in ordered.items() if key not in series]:
+        raise NotACaseError(
+            f"The series chosen for {absent[0]} is not there", fix="look at what the upload holds, and choose again"
+        )
+    said = {sequence: series[key] for sequence, key in ordered.items()}
+    if len(studies := {one.study for one in said.values()}) > 1:
+        raise DicomError(f"The chosen series are of {len(studies)} studies", fix="choose all four from one study")
+    taken: dict[str, tuple[Planes | Path, Guess]] = {}
+    for sequence, one in said.items():
+        if one.voxels is None:
+            raise DataError(f"{sequence}: {one.wrong}", fix=one.fix)
+        taken[sequence] = one.voxels, _agreed(Guess(one.sequence, one.confidence, one.because), sequence)
+    return _read(taken)
 
 
-def _read(chosen: Mapping[str, tuple[Series | Path, Guess]]) -> Case:
+def _read(chosen: Mapping[str, tuple[Series | Planes | Path, Guess]]) -> Case:
     """Decode the series or files chosen for each sequence."""
     volumes, sources = {}, {}
     for sequence, (one, guess) in chosen.items():
         try:
-            volume, notes = read_nifti(one) if isinstance(one, Path) else read_volume(one)
+            if isinstance(one, Path):
+                volume, notes = read_nifti(one)
+            else:
+                volume, notes = read_volume(planes_of(one) if isinstance(one, Series) else one)
         except DataError as error:
             raise type(error)(f"{sequence}: {error.problem}", fix=error.fix) from None
         form = "NIfTI" if isinstance(one, Path) else "DICOM"
@@ -235,30 +247,6 @@ def _chosen(series: list[Series]) -> dict[str, tuple[Series, Guess]]:
     """Choose the four sequences, of one patient and one study."""
     check_one_study([(one, guess.sequence) for one in series if (guess := identify(one)).sequence])
     return choose(series)
-
-
-def _series_said(folder: Path, chosen: Mapping[str, str]) -> dict[str, tuple[Series, Guess]]:
-    """Return the DICOM series that somebody chose, of one patient and one study; nothing where there is no DICOM."""
-    series = {series_key(one): one for one in find_series(folder)}
-    if not series:
-        return {}
-    said = {sequence: _said(series, key) for sequence, key in chosen.items()}
-    check_one_study([(one, sequence) for sequence, one in said.items()])
-    return {sequence: (one, _agreed(identify(one), sequence)) for sequence, one in said.items()}
-
-
-def _files_said(folder: Path, chosen: Mapping[str, str]) -> dict[str, tuple[Path, Guess]]:
-    """Return the NIfTI files that somebody chose."""
-    files = {nifti_key(file): file for file in files_under(folder) if is_nifti(file)}
-    said = {sequence: _said(files, key) for sequence, key in chosen.items()}
-    return {sequence: (file, _agreed(named([nifti_name(file)]), sequence)) for sequence, file in said.items()}
-
-
-def _said(found: Mapping[str, T], key: str) -> T:
-    """Return what a key stands for."""
-    if key not in found:
-        raise NotACaseError("A chosen series is not there", fix="look at what the upload holds, and choose again")
-    return found[key]
 
 
 def _agreed(guess: Guess, sequence: str) -> Guess:

@@ -158,7 +158,7 @@ def _look_through(folder: Path) -> Looked:
                 # This process may be lost: no decoder needs another one.
                 thumbnails[one.key] = thumbnail(one, apart=False)
             except DataError as error:
-                series.append(replace(one, wrong=error.problem, fix=error.fix))
+                series.append(replace(one, wrong=error.problem, fix=error.fix, voxels=None))
                 continue
         series.append(one)
     return Looked(replace(found, series=tuple(series)), thumbnails)

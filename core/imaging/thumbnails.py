@@ -2,13 +2,15 @@
 
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from core.errors import DicomError
-from core.imaging.found import NIFTI, FoundSeries
+from core.errors import DataError, DicomError
+from core.imaging.dicom import Planes, stack_in
+from core.imaging.found import FoundSeries
 from core.imaging.nifti import read_nifti
 from core.imaging.pixels import stored_pixels
 from core.imaging.registration import shrunk
@@ -28,7 +30,9 @@ def thumbnail(series: FoundSeries, *, apart: bool = True) -> bytes:
     Returns: an 8 bit gray PNG, at most `LONGER_SIDE` pixels along its longer side.
     Raises: DicomError, DataError: the slice cannot be read.
     """
-    plane = _axial(series) if series.kind == NIFTI else _slice(series, apart)
+    if series.voxels is None:
+        raise DataError(series.wrong, fix=series.fix)
+    plane = _slice(series.voxels, apart) if isinstance(series.voxels, Planes) else _axial(series.voxels)
     width, height = (n * step for n, step in zip(plane.GetSize(), plane.GetSpacing(), strict=True))
     pitch = max(width, height) / LONGER_SIDE
     size = [max(1, round(edge / pitch)) for edge in (width, height)]
@@ -59,23 +63,25 @@ def png(gray: NDArray[np.uint8]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-def _slice(series: FoundSeries, apart: bool) -> sitk.Image:
+def _slice(planes: Planes, apart: bool) -> sitk.Image:
     """Return the middle slice of a DICOM series, padding as its darkest pixel."""
-    stored, padding = stored_pixels(series.middle, apart=apart)
-    if series.frame >= len(stored):
+    stack = stack_in(planes)
+    middle = stack.positions[len(stack.positions) // 2][0]
+    stored, padding = stored_pixels(middle.path, apart=apart)
+    if middle.number >= len(stored):
         raise DicomError("A file holds fewer images than it announces", fix="send or export the series again")
-    plane = stored[series.frame].astype(np.float32)
+    plane = stored[middle.number].astype(np.float32)
     if padding is not None:
-        padded = padding[series.frame]
+        padded = padding[middle.number]
         plane[padded] = plane[~padded].min(initial=plane.max())
     image = sitk.GetImageFromArray(plane)
-    image.SetSpacing(series.spacing)
+    image.SetSpacing(stack.spacing[:2])
     return image
 
 
-def _axial(series: FoundSeries) -> sitk.Image:
+def _axial(file: Path) -> sitk.Image:
     """Return the middle axial slice of a NIfTI file, the patient's right at its left."""
-    upright = sitk.DICOMOrient(read_nifti(series.middle)[0].image(), "LPS")
+    upright = sitk.DICOMOrient(read_nifti(file)[0].image(), "LPS")
     plane: sitk.Image = upright[:, :, upright.GetSize()[2] // 2]
     plane.SetDirection((1, 0, 0, 1))
     return plane

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from core.errors import DicomError, FLError, NotACaseError
 from core.imaging import dicom, headers, pixels
-from core.imaging.dicom import find_series, read_volume
+from core.imaging.dicom import find_series, planes_of, read_volume
 from core.imaging.stack import Frame, stack_of
 from core.imaging.volume import Volume
 from tests.core.imaging.factories_dicom import (
@@ -36,13 +36,13 @@ IN_A_FOLDER = settings(
 
 def read(folder: Path) -> Volume:
     (series,) = find_series(folder)
-    return read_volume(series)[0]
+    return read_volume(planes_of(series))[0]
 
 
 def refusal(folder: Path) -> str:
     with pytest.raises(DicomError) as refused:
         for series in find_series(folder):
-            read_volume(series)
+            read_volume(planes_of(series))
     assert "canary" not in refused.value.problem + refused.value.fix
     assert refused.value.fix
     return refused.value.problem
@@ -145,7 +145,7 @@ def test_every_lossless_transfer_syntax_gives_the_same_numbers(tmp_path: Path, s
     a_series(tmp_path, pixels=stored, syntax=syntax)
     (series,) = find_series(tmp_path)
     assert series.header.file_meta.TransferSyntaxUID == syntax
-    np.testing.assert_array_equal(read_volume(series)[0].voxels, stored)
+    np.testing.assert_array_equal(read_volume(planes_of(series))[0].voxels, stored)
 
 
 def test_lossy_jpeg_is_read_to_within_its_loss(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_a_slice_sent_twice_is_dropped_and_noted(tmp_path: Path) -> None:
     for name in ("Image-2", "Image-3"):
         (tmp_path / f"{name} (copy).dcm").write_bytes((tmp_path / f"{name}.dcm").read_bytes())
     (series,) = find_series(tmp_path)
-    volume, notes = read_volume(series)
+    volume, notes = read_volume(planes_of(series))
     np.testing.assert_array_equal(volume.voxels, stored)
     assert notes == ("2 slices were there twice; the copies are equal and were left out",)
 
@@ -539,6 +539,6 @@ def test_any_damage_is_either_read_or_refused_by_name(
     (folder / "Image-1.dcm").write_bytes(content)
     try:
         for series in find_series(folder):
-            read_volume(series)
+            read_volume(planes_of(series))
     except FLError as error:
         assert error.fix

@@ -2,6 +2,7 @@ import gzip
 import io
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import SimpleITK as sitk
 from PIL import Image
 from pydicom import uid
 
-from core.errors import DicomError, FLError, NotACaseError
+from core.errors import DataError, DicomError, FLError, NotACaseError
 from core.imaging import found as found_module
-from core.imaging.found import Found, look_through
+from core.imaging.dicom import Planes
+from core.imaging.found import Found, found_as_json, found_from_json, look_through
 from core.imaging.reading import read_case, read_chosen
 from core.imaging.thumbnails import thumbnail
 from core.imaging.volume import SEQUENCES
@@ -151,9 +153,9 @@ def test_of_two_dates_the_user_must_say_which(tmp_path: Path) -> None:
     before, after = (found.choice(study.key) for study in found.studies)
     assert tuple(before) == tuple(after) == SEQUENCES
     assert not set(before.values()) & set(after.values())
-    np.testing.assert_array_equal(read_chosen(tmp_path, after).volumes["T2w"].voxels, pixels_of(5, seed=2))
+    np.testing.assert_array_equal(read_chosen(found, after).volumes["T2w"].voxels, pixels_of(5, seed=2))
     with pytest.raises(DicomError, match="2 studies"):
-        read_chosen(tmp_path, {**after, "T2w": before["T2w"]})
+        read_chosen(found, {**after, "T2w": before["T2w"]})
 
 
 def test_two_studies_of_one_day_are_two_where_they_compete(tmp_path: Path) -> None:
@@ -162,7 +164,7 @@ def test_two_studies_of_one_day_are_two_where_they_compete(tmp_path: Path) -> No
     found = look_through(tmp_path)
     assert (found.several, len(found.studies)) == (True, 2)
     whole = next(study for study in found.studies if len(found.choice(study.key)) == 4)
-    assert read_chosen(tmp_path, found.choice(whole.key)).volumes["T2w"].voxels.shape == (5, 8, 6)
+    assert read_chosen(found, found.choice(whole.key)).volumes["T2w"].voxels.shape == (5, 8, 6)
 
 
 def test_an_anonymized_case_with_a_study_of_its_own_for_each_series_is_one_study(tmp_path: Path) -> None:
@@ -182,7 +184,8 @@ def test_a_series_of_no_sequence_on_another_day_does_not_make_the_case_ambiguous
 def test_by_default_the_choice_is_the_one_that_read_case_makes(tmp_path: Path) -> None:
     a_case(tmp_path)
     a_series(tmp_path / "thick", slices=3, spacing=9.0, SliceThickness=9, **T1)
-    case, chosen = read_case(tmp_path), read_chosen(tmp_path, look_through(tmp_path).choice())
+    found = look_through(tmp_path)
+    case, chosen = read_case(tmp_path), read_chosen(found, found.choice())
     for sequence in SEQUENCES:
         np.testing.assert_array_equal(case.volumes[sequence].voxels, chosen.volumes[sequence].voxels)
         assert case.sources[sequence] == chosen.sources[sequence]
@@ -192,7 +195,7 @@ def test_the_user_s_choice_goes_before_the_guess(tmp_path: Path) -> None:
     found = look_through(a_case(tmp_path))
     choice = found.choice()
     swapped = {**choice, "T1w": choice["T1wCE"], "T1wCE": choice["T1w"]}
-    case = read_chosen(tmp_path, swapped)
+    case = read_chosen(found, swapped)
     assert tuple(case.volumes) == SEQUENCES
     np.testing.assert_array_equal(case.volumes["T1w"].voxels, pixels_of(5, seed=1))
     assert case.sources["T1w"].because == ("somebody chose it, against a guess of T1wCE",)
@@ -200,13 +203,14 @@ def test_the_user_s_choice_goes_before_the_guess(tmp_path: Path) -> None:
 
 
 def test_a_choice_that_makes_no_case_is_refused(tmp_path: Path) -> None:
-    choice = look_through(a_case(tmp_path)).choice()
+    found = look_through(a_case(tmp_path))
+    choice = found.choice()
     with pytest.raises(NotACaseError, match="No series was chosen for T2w"):
-        read_chosen(tmp_path, {name: key for name, key in choice.items() if name != "T2w"})
+        read_chosen(found, {name: key for name, key in choice.items() if name != "T2w"})
     with pytest.raises(NotACaseError, match="for two sequences"):
-        read_chosen(tmp_path, {**choice, "T2w": choice["T1w"]})
+        read_chosen(found, {**choice, "T2w": choice["T1w"]})
     with pytest.raises(NotACaseError, match="not there"):
-        read_chosen(tmp_path, {**choice, "T2w": "0" * 32})
+        read_chosen(found, {**choice, "T2w": "0" * 32})
 
 
 def test_nifti_files_are_found_chosen_and_read(tmp_path: Path) -> None:
@@ -217,7 +221,7 @@ def test_nifti_files_are_found_chosen_and_read(tmp_path: Path) -> None:
     assert [(one.sequence, one.slices, one.kind, one.study) for one in found.series] == [
         (sequence, 5, "nifti", "") for sequence in SEQUENCES
     ]
-    case = read_chosen(tmp_path, found.choice())
+    case = read_chosen(found, found.choice())
     for seed, sequence in enumerate(SEQUENCES):
         np.testing.assert_array_equal(case.volumes[sequence].voxels, pixels_of(5, seed=seed))
     (tmp_path / "t2w.nii.gz").rename(tmp_path / "patient-t2w.nii.gz")
@@ -232,7 +236,7 @@ def test_a_nifti_whose_name_says_nothing_waits_for_the_user_and_so_do_two_of_one
     assert (unknown.sequence, unknown.because) == (None, ("its name does not say what it is",))
     assert found.missing() == ("T1w", "T2w")
     first = next(one for one in found.series if one.sequence == "T1w")
-    case = read_chosen(tmp_path, {**found.choice(), "T1w": first.key, "T2w": unknown.key})
+    case = read_chosen(found, {**found.choice(), "T1w": first.key, "T2w": unknown.key})
     np.testing.assert_array_equal(case.volumes["T2w"].voxels, pixels_of(5, seed=3))
     assert case.sources["T2w"].because == ("somebody chose it",)
 
@@ -280,7 +284,6 @@ def test_a_thumbnail_of_a_multi_frame_file_is_its_middle_in_space(tmp_path: Path
     pixels[2, :, 3:] = 100
     an_enhanced_series(tmp_path / "one.dcm", pixels, order=(3, 0, 2, 4, 1))
     (series,) = look_through(tmp_path).series
-    assert series.frame == 2
     picture = shown(thumbnail(series))
     assert picture[64:, 50:].mean() > picture[64:, :30].mean() + 50
 
@@ -315,7 +318,9 @@ def test_a_thumbnail_of_a_nifti_is_axial_whichever_way_it_was_stored(tmp_path: P
 def test_a_thumbnail_of_a_cut_slice_is_refused_by_name(tmp_path: Path) -> None:
     a_series(tmp_path, pixels=pixels_of(1, 400, 400).repeat(3, 0))
     (series,) = look_through(tmp_path).series
-    series.middle.write_bytes(series.middle.read_bytes()[:-1000])
+    assert isinstance(series.voxels, Planes)
+    for frame in series.voxels.frames:
+        frame.path.write_bytes(frame.path.read_bytes()[:-1000])
     with pytest.raises(DicomError, match="cut short or damaged"):
         thumbnail(series)
 
@@ -326,3 +331,56 @@ def test_nothing_of_the_patient_is_in_a_refusal(tmp_path: Path) -> None:
     with pytest.raises(FLError) as refused:
         look_through(tmp_path)
     assert "canary" not in refused.value.problem + refused.value.fix
+
+
+def test_what_was_found_is_read_from_a_copy_of_the_folder_without_its_headers_being_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = a_case(tmp_path / "there")
+    a_series(tmp_path / "there" / "broken", skip=[2], SeriesDescription="t1")
+    found = look_through(there)
+    kept = found_as_json(found, there)
+    assert str(tmp_path) not in kept.decode()
+    expected = read_case(there)
+    there.rename(tmp_path / "here")
+    monkeypatch.setattr("core.imaging.dicom.image_headers", None)
+    moved = found_from_json(kept, tmp_path / "here")
+    assert found_from_json(kept, there) == found
+    case = read_chosen(moved, moved.choice())
+    for sequence in SEQUENCES:
+        np.testing.assert_array_equal(case.volumes[sequence].voxels, expected.volumes[sequence].voxels)
+        assert case.volumes[sequence].spacing == expected.volumes[sequence].spacing
+
+
+def test_a_finder_that_was_taken_over_cannot_have_another_file_read(tmp_path: Path) -> None:
+    """The process that looks through an upload may be the upload's; no path that it tells leads out of its folder."""
+    nifti(tmp_path / "upload" / "t1.nii", pixels_of(5))
+    found = look_through(tmp_path / "upload")
+    for outside in (Path("/etc/passwd"), tmp_path / "upload" / ".." / "t1.nii", Path("t1.nii")):
+        lying = replace(found, series=(replace(found.series[0], voxels=outside),))
+        with pytest.raises(DataError, match="outside"):
+            found_as_json(lying, tmp_path / "upload")
+
+
+def test_scans_that_went_away_after_they_were_found_are_refused(tmp_path: Path) -> None:
+    for make in (a_case, _niftis):
+        found = look_through(make(tmp_path / make.__name__))
+        shutil.rmtree(tmp_path / make.__name__)
+        with pytest.raises(DataError) as refused:
+            read_chosen(found, found.choice())
+        assert refused.value.fix
+
+
+def _niftis(folder: Path) -> Path:
+    for seed, sequence in enumerate(SEQUENCES):
+        nifti(folder / f"{sequence}.nii", pixels_of(5, seed=seed))
+    return folder
+
+
+def test_a_series_that_cannot_be_a_volume_is_refused_where_it_is_chosen(tmp_path: Path) -> None:
+    a_case(tmp_path)
+    a_series(tmp_path / "broken", skip=[2], SeriesDescription="t1")
+    found = look_through(tmp_path)
+    (broken,) = [one for one in found.series if one.wrong]
+    with pytest.raises(DataError, match="T1w: The slices are unevenly"):
+        read_chosen(found, {**found.choice(), "T1w": broken.key})
