@@ -11,6 +11,7 @@ from pathlib import Path
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from schemathesis.specs.openapi.checks import response_schema_conformance
 
 from tests.webapp.factories import Browser, Server, a_config, a_patient, a_server
 
@@ -59,6 +60,7 @@ def _send_to(
             case.body = data.draw(_JUNK)
         answer = case.call(headers=headers, base_url="https://localhost")
         seen[name, answer.status_code] += 1
+        case.validate_response(answer, checks=[response_schema_conformance])
         if answer.status_code >= 500 and name != "GET /readyz":
             failed.append(f"{name}: {answer.status_code} {case.as_curl_command()}")
 

@@ -12,6 +12,7 @@ from webapp.passwords import LONGEST_PASSWORD
 from webapp.patients import LONGEST_RECORD_NUMBER
 
 MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z)?$"
+STATES = ("draft", "queued", "running", "done", "failed", "withdrawn")
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -96,7 +97,7 @@ class PageSchema(Strict):
 class PredictionsSchema(PageSchema):
     """Which of a user's predictions."""
 
-    state = fields.String(validate=validate.OneOf(("draft", "queued", "running", "done", "failed", "withdrawn")))
+    state = fields.String(validate=validate.OneOf(STATES))
 
 
 class LogSchema(PageSchema):

@@ -28,6 +28,7 @@ from simulations.dicom_files import write_series
 from simulations.scanners import scanner_of
 from tests.core.imaging.factories_heads import a_case
 from tests.factories_calibration import a_fit, heads
+from tests.webapp.contract import check_answer
 from webapp.accounts import create_user
 from webapp.app import create_app
 from webapp.checkpoints import head_signer
@@ -161,7 +162,9 @@ class Browser:
 
     def _open(self, path: str, method: str, **more: object) -> TestResponse:
         headers = {**self.headers, **more.pop("headers", {})}  # type: ignore[dict-item]
-        return self.client.open(path, method=method, base_url="https://localhost", headers=headers, **more)  # type: ignore[arg-type]
+        answer = self.client.open(path, method=method, base_url="https://localhost", headers=headers, **more)  # type: ignore[arg-type]
+        check_answer(self.client.application, answer)
+        return answer
 
 
 def a_server(config: WebConfig, users: dict[str, str] | None = None) -> Server:

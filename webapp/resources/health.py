@@ -6,7 +6,9 @@ from flask_smorest import Blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from core.errors import FLError
+from webapp.answers import AliveAnswer, ReadyAnswer
 from webapp.database import writing_engine
+from webapp.described import BYTES
 from webapp.guards import allow, open_to_all, settings
 from webapp.measures import registry_of
 from webapp.models import current
@@ -20,6 +22,7 @@ class Health(Resource):
     """Whether the process lives."""
 
     @open_to_all
+    @blueprint.response(200, AliveAnswer)
     def get(self) -> Response:
         """Say that the process answers."""
         return jsonify({"alive": True})
@@ -30,6 +33,8 @@ class Readiness(Resource):
     """Whether predictions can be made."""
 
     @open_to_all
+    @blueprint.response(200, ReadyAnswer)
+    @blueprint.response(503, ReadyAnswer)
     def get(self) -> Response:
         """Say whether database, keys, disk, model and workers are there; which of them is not, and nothing more."""
         lacking = unready(writing_engine(), settings())
@@ -43,6 +48,7 @@ class Metrics(Resource):
     """What Prometheus collects."""
 
     @allow("administrator")
+    @blueprint.response(200, BYTES, content_type="text/plain")
     def get(self) -> Response:
         """Return the latency of each step, the queue's depth, predictions by outcome, and the model version."""
         try:

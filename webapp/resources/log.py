@@ -12,8 +12,10 @@ from core.errors import AuditError
 from core.records.web_tables import Feedback
 from webapp import log, predictions
 from webapp.access import row_for
+from webapp.answers import LogAnswer, SaidAnswer, VerifiedAnswer
 from webapp.checkpoints import head_signer
 from webapp.database import looking, writing, writing_engine
+from webapp.described import BYTES
 from webapp.errors import Refused
 from webapp.guards import allow, settings, vault, who
 from webapp.journal import note
@@ -28,6 +30,7 @@ class Log(Resource):
 
     @allow("clinician")
     @blueprint.arguments(SaidSchema)
+    @blueprint.response(201, SaidAnswer)
     def post(self, said: dict[str, Any]) -> Response:
         """Record what you did with a result: viewed, downloaded, agreed or disagreed, with a comment if you like."""
         row = row_for(said["prediction"])
@@ -55,6 +58,7 @@ class Log(Resource):
 
     @allow("auditor")
     @blueprint.arguments(LogSchema, location="query", unknown=RAISE)
+    @blueprint.response(200, LogAnswer)
     def get(self, wanted: dict[str, Any]) -> Response:
         """Read the log, newest first: by user, action, case, time and model. Reading it is an event too."""
         _note_reading(wanted, "log.read")
@@ -68,6 +72,8 @@ class LogExport(Resource):
 
     @allow("auditor")
     @blueprint.arguments(ExportSchema, location="query", unknown=RAISE)
+    @blueprint.response(200, BYTES, content_type="text/csv")
+    @blueprint.response(200, BYTES, content_type="application/x-ndjson")
     def get(self, wanted: dict[str, Any]) -> Response:
         """Export the log as CSV or JSON lines, by the same filters."""
         form = wanted.pop("form")
@@ -84,6 +90,7 @@ class LogVerify(Resource):
     """Whether the log is what was written."""
 
     @allow("auditor")
+    @blueprint.response(200, VerifiedAnswer)
     def post(self) -> Response:
         """Check every event against the chain and the signed heads; the answer names the first bad one."""
         try:

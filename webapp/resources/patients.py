@@ -10,6 +10,7 @@ from sqlalchemy import select
 from core.records.web_tables import Prediction
 from webapp import erasure, shown
 from webapp.access import access_to
+from webapp.answers import ErasedAnswer, ExportAnswer, PatientAnswer
 from webapp.database import looking, writing, writing_engine
 from webapp.errors import Denied
 from webapp.guards import allow, settings, vault, who
@@ -26,6 +27,7 @@ class FindPatient(Resource):
 
     @allow("clinician")
     @blueprint.arguments(RecordNumberSchema)
+    @blueprint.response(200, PatientAnswer)
     def post(self, given: dict[str, Any]) -> Response:
         """List a patient's predictions, whoever asked for them; `access`, sent as `X-Patient-Access`, opens them."""
         patient = find_patient(looking(), vault(), given["record_number"])
@@ -45,6 +47,7 @@ class ExportPatient(Resource):
 
     @allow("administrator", machines=False)
     @blueprint.arguments(RecordNumberSchema)
+    @blueprint.response(200, ExportAnswer)
     def post(self, given: dict[str, Any]) -> Response:
         """Return everything that is stored of a patient, but for the scans and viewer files, which it lists."""
         return jsonify(erasure.export(writing_engine(), vault(), given["record_number"], by=who().user))
@@ -56,6 +59,7 @@ class ErasePatient(Resource):
 
     @allow("administrator", machines=False)
     @blueprint.arguments(RecordNumberSchema)
+    @blueprint.response(200, ErasedAnswer)
     def post(self, given: dict[str, Any]) -> Response:
         """Erase a patient: name, scans, results and comments; the log's chain stays whole, and names nobody."""
         count = erasure.erase(writing_engine(), settings(), vault(), given["record_number"], by=who().user)

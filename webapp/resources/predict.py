@@ -17,10 +17,12 @@ from webapp import drafts, predictions, shown
 from webapp.access import row_for, row_to_change
 from webapp.credentials import Identity
 from webapp.database import looking, writing
+from webapp.described import BYTES
 from webapp.errors import Refused
 from webapp.guards import allow, check_still, settings, vault, waiting, who
 from webapp.journal import note
 from webapp.patients import LONGEST_RECORD_NUMBER
+from webapp.prediction_answers import PredictionAnswer, PredictionsAnswer
 from webapp.schemas import CorrectionSchema, PredictionsSchema
 from webapp.sealed_files import pieces_of, read_sealed
 from webapp.uploads import receiving
@@ -51,6 +53,7 @@ class Predictions(Resource):
 
     @allow("clinician")
     @blueprint.arguments(PredictionsSchema, location="query", unknown=RAISE)
+    @blueprint.response(200, PredictionsAnswer)
     def get(self, wanted: dict[str, Any]) -> Response:
         """List one's own predictions, newest first."""
         query = select(Prediction).where(Prediction.owner == who().user)
@@ -67,6 +70,8 @@ class Predictions(Resource):
 
     @allow("clinician")
     @blueprint.doc(requestBody={"required": True, "content": _UPLOAD})
+    @blueprint.response(200, PredictionAnswer)
+    @blueprint.response(202, PredictionAnswer)
     def post(self) -> Response:
         """Upload the scans of one patient: a zip, DICOM files, or four NIfTI files.
 
@@ -117,12 +122,14 @@ class OnePrediction(Resource):
     """One prediction."""
 
     @allow("clinician")
+    @blueprint.response(200, PredictionAnswer)
     def get(self, identifier: str) -> Response:
         """Say how far a prediction is, and what it came to; seeing a result is an event of the log."""
         return _answer(identifier, wait_asked())
 
     @allow("clinician")
     @blueprint.arguments(CorrectionSchema)
+    @blueprint.response(200, PredictionAnswer)
     def patch(self, said: dict[str, Any], identifier: str) -> Response:
         """Correct a draft: which study is meant, which series is which sequence, whose scans they are."""
         with writing() as session:
@@ -132,6 +139,7 @@ class OnePrediction(Resource):
         return _answer(identifier, None)
 
     @allow("clinician")
+    @blueprint.response(204)
     def delete(self, identifier: str) -> Response:
         """Take back a draft, or a prediction that was not answered yet, and delete its scans."""
         with writing() as session:
@@ -145,6 +153,8 @@ class Start(Resource):
     """The beginning of a prediction."""
 
     @allow("clinician")
+    @blueprint.response(200, PredictionAnswer)
+    @blueprint.response(202, PredictionAnswer)
     def post(self, identifier: str) -> Response:
         """Start a draft; with `Prefer: wait=N` its answer is waited for. Once more changes nothing."""
         wait = wait_asked()
@@ -159,6 +169,7 @@ class Thumbnail(Resource):
     """A small picture of a series."""
 
     @allow("clinician")
+    @blueprint.response(200, BYTES, content_type="image/png")
     def get(self, identifier: str, series: str) -> Response:
         """Return a series' middle slice as PNG."""
         row = row_for(identifier)
@@ -176,6 +187,7 @@ class ResultFile(Resource):
     """A file for the viewer."""
 
     @allow("clinician")
+    @blueprint.response(200, BYTES, content_type=_FILE_TYPE)
     def get(self, identifier: str, name: str) -> Response:
         """Return a sequence, the tumor map or Grad-CAM as .nii.gz, in the patient's space; an event of the log."""
         row = row_for(identifier)

@@ -6,6 +6,7 @@ from flask import Response, g, jsonify, redirect, request
 from flask_restful import Resource
 from flask_smorest import Blueprint
 
+from webapp.answers import WaysAnswer, WhoAnswer
 from webapp.credentials import Identity, csrf_token, find, revoke
 from webapp.database import looking, writing, writing_engine
 from webapp.errors import Denied
@@ -29,6 +30,7 @@ class Session(Resource):
     @open_to_all
     @sign_in_limit
     @blueprint.arguments(SignInSchema)
+    @blueprint.response(200, WhoAnswer)
     def post(self, given: dict[str, Any]) -> Response:
         """Sign in; the answer sets the session's cookie and holds what to send as `X-CSRF-Token` with every change."""
         config = settings().sign_in
@@ -37,11 +39,13 @@ class Session(Resource):
         return _signed_in(secret)
 
     @allow()
+    @blueprint.response(200, WhoAnswer)
     def get(self) -> Response:
         """Say who is signed in, and as what."""
         return jsonify(_told(who()))
 
     @allow()
+    @blueprint.response(204)
     def delete(self) -> Response:
         """Sign out."""
         with writing() as session:
@@ -57,6 +61,7 @@ class Ways(Resource):
     """How one can sign in here."""
 
     @open_to_all
+    @blueprint.response(200, WaysAnswer)
     def get(self) -> Response:
         """Say whether the hospital's own sign-on is set up, beside name, password and code."""
         return jsonify({"password": True, "openid": bool(settings().openid.issuer)})
@@ -69,6 +74,7 @@ class Password(Resource):
     @allow(machines=False)
     @sign_in_limit
     @blueprint.arguments(NewPasswordSchema)
+    @blueprint.response(200, WhoAnswer)
     def put(self, given: dict[str, Any]) -> Response:
         """Take another password; every other session and token of one's own ends, and this one is renewed."""
         config = settings().sign_in
@@ -83,6 +89,7 @@ class SignOn(Resource):
 
     @open_to_all
     @sign_in_limit
+    @blueprint.response(302)
     def get(self) -> Response:
         """Lead the browser to the hospital's sign-on; what must come back the same lies sealed in a cookie."""
         where, flow = provider().begin(_callback())
@@ -100,6 +107,7 @@ class SignOnCallback(Resource):
 
     @open_to_all
     @sign_in_limit
+    @blueprint.response(302)
     def get(self) -> Response:
         """Sign in whom the hospital's sign-on vouches for, with the role of their groups, and lead to the pages."""
         flow = Flow.opened(vault(), request.cookies.get(_FLOW_COOKIE, ""))

@@ -7,6 +7,7 @@ from flask_restful import Resource
 from flask_smorest import Blueprint
 
 from core.records.web_tables import User
+from webapp.answers import NewTokenAnswer, TokensAnswer
 from webapp.credentials import open_credential, revoke, valid_of
 from webapp.database import looking, writing
 from webapp.errors import Refused, missing
@@ -24,12 +25,14 @@ class Tokens(Resource):
     """One's own sessions and tokens."""
 
     @allow()
+    @blueprint.response(200, TokensAnswer)
     def get(self) -> Response:
         """List one's own sessions and tokens that are valid."""
         return jsonify({"tokens": valid_of(looking(), who().user, settings().sign_in.idle_minutes * 60)})
 
     @allow(machines=False)
     @blueprint.arguments(NewTokenSchema)
+    @blueprint.response(201, NewTokenAnswer)
     def post(self, given: dict[str, Any]) -> Response:
         """Make a token for a machine, with one's own role; it is shown once."""
         identity = who()
@@ -58,6 +61,7 @@ class Token(Resource):
     """One session or token."""
 
     @allow()
+    @blueprint.response(204)
     def delete(self, identifier: str) -> Response:
         """End one of one's own sessions or tokens."""
         with writing() as session:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from core.clock import now
 from core.records.web_tables import User
 from webapp import accounts
+from webapp.answers import ChangedUserAnswer, NewUserAnswer, TokensAnswer, UsersAnswer
 from webapp.credentials import revoke, valid_of
 from webapp.database import looking, writing, writing_engine
 from webapp.errors import missing
@@ -25,6 +26,7 @@ class Users(Resource):
     """All users."""
 
     @allow("administrator", machines=False)
+    @blueprint.response(200, UsersAnswer)
     def get(self) -> Response:
         """List all users."""
         rows = looking().scalars(select(User).order_by(User.name)).all()
@@ -32,6 +34,7 @@ class Users(Resource):
 
     @allow("administrator", machines=False)
     @blueprint.arguments(NewUserSchema)
+    @blueprint.response(201, NewUserAnswer)
     def post(self, given: dict[str, Any]) -> Response:
         """Make a user; the address for the authenticator app is shown once."""
         made = accounts.create_user(
@@ -48,6 +51,7 @@ class OneUser(Resource):
 
     @allow("administrator", machines=False)
     @blueprint.arguments(UserChangeSchema)
+    @blueprint.response(200, ChangedUserAnswer)
     def patch(self, said: dict[str, Any], name: str) -> Response:
         """Change a user's role, password or second factor, disable, enable or unlock; sessions and tokens end."""
         uri = accounts.change_user(writing_engine(), vault(), name, accounts.Change(**said), by=who().user)
@@ -59,12 +63,14 @@ class TokensOfUser(Resource):
     """A user's sessions and tokens."""
 
     @allow("administrator", machines=False)
+    @blueprint.response(200, TokensAnswer)
     def get(self, name: str) -> Response:
         """List a user's sessions and tokens that are valid."""
         _check_there(name)
         return jsonify({"tokens": valid_of(looking(), name, settings().sign_in.idle_minutes * 60)})
 
     @allow("administrator", machines=False)
+    @blueprint.response(204)
     def delete(self, name: str) -> Response:
         """End all of a user's sessions and tokens."""
         _check_there(name)
@@ -79,6 +85,7 @@ class TokenOfUser(Resource):
     """One of a user's sessions and tokens."""
 
     @allow("administrator", machines=False)
+    @blueprint.response(204)
     def delete(self, name: str, identifier: str) -> Response:
         """End one of a user's sessions or tokens."""
         with writing() as session:

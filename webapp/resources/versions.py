@@ -10,6 +10,7 @@ from core.errors import FederationError, FLError
 from core.records.decisions import wish_version
 from core.records.registry import approved_versions, load_version, retired_versions
 from core.records.runs import versions
+from webapp.answers import CardAnswer, VersionsAnswer, WishAnswer
 from webapp.database import writing_engine
 from webapp.errors import Refused, missing
 from webapp.guards import allow, settings, who
@@ -24,6 +25,7 @@ class Versions(Resource):
     """All model versions that are known here."""
 
     @allow()
+    @blueprint.response(200, VersionsAnswer)
     def get(self) -> Response:
         """List the model versions, oldest first, and say which is served."""
         config = settings()
@@ -39,6 +41,7 @@ class OneVersion(Resource):
     """One model version."""
 
     @allow()
+    @blueprint.response(200, CardAnswer)
     def get(self, name: str) -> Response:
         """Return a version's card: what it is, what it was trained on, how good it is, what it does not know."""
         if name not in {one["name"] for one in _listed(None)}:
@@ -53,6 +56,7 @@ class Wish(Resource):
 
     @allow("coordinator", machines=False)
     @blueprint.arguments(WishSchema)
+    @blueprint.response(202, WishAnswer)
     def post(self, given: dict[str, Any], name: str) -> Response:
         """Ask that a version be approved or retired: `fl-server`, which holds the key, signs it within seconds."""
         if settings().site.serves != "coordinator" or name not in {one["name"] for one in _listed(None)}:

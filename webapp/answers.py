@@ -1,0 +1,185 @@
+"""What is answered, predictions aside, as /openapi.json describes it."""
+
+from marshmallow import fields
+
+from webapp.accounts import ROLES
+from webapp.described import Answer, count, flag, free, many, moment, one, share, text, texts
+from webapp.prediction_answers import BriefAnswer, IdentityAnswer
+
+
+class AliveAnswer(Answer):
+    """The process answers."""
+
+    alive = flag()
+
+
+class ReadyAnswer(Answer):
+    """Whether predictions can be made."""
+
+    ready = flag()
+    lacking = texts()
+
+
+class WhoAnswer(Answer):
+    """Who is signed in, and as what."""
+
+    user = text()
+    role = text(*ROLES)
+    csrf = text(none=True, says="to be sent as `X-CSRF-Token` with every change; null for a token's owner")
+    serves = text("hospital", "coordinator")
+    predicts = flag()
+
+
+class WaysAnswer(Answer):
+    """How one can sign in here."""
+
+    password = flag()
+    openid = flag()
+
+
+class TokenAnswer(Answer):
+    """A session or token."""
+
+    id = text()
+    kind = text("session", "token")
+    label = text()
+    created_at = moment()
+    seen_at = moment()
+    expires_at = moment()
+
+
+class TokensAnswer(Answer):
+    """Sessions and tokens that are valid, oldest first."""
+
+    tokens = many(TokenAnswer)
+
+
+class NewTokenAnswer(Answer):
+    """A token, shown once."""
+
+    id = text()
+    token = text()
+
+
+class SaidAnswer(Answer):
+    """The number of an event of the log."""
+
+    seq = count()
+
+
+class EventAnswer(Answer):
+    """An event of the log."""
+
+    seq = count()
+    at = moment()
+    user = text(none=True)
+    action = text()
+    prediction = text(none=True)
+    model = text(none=True)
+    tumor_probability = share(none=True)
+    mgmt_probability = share(none=True)
+    told = fields.Dict(required=True, allow_none=True)
+    hash = text(none=True)
+    comment = text(none=True)
+
+
+class LogAnswer(Answer):
+    """A page of the log, newest first."""
+
+    events = many(EventAnswer)
+    next = text(none=True, says="the next page's cursor")
+
+
+class VerifiedAnswer(Answer):
+    """Whether the log is what was written; a broken one names its first bad event."""
+
+    intact = flag()
+    events = fields.Integer()
+    signed_heads = fields.Integer()
+    problem = fields.String()
+    fix = fields.String()
+
+
+class PatientAnswer(Answer):
+    """A patient's predictions."""
+
+    patient = text()
+    predictions = many(BriefAnswer)
+    access = text(says="to be sent as `X-Patient-Access`")
+
+
+class ExportAnswer(Answer):
+    """What is stored of a patient."""
+
+    identity = one(IdentityAnswer)
+    known_since = moment()
+    predictions = fields.List(fields.Dict(), required=True)
+
+
+class ErasedAnswer(Answer):
+    """How many predictions a patient had."""
+
+    predictions = count()
+
+
+class UserAnswer(Answer):
+    """A user."""
+
+    name = text()
+    role = text(*ROLES)
+    created_at = moment()
+    disabled = flag()
+    locked = flag()
+    signs_in_with = text()
+
+
+class UsersAnswer(Answer):
+    """All users."""
+
+    users = many(UserAnswer)
+
+
+class NewUserAnswer(Answer):
+    """A user, with the address for the authenticator app, shown once."""
+
+    name = text()
+    totp_uri = text()
+
+
+class ChangedUserAnswer(Answer):
+    """A user who was changed; with the authenticator's new address, if it is new."""
+
+    name = text()
+    totp_uri = fields.String()
+
+
+class VersionAnswer(Answer):
+    """A model version; what a coordinator sees of it has more."""
+
+    name = text()
+    state = text("candidate", "approved", "retired")
+    current = flag()
+    created_at = fields.String()
+    wish = fields.String(allow_none=True)
+    cause = fields.String(allow_none=True)
+
+
+class VersionsAnswer(Answer):
+    """The model versions, oldest first."""
+
+    current = text(none=True)
+    versions = many(VersionAnswer)
+
+
+class CardAnswer(Answer):
+    """A version's card."""
+
+    name = text()
+    card = free()
+
+
+class WishAnswer(Answer):
+    """What was asked of a version."""
+
+    name = text()
+    wish = text("approve", "retire")
