@@ -30,3 +30,11 @@ def moment_of(text: str) -> datetime:
 def age_s(text: str) -> float:
     """Return how many seconds ago a text of `now` was written."""
     return (datetime.now(UTC) - moment_of(text)).total_seconds()
+
+
+def span(seconds: float) -> str:
+    """Return a span of time in the largest unit of which it has two: `3 min`."""
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

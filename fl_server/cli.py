@@ -163,7 +163,8 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Show every site and run: who trains, how far, since when, what it costs, and what is wrong."""
-    from fl_server.status import shown, status_of
+    from core.records.status import status_of
+    from fl_server.status import shown
 
     records = coordinator.records_of(home())
     if as_json:

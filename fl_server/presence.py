@@ -12,7 +12,6 @@ from core.site_protocol import Orders, Status
 
 UNDER_WAY = ("starting", "running")
 # A site that still works on such a run does so in vain.
-LOST = "this site's audit log, and with it its privacy ledger, has lost events that were seen here: it was restored"
 OVER = ("paused", "stopped", "failed", "finished")
 
 

@@ -26,7 +26,7 @@ from core.records.runs import move_run, register_version, run_of, taking_part
 from core.records.tables import Round, Run
 from core.study import Study
 from fl_server.card import calibration_of, card_of
-from fl_server.checkpoints import RunState, best_round, locked, round_weights
+from fl_server.checkpoints import RoundRecord, RunState, best_round, locked, round_weights
 from fl_server.config import RunConfig, database_url
 from fl_server.journal import Journal, writing
 from fl_server.public_validation import public_validation
@@ -129,6 +129,7 @@ def _closer(records: Engine, run: str) -> Callable[[RunState], None]:
             left_out=record.rejected | record.failed,
             loss=scores.loss if scores else None,
             auc=scores.mgmt.auc if scores else None,
+            by_site=_scores_by_site(record),
             seconds=record.seconds,
             closed_at=now(),
         )
@@ -142,6 +143,11 @@ def _closer(records: Engine, run: str) -> Callable[[RunState], None]:
         )
 
     return close
+
+
+def _scores_by_site(record: RoundRecord) -> dict[str, dict[str, float | None]] | None:
+    scores = {site: scores_of(brought.validation) for site, brought in record.sites.items() if brought.validation}
+    return {site: {"loss": one.loss, "auc": one.mgmt.auc} for site, one in scores.items()} or None
 
 
 def _register(records: Engine, row: Run, study: Study, model: GliomaNet, state: RunState) -> None:

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 from core.errors import FLError
 from core.messages import SITE_ERROR
 from core.presets import preset_of
+from core.records.status import status_of
 from fl_client.prepare import prepare_cohort
-from fl_server.status import status_of
 from simulations.altered_python import altered_python
 from simulations.local import Running, Side, finished, running_federation, tiny_study, wait_for
 from tests.factories_leaks import files_under

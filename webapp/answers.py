@@ -28,6 +28,7 @@ class WhoAnswer(Answer):
     csrf = text(none=True, says="to be sent as `X-CSRF-Token` with every change; null for a token's owner")
     serves = text("hospital", "coordinator")
     predicts = flag()
+    upload_mb = fields.Integer(required=True, metadata={"description": "what one upload may hold, in millions of bytes"})
 
 
 class WaysAnswer(Answer):
@@ -183,3 +184,44 @@ class WishAnswer(Answer):
 
     name = text()
     wish = text("approve", "retire")
+
+
+class QueueAnswer(Answer):
+    """Predictions that are not done."""
+
+    draft = count()
+    queued = count()
+    running = count()
+
+
+class LogStateAnswer(Answer):
+    """How long the log is."""
+
+    events = count()
+    signed_heads = count()
+
+
+class KeysAnswer(Answer):
+    """The keys that seal, by number; older ones are there while a rotation is not done."""
+
+    newest = count()
+    older = fields.List(fields.Integer(), required=True)
+    rotated_at = moment(none=True)
+
+
+class ServerAnswer(Answer):
+    """How the server is set up and does."""
+
+    release = text()
+    serves = text("hospital", "coordinator")
+    predicts = flag()
+    database = text()
+    lacking = texts()
+    queue = one(QueueAnswer)
+    log = one(LogStateAnswer)
+    keys = one(KeysAnswer)
+    backup_at = moment(none=True)
+    retention = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    sign_in = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+    openid = text(none=True, says="the issuer of the hospital's own sign-on")
+    limits = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)

@@ -16,7 +16,7 @@ from webapp.config import WebConfig
 from webapp.database import connect
 from webapp.openid import Provider
 from webapp.request_log import log_request
-from webapp.resources import health, log, patients, predict, session, tokens, users, versions
+from webapp.resources import federation, health, log, patients, predict, session, tokens, users, versions
 from webapp.schemas import ErrorSchema
 from webapp.vault import Vault
 from webapp.waiting import Waiting
@@ -93,7 +93,7 @@ def create_app(config: WebConfig) -> Flask:
     contract = Contract(app)
     contract.spec.components.security_scheme("session", {"type": "apiKey", "in": "cookie", "name": guards.COOKIE})
     contract.spec.components.security_scheme("token", {"type": "http", "scheme": "bearer"})
-    for module in (health, session, tokens, predict, log, patients, users, versions):
+    for module in (health, session, tokens, predict, log, patients, users, versions, federation):
         contract.register_blueprint(module.blueprint)
     errors.handle_errors(app)
     app.after_request(_finish)

@@ -26,6 +26,11 @@ def count() -> fields.Integer:
     return fields.Integer(required=True)
 
 
+def number(*, none: bool = False) -> fields.Float:
+    """A number."""
+    return fields.Float(required=True, allow_none=none)
+
+
 def flag() -> fields.Boolean:
     """Yes or no."""
     return fields.Boolean(required=True)

@@ -101,9 +101,9 @@ def _query(wanted: Mapping[str, Any]) -> Select[LogEntry]:
         if name in wanted:
             query = query.where(column == wanted[name])
     if "since" in wanted:
-        query = query.where(LogEntry.at >= _moment(wanted["since"], "000000"))
+        query = query.where(LogEntry.at >= first_moment(wanted["since"]))
     if "until" in wanted:
-        query = query.where(LogEntry.at <= _moment(wanted["until"], "999999", of_day="T23:59:59.999999Z"))
+        query = query.where(LogEntry.at <= last_moment(wanted["until"]))
     if "cursor" in wanted:
         at, _, seq = wanted["cursor"].partition("_")
         # Written so, since MariaDB does not look up a pair in an index.
@@ -111,8 +111,17 @@ def _query(wanted: Mapping[str, Any]) -> Select[LogEntry]:
     return query.order_by(LogEntry.at.desc(), LogEntry.seq.desc())
 
 
-def _moment(text: str, micros: str, of_day: str = "T00:00:00.000000Z") -> str:
-    """Return a day, or a moment of any precision, as it sorts among the log's."""
+def first_moment(text: str) -> str:
+    """Return when a day, or a moment of any precision, begins."""
+    return _moment(text, "000000", "T00:00:00.000000Z")
+
+
+def last_moment(text: str) -> str:
+    """Return when a day, or a moment of any precision, ends."""
+    return _moment(text, "999999", "T23:59:59.999999Z")
+
+
+def _moment(text: str, micros: str, of_day: str) -> str:
     if "T" not in text:
         return text + of_day
     whole, _, fraction = text.rstrip("Z").partition(".")

@@ -21,18 +21,24 @@ class BriefAnswer(Answer):
     files = fields.Boolean(required=True, metadata={"description": "whether the viewer's files are still there"})
 
 
-class PredictionsAnswer(Answer):
-    """A page of predictions, newest first."""
-
-    predictions = many(BriefAnswer)
-    next = text(none=True, says="the next page's cursor")
-
-
 class IdentityAnswer(Answer):
     """Whose scans they are."""
 
     record_number = text()
     name = text()
+
+
+class ListedAnswer(BriefAnswer):
+    """A prediction of one's own in a list."""
+
+    identity = one(IdentityAnswer, none=True)
+
+
+class PredictionsAnswer(Answer):
+    """A page of predictions, newest first."""
+
+    predictions = many(ListedAnswer)
+    next = text(none=True, says="the next page's cursor")
 
 
 class StudyAnswer(Answer):
@@ -137,10 +143,9 @@ class ResultAnswer(Answer):
     seconds = fields.Dict(keys=fields.String(), values=fields.Float(), required=True)
 
 
-class PredictionAnswer(BriefAnswer):
+class PredictionAnswer(ListedAnswer):
     """All of a prediction."""
 
-    identity = one(IdentityAnswer, none=True)
     draft = one(DraftAnswer, none=True)
     progress = one(ProgressAnswer, none=True)
     failure = one(FailureAnswer, none=True)

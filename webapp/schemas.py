@@ -98,6 +98,8 @@ class PredictionsSchema(PageSchema):
     """Which of a user's predictions."""
 
     state = fields.String(validate=validate.OneOf(STATES))
+    since = fields.String(validate=Whole(MOMENT))
+    until = fields.String(validate=Whole(MOMENT))
 
 
 class LogSchema(PageSchema):
@@ -152,6 +154,12 @@ class NewTokenSchema(Strict):
 
     label = fields.String(required=True, validate=validate.Length(1, 100))
     days = fields.Integer(load_default=90, validate=validate.Range(1, 366))
+
+
+class RunWishSchema(Strict):
+    """What a coordinator wants of a run."""
+
+    wish = fields.String(required=True, validate=validate.OneOf(("stop", "resume")))
 
 
 class WishSchema(Strict):

@@ -26,12 +26,16 @@ def brief(row: Prediction) -> dict[str, Any]:
     }
 
 
+def listed(session: Session, vault: Vault, row: Prediction) -> dict[str, Any]:
+    """Return a line of a user's own list: it says whose scans they are."""
+    patient = session.get(Patient, row.patient) if row.patient else None
+    return {**brief(row), "identity": identity_of(vault, patient) if patient else None}
+
+
 def whole(session: Session, vault: Vault, row: Prediction) -> dict[str, Any]:
     """Return everything of a prediction: whose it is, the draft, how far it is, the result or why there is none."""
-    patient = session.get(Patient, row.patient) if row.patient else None
     return {
-        **brief(row),
-        "identity": identity_of(vault, patient) if patient else None,
+        **listed(session, vault, row),
         "draft": _draft(drafts.opened(vault, row), row.id) if row.draft_sealed else None,
         "progress": _progress(session, row),
         "failure": queue.failure_of(vault, row) if row.state == "failed" else None,

@@ -15,7 +15,7 @@ from core.errors import RecordsError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0005"
+HEAD = "0006"
 # A table that is there for as long as a backup is being loaded: nobody takes the others for whole.
 RESTORING = "restoring"
 _WAIT_S = 120

@@ -156,7 +156,11 @@ class Run(Base):
 
 
 class Round(Base):
-    """One try of a round."""
+    """One try of a round.
+
+    `by_site` holds `loss` and `auc` of the incoming model at each site; None where sites do not count, as under
+    differential privacy, and in rounds of earlier releases.
+    """
 
     __tablename__ = "rounds"
 
@@ -168,6 +172,7 @@ class Round(Base):
     left_out: Mapped[dict[str, str]] = mapped_column(JSON)
     loss: Mapped[float | None] = mapped_column(Double)
     auc: Mapped[float | None] = mapped_column(Double)
+    by_site: Mapped[dict[str, dict[str, float | None]] | None] = mapped_column(JSON(none_as_null=True))
     seconds: Mapped[float] = mapped_column(Double)
     closed_at: Mapped[str] = mapped_column(Moment)
 

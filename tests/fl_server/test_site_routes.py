@@ -14,6 +14,7 @@ from core.records import audit
 from core.records.db import reading
 from core.records.registry import add_version, approve_version, retire_version
 from core.records.runs import answers_of, create_run, move_run, offer_study
+from core.records.status import LOST, status_of
 from core.records.tables import Effort, Presence
 from core.signing import load_key
 from core.site_protocol import (
@@ -27,10 +28,8 @@ from core.site_protocol import (
     Transferred,
 )
 from core.study import FederationSettings, Study
-from fl_server.presence import LOST
 from fl_server.provisioning import authority_fingerprint
 from fl_server.sites import sites
-from fl_server.status import status_of
 from tests.fl_server.factories_coordinator import (
     PASSPHRASE,
     Coordinator,

@@ -9,8 +9,9 @@ from core.clock import after, now
 from core.records import runs
 from core.records.db import open_database, transaction
 from core.records.rounds import close_round
+from core.records.status import SILENT_S, status_of
 from core.records.tables import Effort, Offer, Presence, Round, Site
-from fl_server.status import SILENT_S, shown, status_of
+from fl_server.status import shown
 
 
 @pytest.fixture

@@ -1,5 +1,12 @@
-"""Whether an answer is what /openapi.json says of it."""
+"""What /openapi.json says, and whether an answer is what it says.
 
+`python -m tests.webapp.contract` prints it: the pages' client is made from that.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -44,3 +51,16 @@ def _contract(app: Flask) -> dict[str, Any]:
         app.extensions["gliofed-contract"] = app.test_client().get("/openapi.json", base_url="https://localhost").json
     contract: dict[str, Any] = app.extensions["gliofed-contract"]
     return contract
+
+
+def main() -> None:
+    from webapp.app import create_app
+    from webapp.config import WebConfig
+
+    with tempfile.TemporaryDirectory() as folder:
+        app = create_app(WebConfig(data=Path(folder)))
+        sys.stdout.write(json.dumps(_contract(app), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

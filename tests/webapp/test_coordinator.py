@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from core.clock import now
+from core.records import runs
 from core.records.audit import sign_head
 from core.records.db import transaction
-from core.records.tables import Version
+from core.records.rounds import close_round
+from core.records.tables import Effort, Presence, Round, Site, Version
 from core.signing import make_key
 from tests.webapp.factories import Server, a_config, a_home, a_patient, a_server
 from webapp.checkpoints import head_signer
@@ -70,3 +72,83 @@ def test_its_records_and_signed_heads_are_those_of_the_coordinators_home(tmp_pat
     assert signer.private is None
     sign_head(server.engine, signing, home / "audit" / "checkpoints.jsonl")
     assert server.browser("otto").post("/log/verify").json["signed_heads"] == 1
+
+
+STUDY_TOML = """
+name = "s"
+[federation]
+rounds = 2
+quorum = 1
+"""
+PRIVATE_TOML = f"""
+name = "p"
+[privacy]
+epsilon = 8
+validation = "{"0" * 64}"
+"""
+
+
+def a_federation(server: Server) -> None:
+    """Two sites; a run with a counted round and one that two sites tried; a private run whose sites tell nothing."""
+    engine = server.engine
+    with transaction(engine) as session:
+        for name in ("north", "south"):
+            session.add(Site(name=name, state="enrolled", invited_at=now(), enrolled_at=now(), seen_at=now()))
+        session.add(
+            Presence(
+                site="north", state="training", run="s-1", round=2, done=4, total=10, progressed_at=now(),
+                expected_end=None, device="NVIDIA L4", cause="",
+            )
+        )  # fmt: skip
+        session.add(Effort(run="s-1", site="north", sent_bytes=7, received_bytes=9, cpu_s=1.5, gpu_s=60.0))
+    for name, toml in (("s", STUDY_TOML), ("p", PRIVATE_TOML)):
+        runs.offer_study(
+            engine, study=name, toml=toml, bundle=b"", bundle_sha256="a" * 64, sites=["north", "south"], actor="c"
+        )
+        runs.create_run(
+            engine, run=f"{name}-1", study=name, folder="f", sites=["north", "south"], actor="c", state="running"
+        )
+    by_site = {"north": {"loss": 0.6, "auc": 0.7}, "south": {"loss": 0.8, "auc": None}}
+    for run, number, counted, scores in (("s-1", 1, True, by_site), ("s-1", 2, False, by_site), ("p-1", 1, True, None)):
+        row = Round(
+            run=run, number_of_try=number, round=number, counted=counted, sites=["north", "south"], left_out={},
+            loss=0.7, auc=0.66, by_site=scores, seconds=12.0, closed_at=now(),
+        )  # fmt: skip
+        close_round(engine, row, weights={}, receipts={}, aggregate="a" * 64, strategy="fedavg")
+
+
+def test_a_coordinator_sees_sites_runs_and_rounds(server: Server) -> None:
+    a_federation(server)
+    coco = server.browser("coco")
+    told = coco.get("/federation").json
+    assert [(one["site"], one["doing"], one["progress"]) for one in told["sites"]] == [
+        ("north", "training", [4, 10]),
+        ("south", "idle", [0, 0]),
+    ]
+    assert [(one["run"], one["rounds_done"], one["rounds_wanted"]) for one in told["runs"]] == [
+        ("p-1", 1, 60),
+        ("s-1", 1, 2),
+    ]
+    run = coco.get("/federation/runs/s-1").json
+    assert [one["by_site"]["south"]["auc"] for one in run["rounds"]] == [None, None]
+    assert run["rounds"][0]["by_site"]["north"] == {"loss": 0.6, "auc": 0.7}
+    assert run["efforts"] == [{"site": "north", "sent_bytes": 7, "received_bytes": 9, "cpu_s": 1.5, "gpu_s": 60.0}]
+    private = coco.get("/federation/runs/p-1").json
+    assert (private["privacy"]["epsilon"], private["rounds"][0]["by_site"]) == (8, None)
+
+
+def test_a_coordinator_stops_a_run_by_a_wish(server: Server) -> None:
+    a_federation(server)
+    coco = server.browser("coco")
+    assert coco.post("/federation/runs/s-1/wish", json={"wish": "stop"}).status_code == 202
+    assert coco.get("/federation/runs/s-1").json["wish"] == "stop"
+    assert coco.post("/federation/runs/s-1/wish", json={"wish": "resume"}).status_code == 409
+    assert coco.post("/federation/runs/none/wish", json={"wish": "stop"}).status_code == 404
+    assert coco.get("/federation/runs/none").status_code == 404
+
+
+def test_a_hospital_s_server_has_no_federation_to_show(tmp_path: Path) -> None:
+    coco = a_server(a_config(tmp_path)).browser("coco")
+    for path in ("/federation", "/federation/runs/r"):
+        assert coco.get(path).status_code == 404
+    assert coco.post("/federation/runs/r/wish", json={"wish": "stop"}).status_code == 404

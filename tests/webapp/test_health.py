@@ -80,3 +80,12 @@ def test_versions_are_listed_with_the_one_that_is_served_and_its_card(server: Se
     card = anna.get(f"/versions/{first}").json["card"]
     assert card["version"] == first
     assert anna.get("/versions/0009-none-00000000").status_code == 404
+
+
+def test_an_administrator_sees_how_the_server_is_set_up(server: Server) -> None:
+    told = server.browser("ada").get("/server").json
+    assert (told["serves"], told["keys"]["newest"], told["keys"]["older"]) == ("hospital", 1, [])
+    assert told["queue"] == {"draft": 0, "queued": 0, "running": 0}
+    assert told["retention"]["result_days"] == 365
+    assert told["log"]["events"] > 0
+    assert (told["backup_at"], told["keys"]["rotated_at"]) == (None, None)

@@ -64,6 +64,10 @@ MAY = {
     "GET /versions": EVERYBODY,
     "GET /versions/<string:name>": EVERYBODY,
     "POST /versions/<string:name>/wish": {COORDINATOR},
+    "GET /federation": {COORDINATOR},
+    "GET /federation/runs/<string:name>": {COORDINATOR},
+    "POST /federation/runs/<string:name>/wish": {COORDINATOR},
+    "GET /server": {ADMINISTRATOR},
 }
 # What a person must do at a browser, whatever role a token has.
 NOT_FOR_MACHINES = {
@@ -73,6 +77,8 @@ NOT_FOR_MACHINES = {
     "POST /patients/export",
     "POST /patients/erase",
     "POST /versions/<string:name>/wish",
+    "POST /federation/runs/<string:name>/wish",
+    "GET /server",
 }
 
 

@@ -6,13 +6,14 @@ from flask_smorest import Blueprint
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from core.errors import FLError
-from webapp.answers import AliveAnswer, ReadyAnswer
+from webapp.answers import AliveAnswer, ReadyAnswer, ServerAnswer
 from webapp.database import writing_engine
 from webapp.described import BYTES
-from webapp.guards import allow, open_to_all, settings
+from webapp.guards import allow, open_to_all, settings, vault
 from webapp.measures import registry_of
 from webapp.models import current
 from webapp.readiness import unready
+from webapp.server_state import server_state
 
 blueprint = Blueprint("health", __name__, description="How the server does")
 
@@ -41,6 +42,17 @@ class Readiness(Resource):
         answer = jsonify({"ready": not lacking, "lacking": lacking})
         answer.status_code = 503 if lacking else 200
         return answer
+
+
+@blueprint.route("/server")
+class ServerState(Resource):
+    """How the server is set up and does."""
+
+    @allow("administrator", machines=False)
+    @blueprint.response(200, ServerAnswer)
+    def get(self) -> Response:
+        """Return readiness, the keys' state, retention, limits, the queue, and when the last backup was made."""
+        return jsonify(server_state(writing_engine(), settings(), vault()))
 
 
 @blueprint.route("/metrics")

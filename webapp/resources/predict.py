@@ -21,6 +21,7 @@ from webapp.described import BYTES
 from webapp.errors import Refused
 from webapp.guards import allow, check_still, settings, vault, waiting, who
 from webapp.journal import note
+from webapp.log import first_moment, last_moment
 from webapp.patients import LONGEST_RECORD_NUMBER
 from webapp.prediction_answers import PredictionAnswer, PredictionsAnswer
 from webapp.schemas import CorrectionSchema, PredictionsSchema
@@ -59,6 +60,10 @@ class Predictions(Resource):
         query = select(Prediction).where(Prediction.owner == who().user)
         if "state" in wanted:
             query = query.where(Prediction.state == wanted["state"])
+        if "since" in wanted:
+            query = query.where(Prediction.created_at >= first_moment(wanted["since"]))
+        if "until" in wanted:
+            query = query.where(Prediction.created_at <= last_moment(wanted["until"]))
         if "cursor" in wanted:
             at, _, last = wanted["cursor"].partition("_")
             query = query.where(Prediction.created_at <= at, or_(Prediction.created_at < at, Prediction.id < last))
@@ -66,7 +71,7 @@ class Predictions(Resource):
         rows = looking().scalars(ordered).all()
         page = rows[: wanted["limit"]]
         more = f"{page[-1].created_at}_{page[-1].id}" if len(rows) > len(page) else None
-        return jsonify({"predictions": [shown.brief(row) for row in page], "next": more})
+        return jsonify({"predictions": [shown.listed(looking(), vault(), row) for row in page], "next": more})
 
     @allow("clinician")
     @blueprint.doc(requestBody={"required": True, "content": _UPLOAD})

@@ -153,4 +153,5 @@ def _told(identity: Identity) -> dict[str, Any]:
         "csrf": csrf_token(vault(), identity) if identity.kind == "session" else None,
         "serves": config.site.serves,
         "predicts": config.predicts,
+        "upload_mb": config.limits.upload_mb,
     }

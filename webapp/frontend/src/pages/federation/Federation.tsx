@@ -1,0 +1,3 @@
+export default function Federation() {
+  return <p>to come</p>;
+}

@@ -1,0 +1,3 @@
+export default function NewPrediction() {
+  return <p>to come</p>;
+}

@@ -1,0 +1,3 @@
+export default function Prediction() {
+  return <p>to come</p>;
+}

@@ -1,0 +1,3 @@
+export default function Server() {
+  return <p>to come</p>;
+}

@@ -1,0 +1,52 @@
+import { Button, Card, CardBody, CardTitle, Content, Divider, Stack, StackItem, Title } from "@patternfly/react-core";
+import { useQuery } from "@tanstack/react-query";
+import { useEffect } from "react";
+import { useTranslation } from "react-i18next";
+import { client, data } from "../../api/client";
+import type { Who } from "../../app/session";
+import { SignInForm } from "./SignInForm";
+
+interface Props {
+  onEnter: (who: Who) => void;
+}
+
+/** The first page of whoever is not signed in. */
+export function SignIn({ onEnter }: Props) {
+  const { t } = useTranslation("signIn");
+  const { t: tc } = useTranslation();
+  const ways = useQuery({ queryKey: ["ways"], queryFn: () => data(client.GET("/session/ways")) });
+  useEffect(() => {
+    document.title = `${t("title")} · ${tc("product")}`;
+  }, [t, tc]);
+  return (
+    <main className="gliofed-sign-in">
+      <Stack hasGutter>
+        <StackItem>
+          <Title headingLevel="h1" size="3xl">
+            {tc("product")}
+          </Title>
+          <Content component="p">{t("subtitle")}</Content>
+        </StackItem>
+        <StackItem>
+          <Card>
+            <CardTitle component="h2">{t("title")}</CardTitle>
+            <CardBody>
+              <SignInForm onEnter={onEnter} />
+              {ways.data?.openid && (
+                <>
+                  <Divider className="gliofed-apart" />
+                  <Button component="a" href="/session/openid" variant="secondary" isBlock>
+                    {t("openid")}
+                  </Button>
+                </>
+              )}
+            </CardBody>
+          </Card>
+        </StackItem>
+        <StackItem>
+          <Content component="small">{tc("researchOnly")}</Content>
+        </StackItem>
+      </Stack>
+    </main>
+  );
+}

@@ -1,0 +1,56 @@
+import { Button, Content, Modal, ModalBody, ModalHeader, Stack, StackItem } from "@patternfly/react-core";
+import { useMutation, useQuery } from "@tanstack/react-query";
+import { useTranslation } from "react-i18next";
+import { client, data } from "../../api/client";
+import { Problem } from "../../api/problem";
+import { askWho, type Who } from "../../app/session";
+import { ProblemAlert } from "../../parts/ProblemAlert";
+import { SignInForm } from "./SignInForm";
+
+interface Props {
+  who: Who;
+  onEnter: (who: Who) => void;
+}
+
+/** Signing in again over a page whose session has ended. */
+export function SignInAgain({ who, onEnter }: Props) {
+  const { t } = useTranslation("signIn");
+  const { t: tc } = useTranslation();
+  const ways = useQuery({ queryKey: ["ways"], queryFn: () => data(client.GET("/session/ways")) });
+  const looking = useMutation({
+    mutationFn: async () => {
+      const found = await askWho();
+      if (!found) throw new Problem(401, "", "");
+      return found;
+    },
+    onSuccess: onEnter,
+  });
+  return (
+    <Modal isOpen variant="small" aria-labelledby="again-title" aria-describedby="again-body">
+      <ModalHeader title={tc("expired.title")} labelId="again-title" />
+      <ModalBody id="again-body">
+        <Stack hasGutter>
+          <StackItem>
+            <Content component="p">{tc("expired.body")}</Content>
+          </StackItem>
+          <StackItem>
+            <SignInForm name={who.user} onEnter={onEnter} />
+          </StackItem>
+          {ways.data?.openid && (
+            <StackItem>
+              {looking.error && <ProblemAlert error={looking.error} />}
+              <Content component="p">
+                <a href="/session/openid" target="_blank" rel="noreferrer">
+                  {t("openidAgain")}
+                </a>
+              </Content>
+              <Button variant="secondary" onClick={() => looking.mutate()} isLoading={looking.isPending}>
+                {t("openidDone")}
+              </Button>
+            </StackItem>
+          )}
+        </Stack>
+      </ModalBody>
+    </Modal>
+  );
+}

@@ -1,0 +1,3 @@
+export default function Version() {
+  return <p>to come</p>;
+}

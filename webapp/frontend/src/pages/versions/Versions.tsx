@@ -1,0 +1,3 @@
+export default function Versions() {
+  return <p>to come</p>;
+}

@@ -1,0 +1,48 @@
+"""How the server is set up and does, as an administrator's page shows it; no secret and no patient."""
+
+from importlib.metadata import version
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+
+from core.records.db import reading
+from core.records.tables import AuditEvent, AuditHead
+from core.records.web_tables import Prediction
+from webapp.config import WebConfig
+from webapp.readiness import unready
+from webapp.vault import Vault
+
+
+def server_state(engine: Engine, config: WebConfig, vault: Vault) -> dict[str, Any]:
+    """Return readiness, keys, retention, sign-in, limits, queue, log and the last backup."""
+    keys = vault.keys
+    with reading(engine) as session:
+        waiting = Prediction.state.in_(("draft", "queued", "running"))
+        states = session.execute(select(Prediction.state, func.count()).where(waiting).group_by(Prediction.state))
+        depth = {"draft": 0, "queued": 0, "running": 0} | {state: count for state, count in states}  # noqa: C416
+        head = session.scalar(select(AuditHead))
+        done = {
+            action: session.scalar(
+                select(AuditEvent.at).where(AuditEvent.action == action).order_by(AuditEvent.at.desc()).limit(1)
+            )
+            for action in ("backup.made", "keys.rotated")
+        }
+    return {
+        "release": version("gliofed"),
+        "serves": config.site.serves,
+        "predicts": config.predicts,
+        "database": engine.dialect.name,
+        "lacking": unready(engine, config),
+        "queue": depth,
+        "log": {"events": head.seq if head else 0, "signed_heads": head.checkpoints if head else 0},
+        "keys": {
+            "newest": keys.newest,
+            "older": sorted(keys.sealing.keys() - {keys.newest}),
+            "rotated_at": done["keys.rotated"],
+        },
+        "backup_at": done["backup.made"],
+        "retention": config.retention.model_dump(),
+        "sign_in": config.sign_in.model_dump(),
+        "openid": config.openid.issuer or None,
+        "limits": config.limits.model_dump(),
+    }
