@@ -60,10 +60,8 @@ def a_hospital(folder: Path, database: str = "", **sections: dict[str, object]) 
 def a_coordinator(folder: Path, database: str = "") -> Iterator[Running]:
     """A coordinator's server with sites, runs and versions on record, and what signs its wishes as `fl-server` does."""
     home = a_home(folder / "home")
+    (first,) = list_versions(home / "registry")
     candidate = another_version(home, 0.01, approve=False)
-    first = next(
-        path.name for path in sorted((home / "registry").iterdir()) if path.is_dir() and path.name != candidate
-    )
     with running(folder, home, USERS, database, site={"serves": "coordinator"}) as server:
         engine = open_database(server.config.database_url)
         put_on_record(engine, first, candidate)
