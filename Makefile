@@ -6,15 +6,33 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: demo test check format clean
+FRONTEND := webapp/frontend
+# npm finds node in .venv too.
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(CURDIR)/$(BIN)/npm --prefix $(FRONTEND) --silent
+
+.PHONY: demo test pages check check-pages client format clean wheel
 
 demo: $(VENV)/.simulation
 	$(BIN)/fl-simulate run simulations/scenarios/demo.toml --out demo
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev webapp/pages/index.html
 	tests/services.sh
-	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(MAKE) --no-print-directory check check-pages
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --dist loadfile
+
+pages: webapp/pages/index.html
+
+wheel: webapp/pages/index.html
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+check-pages: $(FRONTEND)/node_modules/.installed
+	$(NPM) run lint
+	$(NPM) run types
+	$(NPM) run test
+
+client: $(FRONTEND)/node_modules/.installed
+	$(BIN)/python -m tests.webapp.contract > $(FRONTEND)/openapi.json
+	$(NPM) run client
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -34,8 +52,15 @@ $(VENV)/.simulation: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[simulation,web,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[simulation,web,pages,dev]'
 	touch $@ $(VENV)/.simulation
 
+$(FRONTEND)/node_modules/.installed: $(FRONTEND)/package-lock.json | $(VENV)/.dev
+	$(NPM) ci
+	touch $@
+
+webapp/pages/index.html: $(FRONTEND)/node_modules/.installed $(shell find $(FRONTEND)/src -type f) $(FRONTEND)/webpack.config.mjs
+	$(NPM) run build
+
 clean:
-	rm -rf demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf demo build dist webapp/pages $(FRONTEND)/node_modules *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Makes sure that the programs which tests run beside Python are there: MariaDB's server, Nginx with auth_request, ip and
-# setpriv. On Debian or Ubuntu as root it installs what is missing, and starts nothing; else it says what to type.
+# Makes sure that the programs which tests run beside Python are there: MariaDB's server, Nginx with auth_request, ip,
+# setpriv, and Chromium. On Debian or Ubuntu as root it installs what is missing, and starts nothing; else it says what to type.
 set -euo pipefail
 
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps servers, and where not every account looks
-PACKAGES=(mariadb-server-core mariadb-client-core nginx iproute2 util-linux)
+PACKAGES=(mariadb-server-core mariadb-client-core nginx iproute2 util-linux chromium fonts-dejavu-core)
 POLICY=/usr/sbin/policy-rc.d
 
 missing() {
-    for program in mariadbd mariadb-install-db my_print_defaults nginx ip setpriv; do
+    for program in mariadbd mariadb-install-db my_print_defaults nginx ip setpriv chromium; do
         command -v "$program" >/dev/null || echo "$program"
     done
     if command -v nginx >/dev/null && ! nginx -V 2>&1 | grep -q http_auth_request_module; then

@@ -2,25 +2,34 @@
 
 import { unreachable } from "./problem";
 
-/** Return a fetch that tells which share of the body, in [0, 1], has been sent. */
-export function telling(tell: (share: number) => void, signal: AbortSignal): (request: Request) => Promise<Response> {
-  return async (request) => {
-    const body = await request.blob();
-    return new Promise((resolve, reject) => {
+/** Return a fetch that sends a form, from the disk as it goes, and tells which share of it, in [0, 1], has been sent. */
+export function telling(
+  form: FormData,
+  tell: (share: number) => void,
+  signal: AbortSignal,
+): (request: Request) => Promise<Response> {
+  return (request) =>
+    new Promise((resolve, reject) => {
+      const ended = (): void => reject(new DOMException("The upload was ended", "AbortError"));
+      if (signal.aborted) {
+        ended();
+        return;
+      }
       const sending = new XMLHttpRequest();
       sending.open(request.method, request.url);
       sending.responseType = "blob";
       request.headers.forEach((value, name) => {
-        sending.setRequestHeader(name, value);
+        // The form names its own boundary.
+        if (name !== "content-type") sending.setRequestHeader(name, value);
       });
       sending.upload.onprogress = (event) => tell(event.total ? event.loaded / event.total : 0);
+      sending.upload.onload = () => tell(1);
       sending.onload = () => resolve(answerOf(sending));
       sending.onerror = () => reject(unreachable());
-      sending.onabort = () => reject(new DOMException("The upload was ended", "AbortError"));
+      sending.onabort = ended;
       signal.addEventListener("abort", () => sending.abort());
-      sending.send(body);
+      sending.send(form);
     });
-  };
 }
 
 function answerOf(sent: XMLHttpRequest): Response {
@@ -29,5 +38,5 @@ function answerOf(sent: XMLHttpRequest): Response {
     const [name, ...value] = line.split(": ");
     if (name) headers.append(name, value.join(": "));
   }
-  return new Response(sent.response as Blob, { status: sent.status, headers });
+  return new Response(sent.response, { status: sent.status, headers });
 }
