@@ -49,9 +49,10 @@ RUNS = (
 
 @contextmanager
 def a_hospital(folder: Path, database: str = "", **sections: dict[str, object]) -> Iterator[Running]:
-    """A hospital's server with a model, its users, and a patient's DICOM under FOLDER/patient."""
+    """A hospital's server with a model, its users, and two patients' DICOM under FOLDER/patient and FOLDER/other."""
     home = a_home(folder / "home")
     a_patient(folder / "patient" / "MRN-4711")
+    a_patient(folder / "other" / "MRN-4712", "MRN-4712", seed=2)
     with running(folder, home, USERS, database, **sections) as server:
         yield server
 
