@@ -1,0 +1,96 @@
+import {
+  Alert,
+  Button,
+  Content,
+  Flex,
+  FlexItem,
+  Modal,
+  ModalBody,
+  ModalFooter,
+  ModalHeader,
+  Stack,
+} from "@patternfly/react-core";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { client, data } from "../../api/client";
+import { ProblemAlert } from "../../parts/ProblemAlert";
+import { FEDERATION } from "./queries";
+import { type Run, type Wish, wishesFor } from "./runs";
+
+/** What was asked of a run and is not done yet. */
+export function PendingWish({ wish }: { wish: Wish }) {
+  const { t } = useTranslation("federation");
+  return (
+    <Alert variant="info" isInline isLiveRegion component="h2" title={t(`wish.${wish}.pending`)}>
+      {t("wish.pendingHelp")}
+    </Alert>
+  );
+}
+
+/** Asks that a run stop or go on, once that is confirmed. */
+export function RunWishes({ run }: { run: Run }) {
+  const { t } = useTranslation("federation");
+  const { t: tc } = useTranslation();
+  const queries = useQueryClient();
+  const [open, setOpen] = useState<Wish | null>(null);
+  const wishing = useMutation({
+    mutationFn: (wish: Wish) =>
+      data(client.POST("/federation/runs/{name}/wish", { params: { path: { name: run.run } }, body: { wish } })),
+    onSuccess: async () => {
+      await queries.invalidateQueries({ queryKey: FEDERATION });
+      setOpen(null);
+    },
+  });
+  const ask = (wish: Wish): void => {
+    wishing.reset();
+    setOpen(wish);
+  };
+  return (
+    <>
+      <Flex columnGap={{ default: "columnGapSm" }}>
+        {wishesFor(run.state).map((wish) => (
+          <FlexItem key={wish}>
+            <Button
+              variant={wish === "stop" ? "danger" : "primary"}
+              isAriaDisabled={run.wish === wish}
+              onClick={() => ask(wish)}
+            >
+              {t(`wish.${wish}.button`)}
+            </Button>
+          </FlexItem>
+        ))}
+      </Flex>
+      {open && (
+        <Modal
+          isOpen
+          variant="small"
+          aria-labelledby="wish-title"
+          aria-describedby="wish-body"
+          onClose={() => setOpen(null)}
+        >
+          <ModalHeader title={t(`wish.${open}.title`, { run: run.run })} labelId="wish-title" />
+          <ModalBody id="wish-body">
+            <Stack hasGutter>
+              {wishing.error && <ProblemAlert error={wishing.error} />}
+              <Content component="p">{t(`wish.${open}.means`)}</Content>
+            </Stack>
+          </ModalBody>
+          <ModalFooter>
+            <Button
+              variant={open === "stop" ? "danger" : "primary"}
+              isLoading={wishing.isPending}
+              isDisabled={wishing.isPending}
+              onClick={() => wishing.mutate(open)}
+            >
+              {t(`wish.${open}.button`)}
+            </Button>
+            <Button variant="link" onClick={() => setOpen(null)}>
+              {tc("cancel")}
+            </Button>
+          </ModalFooter>
+        </Modal>
+      )}
+    </>
+  );
+}

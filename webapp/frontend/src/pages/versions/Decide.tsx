@@ -1,0 +1,146 @@
+import {
+  Alert,
+  AlertActionCloseButton,
+  Button,
+  Content,
+  Modal,
+  ModalBody,
+  ModalFooter,
+  ModalHeader,
+  Stack,
+} from "@patternfly/react-core";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { useTranslation } from "react-i18next";
+import { client, data } from "../../api/client";
+import { useWho } from "../../app/session";
+import { ProblemAlert } from "../../parts/ProblemAlert";
+import { VERSIONS, type Version, type Wish } from "./queries";
+
+const NEXT = { candidate: "approve", approved: "retire", retired: null } as const;
+const LEADS_TO = { approve: "approved", retire: "retired" } as const;
+
+export interface Asked {
+  name: string;
+  wish: Wish;
+}
+
+interface Props {
+  version: Version;
+  onAsked: (asked: Asked) => void;
+}
+
+/** Return whether whoever is signed in may decide over versions here. */
+export function useDecides(): boolean {
+  const who = useWho();
+  return who.role === "coordinator" && who.serves === "coordinator";
+}
+
+/** Asks that a version be approved or retired, once that is confirmed. */
+export function Decide({ version, onAsked }: Props) {
+  const { t } = useTranslation("versions");
+  const { t: tc } = useTranslation();
+  const queries = useQueryClient();
+  const [open, setOpen] = useState<Wish | null>(null);
+  const deciding = useMutation({
+    mutationFn: (wish: Wish) =>
+      data(client.POST("/versions/{name}/wish", { params: { path: { name: version.name } }, body: { wish } })),
+    onSuccess: async (_answer, wish) => {
+      await queries.invalidateQueries({ queryKey: VERSIONS, exact: true });
+      setOpen(null);
+      onAsked({ name: version.name, wish });
+    },
+  });
+  const wish = NEXT[version.state];
+  const variant = (of: Wish) => (of === "retire" ? "danger" : "primary");
+  return (
+    <>
+      {wish && (
+        <Button
+          variant={wish === "retire" ? "secondary" : "primary"}
+          isDanger={wish === "retire"}
+          isAriaDisabled={Boolean(version.wish)}
+          aria-label={t(`${wish}.one`, { name: version.name })}
+          onClick={() => {
+            deciding.reset();
+            setOpen(wish);
+          }}
+        >
+          {t(`${wish}.button`)}
+        </Button>
+      )}
+      {open && (
+        <Modal
+          isOpen
+          variant="small"
+          aria-labelledby="decide-title"
+          aria-describedby="decide-body"
+          onClose={() => setOpen(null)}
+        >
+          <ModalHeader title={t(`${open}.title`, { name: version.name })} labelId="decide-title" />
+          <ModalBody id="decide-body">
+            <Stack hasGutter>
+              {deciding.error && <ProblemAlert error={deciding.error} />}
+              <Content component="p">{t(`${open}.means`)}</Content>
+              <Content component="p">{t("signs")}</Content>
+            </Stack>
+          </ModalBody>
+          <ModalFooter>
+            <Button
+              variant={variant(open)}
+              isLoading={deciding.isPending}
+              isDisabled={deciding.isPending}
+              onClick={() => deciding.mutate(open)}
+            >
+              {t(`${open}.button`)}
+            </Button>
+            <Button variant="link" onClick={() => setOpen(null)}>
+              {tc("cancel")}
+            </Button>
+          </ModalFooter>
+        </Modal>
+      )}
+    </>
+  );
+}
+
+interface OutcomeProps {
+  asked: Asked;
+  versions: readonly Version[];
+  onClose: () => void;
+}
+
+/** What has become of what was asked on this page. */
+export function Outcome({ asked, versions, onClose }: OutcomeProps) {
+  const { t } = useTranslation("versions");
+  const version = versions.find((one) => one.name === asked.name);
+  if (!version) return null;
+  const close = <AlertActionCloseButton onClose={onClose} />;
+  const { name, wish } = asked;
+  if (version.wish)
+    return <Alert variant="info" isInline isLiveRegion component="h2" title={t(`${wish}.waits`, { name })} />;
+  if (version.state === LEADS_TO[wish]) {
+    return (
+      <Alert
+        variant="success"
+        isInline
+        isLiveRegion
+        component="h2"
+        title={t(`${wish}.done`, { name })}
+        actionClose={close}
+      />
+    );
+  }
+  return (
+    <Alert
+      variant="danger"
+      isInline
+      isLiveRegion
+      component="h2"
+      title={t(`${wish}.failed`, { name })}
+      actionClose={close}
+    >
+      {version.cause}
+    </Alert>
+  );
+}
