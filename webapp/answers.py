@@ -32,10 +32,12 @@ class WhoAnswer(Answer):
 
 
 class WaysAnswer(Answer):
-    """How one can sign in here."""
+    """How one can sign in here, beside name, password and code."""
 
-    password = flag()
     openid = flag()
+    signed_in = fields.Boolean(
+        required=True, metadata={"description": "so that a page need not ask who it is where that would be denied"}
+    )
 
 
 class TokenAnswer(Answer):

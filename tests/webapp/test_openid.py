@@ -145,7 +145,7 @@ def user(server: Server, name: str) -> User | None:
 
 def test_whoever_the_hospital_vouches_for_is_signed_in_with_the_role_of_their_groups(either_server: Server) -> None:
     server = either_server
-    assert server.browser().get("/session/ways").json == {"password": True, "openid": True}
+    assert server.browser().get("/session/ways").json == {"openid": True, "signed_in": False}
     browser, answer = sign_on(server)
     assert (answer.status_code, answer.headers["Location"]) == (302, "/app/")
     told = browser.get("/session").json
@@ -406,7 +406,7 @@ def test_a_provider_that_calls_itself_otherwise_is_not_believed(tmp_path: Path, 
 
 def test_without_settings_there_is_no_such_way(tmp_path: Path) -> None:
     server = a_server(a_config(tmp_path, home=tmp_path / "none"), {})
-    assert server.browser().get("/session/ways").json == {"password": True, "openid": False}
+    assert server.browser().get("/session/ways").json == {"openid": False, "signed_in": False}
     for path in ("/session/openid", "/session/openid/callback?code=x&state=y"):
         assert server.browser().get(path).status_code in (401, 404)
 

@@ -63,8 +63,8 @@ class Ways(Resource):
     @open_to_all
     @blueprint.response(200, WaysAnswer)
     def get(self) -> Response:
-        """Say whether the hospital's own sign-on is set up, beside name, password and code."""
-        return jsonify({"password": True, "openid": bool(settings().openid.issuer)})
+        """Say whether the hospital's own sign-on is set up, and whether who asks is signed in already."""
+        return jsonify({"openid": bool(settings().openid.issuer), "signed_in": g.identity is not None})
 
 
 @blueprint.route("/session/password")

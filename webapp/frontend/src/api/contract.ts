@@ -4,2105 +4,2106 @@
  */
 
 export interface paths {
-    readonly "/federation": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/federation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Say what each site does and what is wrong with it, and how far each run is. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["FederationAnswer"];
+                        "application/json": components["schemas"]["FederationAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/federation/runs/{name}": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly name: string;
+    "/federation/runs/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
         /** Return a run's rounds, scores, bytes, hours and privacy. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly name: string;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    name: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["RunAnswer"];
+                        "application/json": components["schemas"]["RunAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/federation/runs/{name}/wish": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly name: string;
+    "/federation/runs/{name}/wish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /** Ask that a run stop, or go on from its last round: `fl-server` does it within seconds. */
-        readonly post: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly name: string;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    name: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody: {
-                readonly content: {
-                    readonly "application/json": components["schemas"]["RunWish"];
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["RunWish"];
                 };
             };
-            readonly responses: {
+            responses: {
                 /** @description Accepted */
-                readonly 202: {
+                202: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["RunWishAnswer"];
+                        "application/json": components["schemas"]["RunWishAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/healthz": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Say that the process answers. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["AliveAnswer"];
+                        "application/json": components["schemas"]["AliveAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/log": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Read the log, newest first: by user, action, case, time and model. Reading it is an event too. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: {
-                    readonly action?: string;
+        get: {
+            parameters: {
+                query?: {
+                    action?: string;
                     /** @description a prediction's id */
-                    readonly case?: string;
-                    readonly cursor?: string;
-                    readonly limit?: number;
-                    readonly model?: string;
-                    readonly since?: string;
-                    readonly until?: string;
-                    readonly user?: string;
+                    case?: string;
+                    cursor?: string;
+                    limit?: number;
+                    model?: string;
+                    since?: string;
+                    until?: string;
+                    user?: string;
                 };
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["LogAnswer"];
+                        "application/json": components["schemas"]["LogAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
+        put?: never;
         /** Record what you did with a result: viewed, downloaded, agreed or disagreed, with a comment if you like. */
-        readonly post: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody: {
-                readonly content: {
-                    readonly "application/json": components["schemas"]["Said"];
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Said"];
                 };
             };
-            readonly responses: {
+            responses: {
                 /** @description Created */
-                readonly 201: {
+                201: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["SaidAnswer"];
+                        "application/json": components["schemas"]["SaidAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/log/export": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/log/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Export the log as CSV or JSON lines, by the same filters. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: {
-                    readonly action?: string;
+        get: {
+            parameters: {
+                query?: {
+                    action?: string;
                     /** @description a prediction's id */
-                    readonly case?: string;
-                    readonly cursor?: string;
-                    readonly form?: "csv" | "jsonl";
-                    readonly limit?: number;
-                    readonly model?: string;
-                    readonly since?: string;
-                    readonly until?: string;
-                    readonly user?: string;
+                    case?: string;
+                    cursor?: string;
+                    form?: "csv" | "jsonl";
+                    limit?: number;
+                    model?: string;
+                    since?: string;
+                    until?: string;
+                    user?: string;
                 };
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/x-ndjson": string;
-                        readonly "text/csv": string;
+                        "application/x-ndjson": string;
+                        "text/csv": string;
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/log/verify": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/log/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /** Check every event against the chain and the signed heads; the answer names the first bad one. */
-        readonly post: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["VerifiedAnswer"];
+                        "application/json": components["schemas"]["VerifiedAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/metrics": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Return the latency of each step, the queue's depth, predictions by outcome, and the model version. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "text/plain": string;
+                        "text/plain": string;
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/patients/erase": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/patients/erase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /** Erase a patient: name, scans, results and comments; the log's chain stays whole, and names nobody. */
-        readonly post: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody: {
-                readonly content: {
-                    readonly "application/json": components["schemas"]["RecordNumber"];
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["RecordNumber"];
                 };
             };
-            readonly responses: {
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["ErasedAnswer"];
+                        "application/json": components["schemas"]["ErasedAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/patients/export": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/patients/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /** Return everything that is stored of a patient, but for the scans and viewer files, which it lists. */
-        readonly post: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody: {
-                readonly content: {
-                    readonly "application/json": components["schemas"]["RecordNumber"];
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["RecordNumber"];
                 };
             };
-            readonly responses: {
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["ExportAnswer"];
+                        "application/json": components["schemas"]["ExportAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/patients/find": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/patients/find": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /** List a patient's predictions, whoever asked for them; `access`, sent as `X-Patient-Access`, opens them. */
-        readonly post: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody: {
-                readonly content: {
-                    readonly "application/json": components["schemas"]["RecordNumber"];
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["RecordNumber"];
                 };
             };
-            readonly responses: {
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["PatientAnswer"];
+                        "application/json": components["schemas"]["PatientAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/predict": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/predict": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** List one's own predictions, newest first. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: {
-                    readonly cursor?: string;
-                    readonly limit?: number;
-                    readonly since?: string;
-                    readonly state?: "draft" | "queued" | "running" | "done" | "failed" | "withdrawn";
-                    readonly until?: string;
+        get: {
+            parameters: {
+                query?: {
+                    cursor?: string;
+                    limit?: number;
+                    since?: string;
+                    state?: "draft" | "queued" | "running" | "done" | "failed" | "withdrawn";
+                    until?: string;
                 };
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["PredictionsAnswer"];
+                        "application/json": components["schemas"]["PredictionsAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
+        put?: never;
         /**
          * Upload the scans of one patient: a zip, DICOM files, or four NIfTI files.
          * @description A form with the files in `files`, whose names may hold folders, and perhaps `record_number` and `study`; or the
          *     bytes of a zip. The answer is a draft: what was found and what is missing. With `Prefer: wait=N` the prediction
          *     starts at once, and is waited for. The same `Idempotency-Key` again gives the same prediction.
          */
-        readonly post: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody: {
-                readonly content: {
-                    readonly "application/zip": string;
-                    readonly "multipart/form-data": {
-                        readonly files: readonly string[];
-                        readonly record_number?: string;
-                        readonly study?: string;
+            requestBody: {
+                content: {
+                    "application/zip": string;
+                    "multipart/form-data": {
+                        files: string[];
+                        record_number?: string;
+                        study?: string;
                     };
                 };
             };
-            readonly responses: {
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["PredictionAnswer"];
+                        "application/json": components["schemas"]["PredictionAnswer"];
                     };
                 };
                 /** @description Accepted */
-                readonly 202: {
+                202: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["PredictionAnswer"];
+                        "application/json": components["schemas"]["PredictionAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/predict/{identifier}": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly identifier: string;
+    "/predict/{identifier}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                identifier: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
         /** Say how far a prediction is, and what it came to; seeing a result is an event of the log. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly identifier: string;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    identifier: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["PredictionAnswer"];
+                        "application/json": components["schemas"]["PredictionAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
+        put?: never;
+        post?: never;
         /** Take back a draft, or a prediction that was not answered yet, and delete its scans. */
-        readonly delete: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly identifier: string;
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    identifier: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description No Content */
-                readonly 204: {
+                204: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content?: never;
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly options?: never;
-        readonly head?: never;
+        options?: never;
+        head?: never;
         /** Correct a draft: which study is meant, which series is which sequence, whose scans they are. */
-        readonly patch: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly identifier: string;
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    identifier: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody: {
-                readonly content: {
-                    readonly "application/json": components["schemas"]["Correction"];
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Correction"];
                 };
             };
-            readonly responses: {
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["PredictionAnswer"];
+                        "application/json": components["schemas"]["PredictionAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly trace?: never;
+        trace?: never;
     };
-    readonly "/predict/{identifier}/files/{name}": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly identifier: string;
-                readonly name: string;
+    "/predict/{identifier}/files/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                identifier: string;
+                name: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
         /** Return a sequence, the tumor map or Grad-CAM as .nii.gz, in the patient's space; an event of the log. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly identifier: string;
-                    readonly name: string;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    identifier: string;
+                    name: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/gzip": string;
+                        "application/gzip": string;
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/predict/{identifier}/start": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly identifier: string;
+    "/predict/{identifier}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                identifier: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /** Start a draft; with `Prefer: wait=N` its answer is waited for. Once more changes nothing. */
-        readonly post: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly identifier: string;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    identifier: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["PredictionAnswer"];
+                        "application/json": components["schemas"]["PredictionAnswer"];
                     };
                 };
                 /** @description Accepted */
-                readonly 202: {
+                202: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["PredictionAnswer"];
+                        "application/json": components["schemas"]["PredictionAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/predict/{identifier}/thumbnails/{series}": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly identifier: string;
-                readonly series: string;
+    "/predict/{identifier}/thumbnails/{series}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                identifier: string;
+                series: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
         /** Return a series' middle slice as PNG. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly identifier: string;
-                    readonly series: string;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    identifier: string;
+                    series: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "image/png": string;
+                        "image/png": string;
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/readyz": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Say whether database, keys, disk, model and workers are there; which of them is not, and nothing more. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["ReadyAnswer"];
+                        "application/json": components["schemas"]["ReadyAnswer"];
                     };
                 };
                 /** @description Service Unavailable */
-                readonly 503: {
+                503: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["ReadyAnswer"];
+                        "application/json": components["schemas"]["ReadyAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/server": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/server": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Return readiness, the keys' state, retention, limits, the queue, and when the last backup was made. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["ServerAnswer"];
+                        "application/json": components["schemas"]["ServerAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/session": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Say who is signed in, and as what. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["WhoAnswer"];
+                        "application/json": components["schemas"]["WhoAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
+        put?: never;
         /** Sign in; the answer sets the session's cookie and holds what to send as `X-CSRF-Token` with every change. */
-        readonly post: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody: {
-                readonly content: {
-                    readonly "application/json": components["schemas"]["SignIn"];
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["SignIn"];
                 };
             };
-            readonly responses: {
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["WhoAnswer"];
+                        "application/json": components["schemas"]["WhoAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
         /** Sign out. */
-        readonly delete: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description No Content */
-                readonly 204: {
+                204: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content?: never;
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/session/openid": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/session/openid": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Lead the browser to the hospital's sign-on; what must come back the same lies sealed in a cookie. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description Found */
-                readonly 302: {
+                302: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content?: never;
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/session/openid/callback": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/session/openid/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** Sign in whom the hospital's sign-on vouches for, with the role of their groups, and lead to the pages. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description Found */
-                readonly 302: {
+                302: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content?: never;
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/session/password": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/session/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        readonly get?: never;
+        get?: never;
         /** Take another password; every other session and token of one's own ends, and this one is renewed. */
-        readonly put: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        put: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody: {
-                readonly content: {
-                    readonly "application/json": components["schemas"]["NewPassword"];
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["NewPassword"];
                 };
             };
-            readonly responses: {
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["WhoAnswer"];
+                        "application/json": components["schemas"]["WhoAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/session/ways": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/session/ways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        /** Say whether the hospital's own sign-on is set up, beside name, password and code. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        /** Say whether the hospital's own sign-on is set up, and whether who asks is signed in already. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["WaysAnswer"];
+                        "application/json": components["schemas"]["WaysAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/tokens": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** List one's own sessions and tokens that are valid. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["TokensAnswer"];
+                        "application/json": components["schemas"]["TokensAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
+        put?: never;
         /** Make a token for a machine, with one's own role; it is shown once. */
-        readonly post: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody: {
-                readonly content: {
-                    readonly "application/json": components["schemas"]["NewToken"];
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["NewToken"];
                 };
             };
-            readonly responses: {
+            responses: {
                 /** @description Created */
-                readonly 201: {
+                201: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["NewTokenAnswer"];
+                        "application/json": components["schemas"]["NewTokenAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/tokens/{identifier}": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly identifier: string;
+    "/tokens/{identifier}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                identifier: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
-        readonly post?: never;
+        get?: never;
+        put?: never;
+        post?: never;
         /** End one of one's own sessions or tokens. */
-        readonly delete: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly identifier: string;
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    identifier: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description No Content */
-                readonly 204: {
+                204: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content?: never;
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/users": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** List all users. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["UsersAnswer"];
+                        "application/json": components["schemas"]["UsersAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
+        put?: never;
         /** Make a user; the address for the authenticator app is shown once. */
-        readonly post: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody: {
-                readonly content: {
-                    readonly "application/json": components["schemas"]["NewUser"];
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["NewUser"];
                 };
             };
-            readonly responses: {
+            responses: {
                 /** @description Created */
-                readonly 201: {
+                201: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["NewUserAnswer"];
+                        "application/json": components["schemas"]["NewUserAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/users/{name}": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly name: string;
+    "/users/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
         /** Change a user's role, password or second factor, disable, enable or unlock; sessions and tokens end. */
-        readonly patch: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly name: string;
+        patch: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    name: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody: {
-                readonly content: {
-                    readonly "application/json": components["schemas"]["UserChange"];
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["UserChange"];
                 };
             };
-            readonly responses: {
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["ChangedUserAnswer"];
+                        "application/json": components["schemas"]["ChangedUserAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly trace?: never;
+        trace?: never;
     };
-    readonly "/users/{name}/tokens": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly name: string;
+    "/users/{name}/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
         /** List a user's sessions and tokens that are valid. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly name: string;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    name: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["TokensAnswer"];
+                        "application/json": components["schemas"]["TokensAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
+        put?: never;
+        post?: never;
         /** End all of a user's sessions and tokens. */
-        readonly delete: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly name: string;
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    name: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description No Content */
-                readonly 204: {
+                204: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content?: never;
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/users/{name}/tokens/{identifier}": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly identifier: string;
-                readonly name: string;
+    "/users/{name}/tokens/{identifier}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                identifier: string;
+                name: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
-        readonly post?: never;
+        get?: never;
+        put?: never;
+        post?: never;
         /** End one of a user's sessions or tokens. */
-        readonly delete: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly identifier: string;
-                    readonly name: string;
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    identifier: string;
+                    name: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description No Content */
-                readonly 204: {
+                204: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content?: never;
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/versions": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path?: never;
-            readonly cookie?: never;
+    "/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
         /** List the model versions, oldest first, and say which is served. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path?: never;
-                readonly cookie?: never;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["VersionsAnswer"];
+                        "application/json": components["schemas"]["VersionsAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/versions/{name}": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly name: string;
+    "/versions/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
         /** Return a version's card: what it is, what it was trained on, how good it is, what it does not know. */
-        readonly get: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly name: string;
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    name: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody?: never;
-            readonly responses: {
+            requestBody?: never;
+            responses: {
                 /** @description OK */
-                readonly 200: {
+                200: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["CardAnswer"];
+                        "application/json": components["schemas"]["CardAnswer"];
                     };
                 };
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly put?: never;
-        readonly post?: never;
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    readonly "/versions/{name}/wish": {
-        readonly parameters: {
-            readonly query?: never;
-            readonly header?: never;
-            readonly path: {
-                readonly name: string;
+    "/versions/{name}/wish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
             };
-            readonly cookie?: never;
+            cookie?: never;
         };
-        readonly get?: never;
-        readonly put?: never;
+        get?: never;
+        put?: never;
         /** Ask that a version be approved or retired: `fl-server`, which holds the key, signs it within seconds. */
-        readonly post: {
-            readonly parameters: {
-                readonly query?: never;
-                readonly header?: never;
-                readonly path: {
-                    readonly name: string;
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    name: string;
                 };
-                readonly cookie?: never;
+                cookie?: never;
             };
-            readonly requestBody: {
-                readonly content: {
-                    readonly "application/json": components["schemas"]["Wish"];
+            requestBody: {
+                content: {
+                    "application/json": components["schemas"]["Wish"];
                 };
             };
-            readonly responses: {
+            responses: {
                 /** @description Accepted */
-                readonly 202: {
+                202: {
                     headers: {
-                        readonly [name: string]: unknown;
+                        [name: string]: unknown;
                     };
                     content: {
-                        readonly "application/json": components["schemas"]["WishAnswer"];
+                        "application/json": components["schemas"]["WishAnswer"];
                     };
                 };
-                readonly 422: components["responses"]["UNPROCESSABLE_ENTITY"];
-                readonly default: components["responses"]["DEFAULT_ERROR"];
+                422: components["responses"]["UNPROCESSABLE_ENTITY"];
+                default: components["responses"]["DEFAULT_ERROR"];
             };
         };
-        readonly delete?: never;
-        readonly options?: never;
-        readonly head?: never;
-        readonly patch?: never;
-        readonly trace?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        readonly AliveAnswer: {
-            readonly alive: boolean;
+        AliveAnswer: {
+            alive: boolean;
         };
-        readonly BriefAnswer: {
+        BriefAnswer: {
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly created_at: string;
+            created_at: string;
             /** @description whether the viewer's files are still there */
-            readonly files: boolean;
+            files: boolean;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly finished_at: string | null;
-            readonly id: string;
-            readonly owner: string;
+            finished_at: string | null;
+            id: string;
+            owner: string;
             /** @description a pseudonym */
-            readonly patient: string | null;
+            patient: string | null;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly queued_at: string | null;
+            queued_at: string | null;
             /** @enum {string} */
-            readonly state: "draft" | "queued" | "running" | "done" | "failed" | "withdrawn";
-            readonly version: string | null;
+            state: "draft" | "queued" | "running" | "done" | "failed" | "withdrawn";
+            version: string | null;
         };
-        readonly BriefRunAnswer: {
-            readonly cause: string;
+        BriefRunAnswer: {
+            cause: string;
             /** @description every site counted in every round so far */
-            readonly complete: boolean;
-            readonly newest: components["schemas"]["RoundAnswer"] | null;
-            readonly rounds_done: number;
-            readonly rounds_wanted: number;
-            readonly run: string;
+            complete: boolean;
+            newest: components["schemas"]["RoundAnswer"] | null;
+            rounds_done: number;
+            rounds_wanted: number;
+            run: string;
             /** @enum {string} */
-            readonly state: "offered" | "starting" | "running" | "paused" | "stopped" | "failed" | "finished";
-            readonly study: string;
-            readonly version: string | null;
+            state: "offered" | "starting" | "running" | "paused" | "stopped" | "failed" | "finished";
+            study: string;
+            version: string | null;
         };
-        readonly CardAnswer: {
-            readonly card: {
-                readonly [key: string]: unknown;
+        CardAnswer: {
+            card: {
+                [key: string]: unknown;
             };
-            readonly name: string;
+            name: string;
         };
-        readonly ChangedUserAnswer: {
-            readonly name: string;
-            readonly totp_uri?: string;
+        ChangedUserAnswer: {
+            name: string;
+            totp_uri?: string;
         };
-        readonly Correction: {
-            readonly chosen?: {
-                readonly [key: string]: string | null;
+        Correction: {
+            chosen?: {
+                [key: string]: string | null;
             };
-            readonly record_number?: string;
-            readonly study?: string;
+            record_number?: string;
+            study?: string;
         };
-        readonly DraftAnswer: {
-            readonly chosen: {
-                readonly [key: string]: string;
+        DraftAnswer: {
+            chosen: {
+                [key: string]: string;
             };
-            readonly missing: readonly ("T1w" | "T1wCE" | "T2w" | "FLAIR")[];
-            readonly ready: boolean;
-            readonly series: readonly components["schemas"]["SeriesAnswer"][];
-            readonly studies: readonly components["schemas"]["StudyAnswer"][];
+            missing: ("T1w" | "T1wCE" | "T2w" | "FLAIR")[];
+            ready: boolean;
+            series: components["schemas"]["SeriesAnswer"][];
+            studies: components["schemas"]["StudyAnswer"][];
             /** @description empty where there is but one; null where somebody must say */
-            readonly study: string | null;
+            study: string | null;
         };
-        readonly EffortAnswer: {
-            readonly cpu_s: number;
-            readonly gpu_s: number;
-            readonly received_bytes: number;
-            readonly sent_bytes: number;
-            readonly site: string;
+        EffortAnswer: {
+            cpu_s: number;
+            gpu_s: number;
+            received_bytes: number;
+            sent_bytes: number;
+            site: string;
         };
-        readonly ErasedAnswer: {
-            readonly predictions: number;
+        ErasedAnswer: {
+            predictions: number;
         };
-        readonly Error: {
+        Error: {
             /** @description what to do about it */
-            readonly fix: string;
+            fix: string;
             /** @description what is wrong */
-            readonly problem: string;
+            problem: string;
         };
-        readonly EventAnswer: {
-            readonly action: string;
+        EventAnswer: {
+            action: string;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly at: string;
-            readonly comment: string | null;
-            readonly hash: string | null;
-            readonly mgmt_probability: number | null;
-            readonly model: string | null;
-            readonly prediction: string | null;
-            readonly seq: number;
-            readonly told: {
-                readonly [key: string]: unknown;
+            at: string;
+            comment: string | null;
+            hash: string | null;
+            mgmt_probability: number | null;
+            model: string | null;
+            prediction: string | null;
+            seq: number;
+            told: {
+                [key: string]: unknown;
             } | null;
-            readonly tumor_probability: number | null;
-            readonly user: string | null;
+            tumor_probability: number | null;
+            user: string | null;
         };
-        readonly EvidenceAnswer: {
-            readonly answer: boolean;
+        EvidenceAnswer: {
+            answer: boolean;
             /** @enum {string} */
-            readonly head: "tumor" | "mgmt";
+            head: "tumor" | "mgmt";
         };
-        readonly ExportAnswer: {
-            readonly identity: components["schemas"]["IdentityAnswer"];
+        ExportAnswer: {
+            identity: components["schemas"]["IdentityAnswer"];
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly known_since: string;
-            readonly predictions: readonly {
-                readonly [key: string]: unknown;
+            known_since: string;
+            predictions: {
+                [key: string]: unknown;
             }[];
         };
-        readonly FailureAnswer: {
-            readonly fix: string;
-            readonly problem: string;
+        FailureAnswer: {
+            fix: string;
+            problem: string;
         };
-        readonly FederationAnswer: {
-            readonly processes: readonly components["schemas"]["ProcessAnswer"][];
-            readonly runs: readonly components["schemas"]["BriefRunAnswer"][];
-            readonly sites: readonly components["schemas"]["SiteAnswer"][];
+        FederationAnswer: {
+            processes: components["schemas"]["ProcessAnswer"][];
+            runs: components["schemas"]["BriefRunAnswer"][];
+            sites: components["schemas"]["SiteAnswer"][];
         };
-        readonly IdentityAnswer: {
-            readonly name: string;
-            readonly record_number: string;
+        IdentityAnswer: {
+            name: string;
+            record_number: string;
         };
-        readonly KeysAnswer: {
-            readonly newest: number;
-            readonly older: readonly number[];
+        KeysAnswer: {
+            newest: number;
+            older: number[];
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly rotated_at: string | null;
+            rotated_at: string | null;
         };
-        readonly ListedAnswer: {
+        ListedAnswer: {
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly created_at: string;
+            created_at: string;
             /** @description whether the viewer's files are still there */
-            readonly files: boolean;
+            files: boolean;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly finished_at: string | null;
-            readonly id: string;
-            readonly identity: components["schemas"]["IdentityAnswer"] | null;
-            readonly owner: string;
+            finished_at: string | null;
+            id: string;
+            identity: components["schemas"]["IdentityAnswer"] | null;
+            owner: string;
             /** @description a pseudonym */
-            readonly patient: string | null;
+            patient: string | null;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly queued_at: string | null;
+            queued_at: string | null;
             /** @enum {string} */
-            readonly state: "draft" | "queued" | "running" | "done" | "failed" | "withdrawn";
-            readonly version: string | null;
+            state: "draft" | "queued" | "running" | "done" | "failed" | "withdrawn";
+            version: string | null;
         };
-        readonly LogAnswer: {
-            readonly events: readonly components["schemas"]["EventAnswer"][];
+        LogAnswer: {
+            events: components["schemas"]["EventAnswer"][];
             /** @description the next page's cursor */
-            readonly next: string | null;
+            next: string | null;
         };
-        readonly LogStateAnswer: {
-            readonly events: number;
-            readonly signed_heads: number;
+        LogStateAnswer: {
+            events: number;
+            signed_heads: number;
         };
-        readonly ModelAnswer: {
-            readonly approval: {
-                readonly [key: string]: unknown;
+        ModelAnswer: {
+            approval: {
+                [key: string]: unknown;
             };
             /** @description where its card is */
-            readonly card: string;
-            readonly heads: {
-                readonly [key: string]: unknown;
+            card: string;
+            heads: {
+                [key: string]: unknown;
             };
-            readonly privacy: {
-                readonly [key: string]: unknown;
+            privacy: {
+                [key: string]: unknown;
             };
-            readonly version: string;
+            version: string;
         };
-        readonly NewPassword: {
-            readonly code: string;
-            readonly new_password: string;
-            readonly password: string;
+        NewPassword: {
+            code: string;
+            new_password: string;
+            password: string;
         };
-        readonly NewToken: {
+        NewToken: {
             /** @default 90 */
-            readonly days: number;
-            readonly label: string;
+            days: number;
+            label: string;
         };
-        readonly NewTokenAnswer: {
-            readonly id: string;
-            readonly token: string;
+        NewTokenAnswer: {
+            id: string;
+            token: string;
         };
-        readonly NewUser: {
-            readonly name: string;
-            readonly password: string;
+        NewUser: {
+            name: string;
+            password: string;
             /** @enum {string} */
-            readonly role: "clinician" | "auditor" | "coordinator" | "administrator";
+            role: "clinician" | "auditor" | "coordinator" | "administrator";
         };
-        readonly NewUserAnswer: {
-            readonly name: string;
-            readonly totp_uri: string;
+        NewUserAnswer: {
+            name: string;
+            totp_uri: string;
         };
-        readonly PaginationMetadata: {
+        PaginationMetadata: {
             /** @description First available page number. */
-            readonly first_page?: number;
+            first_page?: number;
             /** @description Last available page number. */
-            readonly last_page?: number;
+            last_page?: number;
             /** @description Next page number. */
-            readonly next_page?: number;
+            next_page?: number;
             /** @description Current page number. */
-            readonly page?: number;
+            page?: number;
             /** @description Previous page number. */
-            readonly previous_page?: number;
+            previous_page?: number;
             /** @description Total number of items. */
-            readonly total?: number;
+            total?: number;
             /** @description Total number of pages. */
-            readonly total_pages?: number;
+            total_pages?: number;
         };
-        readonly PatientAnswer: {
+        PatientAnswer: {
             /** @description to be sent as `X-Patient-Access` */
-            readonly access: string;
-            readonly patient: string;
-            readonly predictions: readonly components["schemas"]["BriefAnswer"][];
+            access: string;
+            patient: string;
+            predictions: components["schemas"]["BriefAnswer"][];
         };
-        readonly PredictionAnswer: {
+        PredictionAnswer: {
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly created_at: string;
-            readonly draft: components["schemas"]["DraftAnswer"] | null;
-            readonly failure: components["schemas"]["FailureAnswer"] | null;
+            created_at: string;
+            draft: components["schemas"]["DraftAnswer"] | null;
+            failure: components["schemas"]["FailureAnswer"] | null;
             /** @description whether the viewer's files are still there */
-            readonly files: boolean;
+            files: boolean;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly finished_at: string | null;
-            readonly id: string;
-            readonly identity: components["schemas"]["IdentityAnswer"] | null;
-            readonly owner: string;
+            finished_at: string | null;
+            id: string;
+            identity: components["schemas"]["IdentityAnswer"] | null;
+            owner: string;
             /** @description a pseudonym */
-            readonly patient: string | null;
-            readonly progress: components["schemas"]["ProgressAnswer"] | null;
+            patient: string | null;
+            progress: components["schemas"]["ProgressAnswer"] | null;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly queued_at: string | null;
-            readonly result: components["schemas"]["ResultAnswer"] | null;
+            queued_at: string | null;
+            result: components["schemas"]["ResultAnswer"] | null;
             /** @enum {string} */
-            readonly state: "draft" | "queued" | "running" | "done" | "failed" | "withdrawn";
-            readonly version: string | null;
+            state: "draft" | "queued" | "running" | "done" | "failed" | "withdrawn";
+            version: string | null;
         };
-        readonly PredictionsAnswer: {
+        PredictionsAnswer: {
             /** @description the next page's cursor */
-            readonly next: string | null;
-            readonly predictions: readonly components["schemas"]["ListedAnswer"][];
+            next: string | null;
+            predictions: components["schemas"]["ListedAnswer"][];
         };
-        readonly PrivacyAnswer: {
-            readonly delta: number | null;
-            readonly epsilon: number | null;
-            readonly is_on: boolean;
-            readonly says: string;
+        PrivacyAnswer: {
+            delta: number | null;
+            epsilon: number | null;
+            is_on: boolean;
+            says: string;
         };
-        readonly ProcessAnswer: {
-            readonly last_exit: number | null;
-            readonly name: string;
-            readonly pid: number | null;
-            readonly restarts: number;
-            readonly since: string;
+        ProcessAnswer: {
+            last_exit: number | null;
+            name: string;
+            pid: number | null;
+            restarts: number;
+            since: string;
         };
-        readonly ProgressAnswer: {
+        ProgressAnswer: {
             /** @description predictions that come first */
-            readonly before: number;
-            readonly done: number;
-            readonly of: number;
-            readonly step: string;
+            before: number;
+            done: number;
+            of: number;
+            step: string;
         };
-        readonly QualityAnswer: {
-            readonly reasons: readonly string[];
+        QualityAnswer: {
+            reasons: string[];
             /** @enum {string} */
-            readonly verdict: "usable" | "unreliable";
+            verdict: "usable" | "unreliable";
         };
-        readonly QueueAnswer: {
-            readonly draft: number;
-            readonly queued: number;
-            readonly running: number;
+        QueueAnswer: {
+            draft: number;
+            queued: number;
+            running: number;
         };
-        readonly ReadyAnswer: {
-            readonly lacking: readonly string[];
-            readonly ready: boolean;
+        ReadyAnswer: {
+            lacking: string[];
+            ready: boolean;
         };
-        readonly RecordNumber: {
-            readonly record_number: string;
+        RecordNumber: {
+            record_number: string;
         };
-        readonly ResultAnswer: {
-            readonly files: readonly string[];
-            readonly gradcam: components["schemas"]["EvidenceAnswer"] | null;
+        ResultAnswer: {
+            files: string[];
+            gradcam: components["schemas"]["EvidenceAnswer"] | null;
             /** @enum {string|null} */
-            readonly mgmt_decision: "methylated" | "unmethylated" | "undecided" | null;
-            readonly mgmt_interval: readonly number[] | null;
-            readonly mgmt_probability: number | null;
-            readonly model: components["schemas"]["ModelAnswer"];
-            readonly model_version: string;
-            readonly quality: components["schemas"]["QualityAnswer"];
-            readonly reasons: readonly string[];
-            readonly seconds: {
-                readonly [key: string]: number;
+            mgmt_decision: "methylated" | "unmethylated" | "undecided" | null;
+            mgmt_interval: number[] | null;
+            mgmt_probability: number | null;
+            model: components["schemas"]["ModelAnswer"];
+            model_version: string;
+            quality: components["schemas"]["QualityAnswer"];
+            reasons: string[];
+            seconds: {
+                [key: string]: number;
             };
-            readonly sources: {
-                readonly [key: string]: components["schemas"]["SourceAnswer"];
+            sources: {
+                [key: string]: components["schemas"]["SourceAnswer"];
             };
             /** @enum {string|null} */
-            readonly tumor_decision: "present" | "absent" | "undecided" | null;
-            readonly tumor_interval: readonly number[] | null;
-            readonly tumor_probability: number | null;
+            tumor_decision: "present" | "absent" | "undecided" | null;
+            tumor_interval: number[] | null;
+            tumor_probability: number | null;
             /** @enum {string} */
-            readonly verdict: "usable" | "unreliable";
-            readonly volumes_ml: {
-                readonly [key: string]: number;
+            verdict: "usable" | "unreliable";
+            volumes_ml: {
+                [key: string]: number;
             };
         };
-        readonly RoundAnswer: {
-            readonly auc: number | null;
+        RoundAnswer: {
+            auc: number | null;
             /** @description null where sites do not tell */
-            readonly by_site: {
-                readonly [key: string]: components["schemas"]["ScoresAnswer"];
+            by_site: {
+                [key: string]: components["schemas"]["ScoresAnswer"];
             } | null;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly closed_at: string;
-            readonly counted: boolean;
-            readonly left_out: {
-                readonly [key: string]: string;
+            closed_at: string;
+            counted: boolean;
+            left_out: {
+                [key: string]: string;
             };
-            readonly loss: number | null;
-            readonly round: number;
-            readonly seconds: number;
-            readonly sites: readonly string[];
+            loss: number | null;
+            round: number;
+            seconds: number;
+            sites: string[];
         };
-        readonly RunAnswer: {
-            readonly answers: {
-                readonly [key: string]: unknown;
+        RunAnswer: {
+            answers: {
+                [key: string]: unknown;
             };
-            readonly cause: string;
+            cause: string;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly changed_at: string;
+            changed_at: string;
             /** @description when a round closes */
-            readonly closes: string;
+            closes: string;
             /** @description every site counted in every round so far */
-            readonly complete: boolean;
+            complete: boolean;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly created_at: string;
-            readonly efforts: readonly components["schemas"]["EffortAnswer"][];
-            readonly newest: components["schemas"]["RoundAnswer"] | null;
-            readonly privacy: components["schemas"]["PrivacyAnswer"];
-            readonly rounds: readonly components["schemas"]["RoundAnswer"][];
-            readonly rounds_done: number;
-            readonly rounds_wanted: number;
-            readonly run: string;
-            readonly sites: readonly string[];
+            created_at: string;
+            efforts: components["schemas"]["EffortAnswer"][];
+            newest: components["schemas"]["RoundAnswer"] | null;
+            privacy: components["schemas"]["PrivacyAnswer"];
+            rounds: components["schemas"]["RoundAnswer"][];
+            rounds_done: number;
+            rounds_wanted: number;
+            run: string;
+            sites: string[];
             /** @enum {string} */
-            readonly state: "offered" | "starting" | "running" | "paused" | "stopped" | "failed" | "finished";
-            readonly study: string;
-            readonly version: string | null;
+            state: "offered" | "starting" | "running" | "paused" | "stopped" | "failed" | "finished";
+            study: string;
+            version: string | null;
             /** @enum {string|null} */
-            readonly wish: "stop" | "resume" | null;
+            wish: "stop" | "resume" | null;
         };
-        readonly RunWish: {
+        RunWish: {
             /** @enum {string} */
-            readonly wish: "stop" | "resume";
+            wish: "stop" | "resume";
         };
-        readonly RunWishAnswer: {
-            readonly run: string;
+        RunWishAnswer: {
+            run: string;
             /** @enum {string} */
-            readonly wish: "stop" | "resume";
+            wish: "stop" | "resume";
         };
-        readonly Said: {
+        Said: {
             /** @enum {string} */
-            readonly action: "viewed" | "downloaded" | "agreed" | "disagreed";
-            readonly comment?: string;
-            readonly prediction: string;
+            action: "viewed" | "downloaded" | "agreed" | "disagreed";
+            comment?: string;
+            prediction: string;
         };
-        readonly SaidAnswer: {
-            readonly seq: number;
+        SaidAnswer: {
+            seq: number;
         };
-        readonly ScoresAnswer: {
-            readonly auc: number | null;
-            readonly loss: number | null;
+        ScoresAnswer: {
+            auc: number | null;
+            loss: number | null;
         };
-        readonly SeriesAnswer: {
-            readonly because: readonly string[];
-            readonly confidence: number;
-            readonly description: string;
-            readonly fix: string;
-            readonly key: string;
-            readonly kind: string;
+        SeriesAnswer: {
+            because: string[];
+            confidence: number;
+            description: string;
+            fix: string;
+            key: string;
+            kind: string;
             /** @enum {string|null} */
-            readonly sequence: "T1w" | "T1wCE" | "T2w" | "FLAIR" | null;
-            readonly slices: number;
-            readonly study: string;
-            readonly thumbnail: string | null;
+            sequence: "T1w" | "T1wCE" | "T2w" | "FLAIR" | null;
+            slices: number;
+            study: string;
+            thumbnail: string | null;
             /** @description why it cannot be taken, or empty */
-            readonly wrong: string;
+            wrong: string;
         };
-        readonly ServerAnswer: {
+        ServerAnswer: {
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly backup_at: string | null;
-            readonly database: string;
-            readonly keys: components["schemas"]["KeysAnswer"];
-            readonly lacking: readonly string[];
-            readonly limits: {
-                readonly [key: string]: number;
+            backup_at: string | null;
+            database: string;
+            keys: components["schemas"]["KeysAnswer"];
+            lacking: string[];
+            limits: {
+                [key: string]: number;
             };
-            readonly log: components["schemas"]["LogStateAnswer"];
+            log: components["schemas"]["LogStateAnswer"];
             /** @description the issuer of the hospital's own sign-on */
-            readonly openid: string | null;
-            readonly predicts: boolean;
-            readonly queue: components["schemas"]["QueueAnswer"];
-            readonly release: string;
-            readonly retention: {
-                readonly [key: string]: number;
+            openid: string | null;
+            predicts: boolean;
+            queue: components["schemas"]["QueueAnswer"];
+            release: string;
+            retention: {
+                [key: string]: number;
             };
             /** @enum {string} */
-            readonly serves: "hospital" | "coordinator";
-            readonly sign_in: {
-                readonly [key: string]: number;
+            serves: "hospital" | "coordinator";
+            sign_in: {
+                [key: string]: number;
             };
         };
-        readonly SignIn: {
-            readonly code: string;
-            readonly name: string;
-            readonly password: string;
+        SignIn: {
+            code: string;
+            name: string;
+            password: string;
         };
-        readonly SiteAnswer: {
+        SiteAnswer: {
             /** @description what is wrong, or empty */
-            readonly cause: string;
-            readonly cpu_s: number;
-            readonly device: string;
+            cause: string;
+            cpu_s: number;
+            device: string;
             /** @description away, idle, training, evaluating, uploading, or the state that keeps it out */
-            readonly doing: string;
+            doing: string;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly expected_end: string | null;
-            readonly gpu_s: number;
-            readonly progress: readonly number[];
-            readonly progress_age_s: number | null;
-            readonly received_bytes: number;
-            readonly round: number;
-            readonly run: string;
-            readonly sent_bytes: number;
-            readonly site: string;
+            expected_end: string | null;
+            gpu_s: number;
+            progress: number[];
+            progress_age_s: number | null;
+            received_bytes: number;
+            round: number;
+            run: string;
+            sent_bytes: number;
+            site: string;
             /** @enum {string} */
-            readonly state: "invited" | "enrolled" | "suspended" | "revoked" | "left";
+            state: "invited" | "enrolled" | "suspended" | "revoked" | "left";
         };
-        readonly SourceAnswer: {
-            readonly confidence: number;
-            readonly notes: readonly string[];
+        SourceAnswer: {
+            confidence: number;
+            notes: string[];
         };
-        readonly StudyAnswer: {
+        StudyAnswer: {
             /** @description YYYYMMDD, or empty */
-            readonly date: string;
-            readonly key: string;
+            date: string;
+            key: string;
         };
-        readonly TokenAnswer: {
+        TokenAnswer: {
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly created_at: string;
+            created_at: string;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly expires_at: string;
-            readonly id: string;
+            expires_at: string;
+            id: string;
             /** @enum {string} */
-            readonly kind: "session" | "token";
-            readonly label: string;
+            kind: "session" | "token";
+            label: string;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly seen_at: string;
+            seen_at: string;
         };
-        readonly TokensAnswer: {
-            readonly tokens: readonly components["schemas"]["TokenAnswer"][];
+        TokensAnswer: {
+            tokens: components["schemas"]["TokenAnswer"][];
         };
-        readonly UserAnswer: {
+        UserAnswer: {
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
-            readonly created_at: string;
-            readonly disabled: boolean;
-            readonly locked: boolean;
-            readonly name: string;
+            created_at: string;
+            disabled: boolean;
+            locked: boolean;
+            name: string;
             /** @enum {string} */
-            readonly role: "clinician" | "auditor" | "coordinator" | "administrator";
-            readonly signs_in_with: string;
+            role: "clinician" | "auditor" | "coordinator" | "administrator";
+            signs_in_with: string;
         };
-        readonly UserChange: {
-            readonly disabled?: boolean;
-            readonly password?: string;
+        UserChange: {
+            disabled?: boolean;
+            password?: string;
             /** @enum {boolean} */
-            readonly renew_second_factor?: true;
+            renew_second_factor?: true;
             /** @enum {string} */
-            readonly role?: "clinician" | "auditor" | "coordinator" | "administrator";
+            role?: "clinician" | "auditor" | "coordinator" | "administrator";
             /** @enum {boolean} */
-            readonly unlock?: true;
+            unlock?: true;
         };
-        readonly UsersAnswer: {
-            readonly users: readonly components["schemas"]["UserAnswer"][];
+        UsersAnswer: {
+            users: components["schemas"]["UserAnswer"][];
         };
-        readonly VerifiedAnswer: {
-            readonly events?: number;
-            readonly fix?: string;
-            readonly intact: boolean;
-            readonly problem?: string;
-            readonly signed_heads?: number;
+        VerifiedAnswer: {
+            events?: number;
+            fix?: string;
+            intact: boolean;
+            problem?: string;
+            signed_heads?: number;
         };
-        readonly VersionAnswer: {
-            readonly cause?: string | null;
-            readonly created_at?: string;
-            readonly current: boolean;
-            readonly name: string;
+        VersionAnswer: {
+            cause?: string | null;
+            created_at?: string;
+            current: boolean;
+            name: string;
             /** @enum {string} */
-            readonly state: "candidate" | "approved" | "retired";
-            readonly wish?: string | null;
+            state: "candidate" | "approved" | "retired";
+            wish?: string | null;
         };
-        readonly VersionsAnswer: {
-            readonly current: string | null;
-            readonly versions: readonly components["schemas"]["VersionAnswer"][];
+        VersionsAnswer: {
+            current: string | null;
+            versions: components["schemas"]["VersionAnswer"][];
         };
-        readonly WaysAnswer: {
-            readonly openid: boolean;
-            readonly password: boolean;
+        WaysAnswer: {
+            openid: boolean;
+            /** @description so that a page need not ask who it is where that would be denied */
+            signed_in: boolean;
         };
-        readonly WhoAnswer: {
+        WhoAnswer: {
             /** @description to be sent as `X-CSRF-Token` with every change; null for a token's owner */
-            readonly csrf: string | null;
-            readonly predicts: boolean;
+            csrf: string | null;
+            predicts: boolean;
             /** @enum {string} */
-            readonly role: "clinician" | "auditor" | "coordinator" | "administrator";
+            role: "clinician" | "auditor" | "coordinator" | "administrator";
             /** @enum {string} */
-            readonly serves: "hospital" | "coordinator";
+            serves: "hospital" | "coordinator";
             /** @description what one upload may hold, in millions of bytes */
-            readonly upload_mb: number;
-            readonly user: string;
+            upload_mb: number;
+            user: string;
         };
-        readonly Wish: {
+        Wish: {
             /** @enum {string} */
-            readonly wish: "approve" | "retire";
+            wish: "approve" | "retire";
         };
-        readonly WishAnswer: {
-            readonly name: string;
+        WishAnswer: {
+            name: string;
             /** @enum {string} */
-            readonly wish: "approve" | "retire";
+            wish: "approve" | "retire";
         };
     };
     responses: {
         /** @description Default error response */
-        readonly DEFAULT_ERROR: {
+        DEFAULT_ERROR: {
             headers: {
-                readonly [name: string]: unknown;
+                [name: string]: unknown;
             };
             content: {
-                readonly "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["Error"];
             };
         };
         /** @description Unprocessable Entity */
-        readonly UNPROCESSABLE_ENTITY: {
+        UNPROCESSABLE_ENTITY: {
             headers: {
-                readonly [name: string]: unknown;
+                [name: string]: unknown;
             };
             content: {
-                readonly "application/json": components["schemas"]["Error"];
+                "application/json": components["schemas"]["Error"];
             };
         };
     };

@@ -9,8 +9,9 @@ export type Who = Of<"WhoAnswer">;
 
 export const SESSION = ["session"] as const;
 
-/** Ask the server who is signed in; null: nobody. */
+/** Ask the server who is signed in; null: nobody. Whoever is not is not asked for: the log would note a denial. */
 export async function askWho(): Promise<Who | null> {
+  if (!(await data(client.GET("/session/ways"))).signed_in) return null;
   try {
     const who = await data(client.GET("/session"));
     keepCsrf(who.csrf);

@@ -41,7 +41,7 @@ export function TokensTable({ tokens, present = null, onEnd }: Props) {
         <Thead>
           <Tr>
             {COLUMNS.map((name) => (
-              <Th key={name}>{t(`column.${name}`)}</Th>
+              <Th key={name} modifier="wrap">{t(`column.${name}`)}</Th>
             ))}
             <Th screenReaderText={t("column.end")} />
           </Tr>

@@ -64,7 +64,7 @@ export function ChangePassword() {
     <Form onSubmit={submit}>
       {changing.error && <ProblemAlert error={changing.error} />}
       {changing.isSuccess && typed === NOTHING && (
-        <Alert variant="success" isInline isLiveRegion title={t("passwordChanged")}>
+        <Alert variant="success" component="h3" isInline isLiveRegion title={t("passwordChanged")}>
           {t("passwordChangedBody")}
         </Alert>
       )}

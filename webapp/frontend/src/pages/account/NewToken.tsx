@@ -113,7 +113,7 @@ function ShownToken({ token, onClose }: ShownProps) {
       <ModalBody id="token-body">
         <Stack hasGutter>
           <StackItem>
-            <Alert variant="warning" isInline title={t("tokenOnce")}>
+            <Alert variant="warning" component="h2" isInline title={t("tokenOnce")}>
               {t("tokenOnceBody")}
             </Alert>
           </StackItem>

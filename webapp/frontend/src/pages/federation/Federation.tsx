@@ -1,5 +1,6 @@
 import { Content, PageSection, Stack, StackItem } from "@patternfly/react-core";
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useSearchParams } from "react-router";
 import type { Of } from "../../api/client";
@@ -45,15 +46,17 @@ export default function Federation() {
   const { t: tc } = useTranslation();
   const federation = useQuery(federationQuery);
   const [params, setParams] = useSearchParams();
-  const known = federation.data?.runs.map((one) => one.run) ?? [];
-  const chosen = params.getAll(CHOSEN).filter((one) => known.includes(one));
+  // Kept in the address too, for who comes back from a run; that alone would lose one of two quick clicks.
+  const [ticked, setTicked] = useState<readonly string[]>(() => params.getAll(CHOSEN));
   const choose = (run: string, isChosen: boolean): void => {
-    const now = isChosen ? [...chosen, run] : chosen.filter((one) => one !== run);
+    const now = isChosen ? [...ticked, run] : ticked.filter((one) => one !== run);
+    setTicked(now);
     setParams(
       now.map((one): [string, string] => [CHOSEN, one]),
       { replace: true, preventScrollReset: true },
     );
   };
+  const chosen = ticked.filter((name) => federation.data?.runs.some(({ run }) => run === name));
   return (
     <>
       <PageTitle title={tc("page.federation")} lead={t("lead")} />

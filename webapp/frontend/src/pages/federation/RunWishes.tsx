@@ -22,7 +22,14 @@ import { type Run, type Wish, wishesFor } from "./runs";
 export function PendingWish({ wish }: { wish: Wish }) {
   const { t } = useTranslation("federation");
   return (
-    <Alert variant="info" isInline isLiveRegion component="h2" title={t(`wish.${wish}.pending`)}>
+    <Alert
+      variant="info"
+      isInline
+      isLiveRegion
+      component="h2"
+      variantLabel={t("wish.kind")}
+      title={t(`wish.${wish}.pending`)}
+    >
       {t("wish.pendingHelp")}
     </Alert>
   );
@@ -67,7 +74,7 @@ export function RunWishes({ run }: { run: Run }) {
           variant="small"
           aria-labelledby="wish-title"
           aria-describedby="wish-body"
-          onClose={() => setOpen(null)}
+          onEscapePress={() => setOpen(null)}
         >
           <ModalHeader title={t(`wish.${open}.title`, { run: run.run })} labelId="wish-title" />
           <ModalBody id="wish-body">

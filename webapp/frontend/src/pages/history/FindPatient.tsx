@@ -37,7 +37,7 @@ export function FindPatient() {
   const { t } = useTranslation("history");
   const queries = useQueryClient();
   const [typed, setTyped] = useState("");
-  const found = useQuery<FoundPatient>({ queryKey: FOUND, queryFn: skipToken });
+  const found = useQuery<FoundPatient | null>({ queryKey: FOUND, queryFn: skipToken });
   const finding = useMutation({
     mutationFn: find,
     onSuccess: (answer) => {
@@ -45,7 +45,9 @@ export function FindPatient() {
       queries.setQueryData(FOUND, answer);
     },
   });
-  const close = (): void => queries.removeQueries({ queryKey: FOUND });
+  const close = (): void => {
+    queries.setQueryData(FOUND, null);
+  };
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     if (typed.trim() && !finding.isPending) finding.mutate(typed.trim());

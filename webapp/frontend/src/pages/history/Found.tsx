@@ -18,6 +18,7 @@ export function Found({ found: { recordNumber, answer }, onClose }: Props) {
       <Alert
         variant="info"
         isInline
+        component="p"
         title={t("find.none", { number: recordNumber })}
         actionClose={<AlertActionCloseButton onClose={onClose} />}
       >

@@ -3,6 +3,7 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { useSearchParams } from "react-router";
 import { client, data, type Of } from "../../api/client";
+import { useWho } from "../../app/session";
 import { Busy } from "../../parts/Busy";
 import { momentOf } from "../../parts/format";
 import { ProblemAlert } from "../../parts/ProblemAlert";
@@ -16,6 +17,7 @@ import { PredictionTable } from "./PredictionTable";
 export function OwnPredictions() {
   const { t } = useTranslation("history");
   const { t: tc } = useTranslation();
+  const who = useWho();
   const [search, setSearch] = useSearchParams();
   const filters = filtersIn(search);
   const isFiltered = Object.keys(filters).length > 0;
@@ -58,7 +60,7 @@ export function OwnPredictions() {
       )}
       {listed?.length === 0 && (
         <EmptyState titleText={isFiltered ? t("noMatch") : t("empty")} headingLevel="h3">
-          <EmptyStateBody>{isFiltered ? t("noMatchFix") : t("emptyFix")}</EmptyStateBody>
+          <EmptyStateBody>{isFiltered ? t("noMatchFix") : who.predicts && t("emptyFix")}</EmptyStateBody>
           <EmptyStateFooter>
             <EmptyStateActions>
               {isFiltered ? (

@@ -1,6 +1,6 @@
 import { Button, Content, Label } from "@patternfly/react-core";
 import { RhMicronsCaretDownIcon } from "@patternfly/react-icons/dist/esm/icons/rh-microns-caret-down-icon";
-import { ExpandableRowContent, Tbody, Td, Tr } from "@patternfly/react-table";
+import { ExpandableRowContent, Tbody, Td, type TdProps, Tr } from "@patternfly/react-table";
 import { useTranslation } from "react-i18next";
 import { momentOf, percentOf } from "../../parts/format";
 import { isRefusal, knownAction } from "./actions";
@@ -17,8 +17,11 @@ interface Props {
   onCase: (prediction: string) => void;
 }
 
-// What has no spaces is broken only where it would not fit at all.
-const LONG = { overflowWrap: "break-word", maxWidth: "16rem" } as const;
+// What has no spaces is broken, but not into single letters.
+const LONG = { overflowWrap: "anywhere", minWidth: "6.5rem" } as const;
+
+// What a narrow screen has no room for stands in the details too.
+export const ONLY_WIDE: NonNullable<TdProps["visibility"]> = ["hidden", "visibleOnLg"];
 
 /** An event of the log, and below it whatever else it tells. */
 export function EventRow({ event, columns, isExpanded, isSought, onToggle, onCase }: Props) {
@@ -59,6 +62,11 @@ export function EventRow({ event, columns, isExpanded, isSought, onToggle, onCas
           ) : (
             action
           )}
+          {event.comment && (
+            <Content component="small" style={LONG}>
+              {event.comment}
+            </Content>
+          )}
         </Td>
         <Td dataLabel={t("column.prediction")}>
           {prediction && (
@@ -77,10 +85,11 @@ export function EventRow({ event, columns, isExpanded, isSought, onToggle, onCas
             </Content>
           )}
         </Td>
-        <Td dataLabel={t("column.tumor")}>{tumor !== null && percentOf(tumor)}</Td>
-        <Td dataLabel={t("column.mgmt")}>{mgmt !== null && percentOf(mgmt)}</Td>
-        <Td dataLabel={t("column.comment")} style={LONG}>
-          {event.comment}
+        <Td dataLabel={t("column.tumor")} visibility={ONLY_WIDE}>
+          {tumor !== null && percentOf(tumor)}
+        </Td>
+        <Td dataLabel={t("column.mgmt")} visibility={ONLY_WIDE}>
+          {mgmt !== null && percentOf(mgmt)}
         </Td>
       </Tr>
       {isExpanded && (

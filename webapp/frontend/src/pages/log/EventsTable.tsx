@@ -1,6 +1,6 @@
 import { Table, Th, Thead, Tr } from "@patternfly/react-table";
 import { useTranslation } from "react-i18next";
-import { EventRow } from "./EventRow";
+import { EventRow, ONLY_WIDE } from "./EventRow";
 import type { Event } from "./useEvents";
 
 interface Props {
@@ -11,18 +11,18 @@ interface Props {
   onCase: (prediction: string) => void;
 }
 
-const COLUMNS = ["seq", "at", "user", "action", "prediction", "tumor", "mgmt", "comment"] as const;
+const COLUMNS = ["seq", "at", "user", "action", "prediction", "tumor", "mgmt"] as const;
 
 /** Events, one a row. */
 export function EventsTable({ events, expanded, sought, onToggle, onCase }: Props) {
   const { t } = useTranslation("log");
   return (
-    <Table variant="compact" isExpandable gridBreakPoint="grid-lg" aria-label={t("table")}>
+    <Table variant="compact" isExpandable gridBreakPoint="grid-md" aria-label={t("table")}>
       <Thead>
         <Tr>
           <Th className="pf-v6-c-table__toggle" screenReaderText={t("detailsColumn")} />
           {COLUMNS.map((name) => (
-            <Th key={name} modifier="nowrap">
+            <Th key={name} modifier="wrap" {...(name === "tumor" || name === "mgmt" ? { visibility: ONLY_WIDE } : {})}>
               {t(`column.${name}`)}
             </Th>
           ))}

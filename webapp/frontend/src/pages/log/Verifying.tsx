@@ -21,6 +21,7 @@ export function Verifying({ verifying, shown, onLead }: Props) {
     return (
       <Alert
         variant="info"
+        component="h2"
         isInline
         isLiveRegion
         title={t("verifying")}
@@ -35,7 +36,7 @@ export function Verifying({ verifying, shown, onLead }: Props) {
   const { intact, events = 0, signed_heads: heads = 0, problem = "", fix = "" } = verifying.data;
   if (intact) {
     return (
-      <Alert variant="success" isInline isLiveRegion title={t("intact")}>
+      <Alert variant="success" component="h2" isInline isLiveRegion title={t("intact")}>
         {t("intactEvents", { count: events })} {t("intactHeads", { count: heads })}
       </Alert>
     );
@@ -48,7 +49,7 @@ export function Verifying({ verifying, shown, onLead }: Props) {
     </Button>
   );
   return (
-    <Alert variant="danger" isInline isLiveRegion title={t("broken")} actionLinks={lead}>
+    <Alert variant="danger" component="h2" isInline isLiveRegion title={t("broken")} actionLinks={lead}>
       <p>{problem}</p>
       {fix && <p>{fix}</p>}
       {bad !== null && there !== bad && <p>{t("notListed", { seq: bad })}</p>}

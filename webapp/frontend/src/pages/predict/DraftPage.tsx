@@ -7,7 +7,7 @@ import { DraftIdentity } from "./DraftIdentity";
 import { DraftOthers } from "./DraftOthers";
 import { DraftSequence } from "./DraftSequence";
 import { DraftStudies } from "./DraftStudies";
-import { correction, type Draft, SEQUENCES } from "./draft";
+import { correction, type Draft, SEQUENCES, withChosen } from "./draft";
 import { PATIENT } from "./patience";
 import { Withdraw } from "./Withdraw";
 
@@ -28,6 +28,8 @@ export function DraftPage({ prediction, draft }: Props) {
   const correcting = useMutation({
     mutationFn: (body: Of<"Correction">) => data(client.PATCH("/predict/{identifier}", { params: { path }, body })),
     onSuccess: keep,
+    // One after the other: each is told by what the one before has left.
+    scope: { id: `draft ${prediction.id}` },
     ...PATIENT,
   });
   const starting = useMutation({
@@ -36,6 +38,8 @@ export function DraftPage({ prediction, draft }: Props) {
     ...PATIENT,
   });
   const isBusy = correcting.isPending || starting.isPending;
+  const coming = correcting.isPending ? correcting.variables : {};
+  const shown = withChosen(draft, coming.chosen ?? {});
   const needsStudy = draft.study === null;
   const missing = draft.missing.map((one) => tc(`sequence.${one}`)).join(", ");
   return (
@@ -54,7 +58,11 @@ export function DraftPage({ prediction, draft }: Props) {
       </StackItem>
       {draft.study !== "" && (
         <StackItem>
-          <DraftStudies draft={draft} isBusy={isBusy} onChoose={(study) => correcting.mutate({ study })} />
+          <DraftStudies
+            draft={draft}
+            chosen={coming.study ?? draft.study}
+            onChoose={(study) => correcting.mutate({ study })}
+          />
         </StackItem>
       )}
       {!needsStudy && (
@@ -69,6 +77,7 @@ export function DraftPage({ prediction, draft }: Props) {
               <Alert
                 variant="warning"
                 isInline
+                component="p"
                 title={t("draft.missing", { count: draft.missing.length, sequences: missing })}
               >
                 {t("draft.missingFix")}
@@ -81,16 +90,15 @@ export function DraftPage({ prediction, draft }: Props) {
                 <GridItem key={sequence}>
                   <DraftSequence
                     prediction={prediction.id}
-                    draft={draft}
+                    draft={shown}
                     sequence={sequence}
-                    isBusy={isBusy}
-                    onChoose={(key) => correcting.mutate({ chosen: correction(draft, sequence, key) })}
+                    onChoose={(key) => correcting.mutate({ chosen: correction(shown, sequence, key) })}
                   />
                 </GridItem>
               ))}
             </Grid>
           </StackItem>
-          <DraftOthers prediction={prediction.id} draft={draft} />
+          <DraftOthers prediction={prediction.id} draft={shown} />
         </>
       )}
       {starting.failureReason && (

@@ -22,12 +22,11 @@ interface Props {
   prediction: string;
   draft: Draft;
   sequence: Sequence;
-  isBusy: boolean;
   onChoose: (key: string | null) => void;
 }
 
 /** The series that stands for a sequence, why, and the others that could. */
-export function DraftSequence({ prediction, draft, sequence, isBusy, onChoose }: Props) {
+export function DraftSequence({ prediction, draft, sequence, onChoose }: Props) {
   const { t } = useTranslation("predict");
   const { t: tc } = useTranslation();
   const nameOf = useSeriesName();
@@ -56,7 +55,6 @@ export function DraftSequence({ prediction, draft, sequence, isBusy, onChoose }:
                 id={field}
                 aria-label={t("draft.seriesOf", { sequence: name })}
                 value={chosen?.series.key ?? ""}
-                isDisabled={isBusy}
                 validated={chosen ? "default" : "warning"}
                 onChange={(_event, key) => onChoose(key || null)}
               >

@@ -5,12 +5,12 @@ import type { Draft } from "./draft";
 
 interface Props {
   draft: Draft;
-  isBusy: boolean;
+  chosen: string | null;
   onChoose: (study: string) => void;
 }
 
 /** The patient's studies in an upload, of which one must be chosen. */
-export function DraftStudies({ draft, isBusy, onChoose }: Props) {
+export function DraftStudies({ draft, chosen, onChoose }: Props) {
   const { t } = useTranslation("predict");
   const studies = [...draft.studies].sort((a, b) => b.date.localeCompare(a.date));
   return (
@@ -20,9 +20,9 @@ export function DraftStudies({ draft, isBusy, onChoose }: Props) {
       </CardTitle>
       <CardBody>
         <Stack hasGutter>
-          {draft.study === null && (
+          {chosen === null && (
             <StackItem>
-              <Alert variant="warning" isInline title={t("studies.choose", { count: studies.length })} />
+              <Alert variant="warning" isInline component="p" title={t("studies.choose", { count: studies.length })} />
             </StackItem>
           )}
           <StackItem>
@@ -36,8 +36,7 @@ export function DraftStudies({ draft, isBusy, onChoose }: Props) {
                     description={t("studies.series", {
                       count: draft.series.filter((one) => one.study === study.key).length,
                     })}
-                    isChecked={draft.study === study.key}
-                    isDisabled={isBusy}
+                    isChecked={chosen === study.key}
                     onChange={() => onChoose(study.key)}
                   />
                 </StackItem>

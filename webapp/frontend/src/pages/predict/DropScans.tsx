@@ -21,7 +21,7 @@ export function DropScans({ most, notice, onChoose, onFail }: Props) {
     <Stack hasGutter>
       {notice && (
         <StackItem>
-          <Alert variant="warning" isInline isLiveRegion title={notice} />
+          <Alert variant="warning" isInline isLiveRegion component="p" title={notice} />
         </StackItem>
       )}
       <StackItem>

@@ -64,7 +64,7 @@ function State({ prediction }: { prediction: Answer }) {
   const { t } = useTranslation("predict");
   switch (prediction.state) {
     case "draft":
-      if (!prediction.draft) return <Alert variant="warning" isInline title={t("gone")} />;
+      if (!prediction.draft) return <Alert variant="warning" isInline component="p" title={t("gone")} />;
       return <DraftPage prediction={prediction} draft={prediction.draft} />;
     case "queued":
     case "running":

@@ -40,7 +40,7 @@ export function SendForm({ bytes, most, recordNumber, isSending, onType, onSend 
           autoComplete="off"
           maxLength={LONGEST_RECORD_NUMBER}
           value={recordNumber}
-          isDisabled={isSending}
+          {...(isSending && { readOnlyVariant: "default" as const })}
           aria-describedby="new-record-number-help"
           onChange={(_event, value) => onType(value)}
         />
@@ -54,6 +54,7 @@ export function SendForm({ bytes, most, recordNumber, isSending, onType, onSend 
         <Alert
           variant="danger"
           isInline
+          component="p"
           isLiveRegion
           title={t("new.tooLarge", { size: bytesOf(bytes), most: bytesOf(most) })}
         >

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { correction, type Draft, numbered, roleOf, type Series, surenessOf } from "./draft";
+import { correction, type Draft, numbered, roleOf, type Series, surenessOf, withChosen } from "./draft";
 
 const series = (key: string, study = ""): Series => ({
   key,
@@ -37,6 +37,10 @@ describe("a correction", () => {
   it("leaves the other sequence without a series where there is none to give", () => {
     expect(correction(draft({ T1wCE: "b" }), "T1w", "b")).toEqual({ T1w: "b", T1wCE: null });
   });
+});
+
+it("shows a correction before it has arrived", () => {
+  expect(withChosen(draft({ T1w: "a", T1wCE: "b" }), { T1w: "b", T1wCE: null }).chosen).toEqual({ T1w: "b" });
 });
 
 describe("the series", () => {

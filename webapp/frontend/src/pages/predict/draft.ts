@@ -36,6 +36,12 @@ export function correction(draft: Draft, sequence: Sequence, key: string | null)
   return { [sequence]: key, [other]: draft.chosen[sequence] ?? null };
 }
 
+/** Return a draft as it will be once a correction has arrived; what is missing then, only the server says. */
+export function withChosen(draft: Draft, chosen: Readonly<Record<string, string | null>>): Draft {
+  const merged = Object.entries({ ...draft.chosen, ...chosen });
+  return { ...draft, chosen: Object.fromEntries(merged.flatMap(([name, key]) => (key ? [[name, key]] : []))) };
+}
+
 export type Sureness = "sure" | "likely" | "unsure";
 
 /** Return in a word how sure it is which sequence a series is. */

@@ -27,7 +27,7 @@ export function Quality({ result }: { result: Result }) {
             ))}
           </List>
         )}
-        <Table variant="compact" aria-label={t("quality.sources")}>
+        <Table variant="compact" gridBreakPoint="" aria-label={t("quality.sources")}>
           <Thead>
             <Tr>
               <Th>{t("quality.sequence")}</Th>

@@ -1,5 +1,5 @@
 import "./result.css";
-import { Button, Content, Grid, GridItem, PageSection, Stack, StackItem } from "@patternfly/react-core";
+import { Button, Grid, GridItem, PageSection, Stack, StackItem } from "@patternfly/react-core";
 import { PrintIcon } from "@patternfly/react-icons/dist/esm/icons/print-icon";
 import { useTranslation } from "react-i18next";
 import type { Of } from "../../api/client";
@@ -36,50 +36,51 @@ function Page({ prediction, result }: Props & { result: Answered }) {
     t("byModel", { version: result.model_version }),
   ];
   return (
-    <>
-      <PageTitle
-        title={t("title")}
-        lead={<span className="gliofed-wraps">{told.filter(Boolean).join(" · ")}</span>}
-        actions={
-          <Button variant="secondary" icon={<PrintIcon />} onClick={() => void printPage()}>
-            {t("print")}
-          </Button>
-        }
-      />
-      <PageSection>
-        <Stack hasGutter>
-          <StackItem>
-            <Summary result={result} />
-          </StackItem>
-          <StackItem>
-            <ViewerCard prediction={prediction} result={result} />
-          </StackItem>
-          <StackItem>
-            <Grid hasGutter>
-              <GridItem lg={7}>
-                <Quality result={result} />
-              </GridItem>
-              <GridItem lg={5}>
-                <Volumes result={result} />
-              </GridItem>
-              <GridItem>
-                <Model prediction={prediction} result={result} />
-              </GridItem>
-            </Grid>
-          </StackItem>
-          <StackItem>
-            <Feedback identifier={prediction.id} />
-          </StackItem>
-          {identity && (
+    <div className="gliofed-paper">
+      {/* Paper has it on every page. */}
+      <p className="gliofed-head">{[tc("researchOnly"), ...told].filter(Boolean).join(" · ")}</p>
+      <div className="gliofed-sheet">
+        <PageTitle
+          title={t("title")}
+          lead={<span className="gliofed-wraps">{told.filter(Boolean).join(" · ")}</span>}
+          actions={
+            <Button variant="secondary" icon={<PrintIcon />} onClick={() => void printPage()}>
+              {t("print")}
+            </Button>
+          }
+        />
+        <PageSection>
+          <Stack hasGutter>
             <StackItem>
-              <OtherPredictions prediction={prediction} recordNumber={identity.record_number} />
+              <Summary result={result} />
             </StackItem>
-          )}
-        </Stack>
-      </PageSection>
-      <Content component="p" className="gliofed-only-printed gliofed-foot">
-        {[tc("researchOnly"), ...told].filter(Boolean).join(" · ")}
-      </Content>
-    </>
+            <StackItem>
+              <ViewerCard prediction={prediction} result={result} />
+            </StackItem>
+            <StackItem>
+              <Grid hasGutter>
+                <GridItem lg={7}>
+                  <Quality result={result} />
+                </GridItem>
+                <GridItem lg={5}>
+                  <Volumes result={result} />
+                </GridItem>
+                <GridItem>
+                  <Model prediction={prediction} result={result} />
+                </GridItem>
+              </Grid>
+            </StackItem>
+            <StackItem>
+              <Feedback identifier={prediction.id} />
+            </StackItem>
+            {identity && (
+              <StackItem>
+                <OtherPredictions prediction={prediction} recordNumber={identity.record_number} />
+              </StackItem>
+            )}
+          </Stack>
+        </PageSection>
+      </div>
+    </div>
   );
 }

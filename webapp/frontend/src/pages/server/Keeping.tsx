@@ -20,7 +20,7 @@ export function Keys({ server: { keys }, now }: Props) {
     <Stack hasGutter>
       {keys.older.length > 0 && (
         <StackItem>
-          <Alert variant="warning" isInline title={t("keys.unfinished")}>
+          <Alert variant="warning" component="h3" isInline title={t("keys.unfinished")}>
             {t("keys.unfinishedBody")}
           </Alert>
         </StackItem>
@@ -53,7 +53,7 @@ export function Backup({ server: { backup_at: made }, now }: Props) {
     <Stack hasGutter>
       {isBackupDue(made, now) && (
         <StackItem>
-          <Alert variant="warning" isInline title={made ? t("backup.old") : t("backup.none")}>
+          <Alert variant="warning" component="h3" isInline title={made ? t("backup.old") : t("backup.none")}>
             {made ? t("backup.oldBody") : t("backup.noneBody")}
           </Alert>
         </StackItem>

@@ -10,7 +10,7 @@ interface Props {
 /** Whether everything is there that predictions need, and what to do about what is not. */
 export function Readiness({ lacking }: Props) {
   const { t } = useTranslation("server");
-  if (lacking.length === 0) return <Alert variant="success" isInline isLiveRegion title={t("ready")} />;
+  if (lacking.length === 0) return <Alert variant="success" component="h2" isInline isLiveRegion title={t("ready")} />;
   return (
     <Stack hasGutter>
       {lacking.map((name) => {
@@ -19,6 +19,7 @@ export function Readiness({ lacking }: Props) {
           <StackItem key={name}>
             <Alert
               variant="danger"
+              component="h2"
               isInline
               isLiveRegion
               title={known ? t(`lacking.${known}`) : t("lackingOther", { name })}

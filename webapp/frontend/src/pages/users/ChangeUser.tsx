@@ -60,7 +60,9 @@ export function ChangeUser({ change, user, onDone, onClose }: Props) {
       <ModalBody id="change-body">
         <Form id="change-user" onSubmit={submit}>
           {changing.error && <ProblemAlert error={changing.error} />}
-          {user.name === me && change !== "unlock" && <Alert variant="warning" isInline title={t("yourself")} />}
+          {user.name === me && change !== "unlock" && (
+            <Alert variant="warning" component="h2" isInline title={t("yourself")} />
+          )}
           {change === "role" && <RoleSelect id="change-role" role={role} onRole={setRole} />}
           {change === "password" && (
             <NewPassword

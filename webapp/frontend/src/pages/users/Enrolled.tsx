@@ -47,7 +47,7 @@ export function Enrolled({ factor: { name, address }, onClose }: Props) {
       <ModalBody id="factor-body">
         <Stack hasGutter>
           <StackItem>
-            <Alert variant="warning" isInline title={t("factorOnce")}>
+            <Alert variant="warning" component="h2" isInline title={t("factorOnce")}>
               {t("factorOnceBody")}
             </Alert>
           </StackItem>

@@ -40,7 +40,7 @@ export function ErasePatient() {
     <>
       <Form onSubmit={submit}>
         {erasing.data && (
-          <Alert variant="success" isInline isLiveRegion title={t("erase.done")}>
+          <Alert variant="success" component="h3" isInline isLiveRegion title={t("erase.done")}>
             {t("erase.count", { count: erasing.data.predictions })}
           </Alert>
         )}

@@ -35,6 +35,7 @@ export function ExportPatient() {
       {held && (
         <Alert
           variant="success"
+          component="h3"
           isInline
           isLiveRegion
           title={t("export.done", { count: held.predictions.length })}

@@ -83,6 +83,7 @@ export function UserTokens({ name, onClose }: Props) {
             <StackItem>
               <Alert
                 variant="warning"
+                component="h2"
                 isInline
                 isLiveRegion
                 title={t("endAllSure", { name })}

@@ -34,7 +34,7 @@ export function UsersTable({ users, onOpen }: Props) {
       <Thead>
         <Tr>
           {COLUMNS.map((name) => (
-            <Th key={name}>{t(`column.${name}`)}</Th>
+            <Th key={name} modifier="wrap">{t(`column.${name}`)}</Th>
           ))}
           <Th screenReaderText={t("column.actions")} />
         </Tr>

@@ -75,7 +75,7 @@ export function Decide({ version, onAsked }: Props) {
           variant="small"
           aria-labelledby="decide-title"
           aria-describedby="decide-body"
-          onClose={() => setOpen(null)}
+          onEscapePress={() => setOpen(null)}
         >
           <ModalHeader title={t(`${open}.title`, { name: version.name })} labelId="decide-title" />
           <ModalBody id="decide-body">
@@ -111,36 +111,28 @@ interface OutcomeProps {
 }
 
 /** What has become of what was asked on this page. */
-export function Outcome({ asked, versions, onClose }: OutcomeProps) {
+export function Outcome({ asked: { name, wish }, versions, onClose }: OutcomeProps) {
   const { t } = useTranslation("versions");
-  const version = versions.find((one) => one.name === asked.name);
+  const { t: tc } = useTranslation();
+  const version = versions.find((one) => one.name === name);
   if (!version) return null;
-  const close = <AlertActionCloseButton onClose={onClose} />;
-  const { name, wish } = asked;
-  if (version.wish)
-    return <Alert variant="info" isInline isLiveRegion component="h2" title={t(`${wish}.waits`, { name })} />;
-  if (version.state === LEADS_TO[wish]) {
-    return (
-      <Alert
-        variant="success"
-        isInline
-        isLiveRegion
-        component="h2"
-        title={t(`${wish}.done`, { name })}
-        actionClose={close}
-      />
-    );
-  }
+  const isDone = version.state === LEADS_TO[wish];
+  const [variant, end] = version.wish
+    ? (["info", "waits"] as const)
+    : isDone
+      ? (["success", "done"] as const)
+      : (["danger", "failed"] as const);
   return (
     <Alert
-      variant="danger"
+      variant={variant}
       isInline
       isLiveRegion
       component="h2"
-      title={t(`${wish}.failed`, { name })}
-      actionClose={close}
+      title={t(`${wish}.${end}`, { name })}
+      variantLabel={t(`kind.${variant}`)}
+      actionClose={!version.wish && <AlertActionCloseButton aria-label={tc("close")} onClose={onClose} />}
     >
-      {version.cause}
+      {end === "failed" && version.cause}
     </Alert>
   );
 }

@@ -51,7 +51,13 @@ export default function Version() {
                 </GridItem>
               )}
               <GridItem>
-                <Alert variant="warning" isInline component="h2" title={t("card.warning.title")}>
+                <Alert
+                  variant="warning"
+                  isInline
+                  component="h2"
+                  variantLabel={t("kind.warning")}
+                  title={t("card.warning.title")}
+                >
                   <p>{t("card.warning.use")}</p>
                   <p>{t("card.warning.chance")}</p>
                   <p>{t("card.warning.tissue")}</p>
