@@ -235,3 +235,12 @@ def test_a_denial_that_cannot_be_noted_is_not_answered(server: Server) -> None:
         event = {column.name: getattr(last, column.name) for column in AuditEvent.__table__.columns}
         session.add(AuditEvent(**{**event, "seq": last.seq + 1}))  # beyond the head: no event can follow
     assert anna.get("/users").status_code == 409
+
+
+def test_a_page_that_looks_whether_somebody_is_signed_in_is_denied_nothing(server: Server) -> None:
+    assert server.browser().get("/session/ways").json["signed_in"] is False
+    anna = server.browser("anna")
+    assert anna.get("/session/ways").json["signed_in"] is True
+    age(server, expires_at=now())
+    assert anna.get("/session/ways").json["signed_in"] is False
+    assert events(server, "access.denied") == []
