@@ -60,7 +60,6 @@ def test_journey(servers: dict[str, Running], name: str, tmp_path: Path) -> None
                 walking.stdin.flush()
             else:
                 said.append(line)
-                sys.stderr.write(line)
     assert walking.returncode == 0, "".join(said)
 
 
@@ -91,8 +90,9 @@ def _mend(server: Running, seq: str) -> None:
 
 def _tell(server: Running, statement: str, seq: str) -> None:
     engine = open_database(server.config.database_url)
-    with unlogged(engine) as session:
-        session.execute(text(statement), {"seq": int(seq)})
+    with engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER IF EXISTS audit_events_no_update"))
+        connection.execute(text(statement), {"seq": int(seq)})
     engine.dispose()
 
 

@@ -18,6 +18,7 @@ export function keepCsrf(token: string | null): void {
 
 /** Keep what opens the predictions of a patient whose record number was typed. */
 export function keepAccess(patient: string, access: string): void {
+  opened.delete(patient); // the one that was opened last comes last
   opened.set(patient, access);
 }
 

@@ -25,6 +25,8 @@ const FAINT = "var(--pf-t--global--border--color--default)";
 /** With more points, markers and hints would hide the lines and slow the page. */
 const MOST_MARKS = 30;
 const MOST_HINTS = 200;
+/** With more lines, the table says it better than one long sentence. */
+const MOST_SPOKEN = 6;
 
 function useWidth() {
   const ref = useRef<HTMLDivElement>(null);
@@ -86,7 +88,7 @@ export function LinePlot({ title, xTitle, yTitle, lines, digits = 3, reference }
   });
   const spoken = [
     `${title}.`,
-    ...known.map(({ name, first, last }) =>
+    ...known.slice(0, MOST_SPOKEN).map(({ name, first, last }) =>
       t("plot.ends", {
         name,
         first: numberOf(first.y, digits),

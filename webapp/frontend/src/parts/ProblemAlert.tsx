@@ -42,6 +42,8 @@ export function ProblemAlert({ error, onRetry, onClose, children }: Props) {
       variant="danger"
       isInline
       isLiveRegion
+      component="p"
+      variantLabel={t("problem.label")}
       title={problem}
       actionClose={onClose && <AlertActionCloseButton onClose={onClose} />}
       actionLinks={

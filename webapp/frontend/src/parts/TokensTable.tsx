@@ -34,14 +34,16 @@ export function TokensTable({ tokens, present = null, onEnd }: Props) {
   const { t } = useTranslation("account");
   const [ending, setEnding] = useState<Token | null>(null);
   const nameOf = (token: Token): string => token.label || t(`kind.${token.kind}`);
-  if (tokens.length === 0) return <EmptyState titleText={t("noTokens")} headingLevel="h3" variant="sm" />;
+  if (tokens.length === 0) return <EmptyState titleText={t("noTokens")} headingLevel="h2" variant="sm" />;
   return (
     <>
       <Table variant="compact" gridBreakPoint="grid-md" aria-label={t("tokens")}>
         <Thead>
           <Tr>
             {COLUMNS.map((name) => (
-              <Th key={name} modifier="wrap">{t(`column.${name}`)}</Th>
+              <Th key={name} modifier="wrap">
+                {t(`column.${name}`)}
+              </Th>
             ))}
             <Th screenReaderText={t("column.end")} />
           </Tr>

@@ -52,3 +52,14 @@ export function spanOf(seconds: number): string {
     maximumFractionDigits: 1,
   }).format(Number(value));
 }
+
+/** Return a person's name as people write it, from DICOM's family^given^middle^prefix^suffix (PS3.5 6.2). */
+export function personOf(name: string): string {
+  const [family = "", ...given] =
+    name
+      .split("=")[0]
+      ?.split("^")
+      .map((part) => part.trim()) ?? [];
+  const first = given.slice(0, 2).filter(Boolean).join(" ");
+  return [family, first].filter(Boolean).join(", ");
+}

@@ -22,6 +22,7 @@ import { type FormEvent, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { client, data } from "../../api/client";
 import { ProblemAlert } from "../../parts/ProblemAlert";
+import { noEscape } from "./noEscape";
 
 const DAYS = 90;
 const MOST_DAYS = 366;
@@ -108,7 +109,7 @@ function ShownToken({ token, onClose }: ShownProps) {
   const { t } = useTranslation("account");
   const { t: tc } = useTranslation();
   return (
-    <Modal isOpen variant="medium" aria-labelledby="token-title" aria-describedby="token-body" onEscapePress={() => {}}>
+    <Modal isOpen variant="medium" aria-labelledby="token-title" aria-describedby="token-body" onKeyDown={noEscape}>
       <ModalHeader title={t("tokenTitle")} labelId="token-title" />
       <ModalBody id="token-body">
         <Stack hasGutter>

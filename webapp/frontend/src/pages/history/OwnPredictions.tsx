@@ -5,7 +5,7 @@ import { useSearchParams } from "react-router";
 import { client, data, type Of } from "../../api/client";
 import { useWho } from "../../app/session";
 import { Busy } from "../../parts/Busy";
-import { momentOf } from "../../parts/format";
+import { momentOf, personOf } from "../../parts/format";
 import { ProblemAlert } from "../../parts/ProblemAlert";
 import { NewLink } from "../predict/NewLink";
 import { isUnderWay } from "../predict/steps";
@@ -42,7 +42,7 @@ export function OwnPredictions() {
     );
   const clear = (): void => setSearch({}, { replace: true });
   const nameOf = ({ identity }: Of<"ListedAnswer">): string =>
-    [identity?.record_number ?? t("noNumber"), identity?.name].filter(Boolean).join(" · ");
+    [identity?.record_number ?? t("noNumber"), identity && personOf(identity.name)].filter(Boolean).join(" · ");
   const error = own.error ?? own.failureReason;
   const listed = own.data?.pages.flatMap((page) => page.predictions);
   return (

@@ -26,11 +26,13 @@ export function PredictionTable<One extends Of<"BriefAnswer">>({ label, predicti
     <Table variant="compact" aria-label={label}>
       <Thead>
         <Tr>
-          <Th width={30}>{link.heading}</Th>
-          <Th>{t("state")}</Th>
-          <Th>{about.heading}</Th>
-          <Th>{t("finished")}</Th>
-          <Th>{t("version")}</Th>
+          <Th width={30} modifier="wrap">
+            {link.heading}
+          </Th>
+          <Th modifier="wrap">{t("state")}</Th>
+          <Th modifier="wrap">{about.heading}</Th>
+          <Th modifier="wrap">{t("finished")}</Th>
+          <Th modifier="wrap">{t("version")}</Th>
         </Tr>
       </Thead>
       <Tbody>

@@ -22,6 +22,7 @@ export function EventDetails({ event }: Props) {
     ...(event.prediction ? [[t("filter.case"), event.prediction] as const] : []),
     ...(event.tumor_probability === null ? [] : [[t("column.tumor"), String(event.tumor_probability)] as const]),
     ...(event.mgmt_probability === null ? [] : [[t("column.mgmt"), String(event.mgmt_probability)] as const]),
+    ...(event.comment ? [[t("comment"), event.comment] as const] : []),
     ...Object.entries(event.told ?? {}).map(
       ([name, value]) => [name, typeof value === "string" ? value : JSON.stringify(value)] as const,
     ),

@@ -17,8 +17,11 @@ interface Props {
   onCase: (prediction: string) => void;
 }
 
-// What has no spaces is broken, but not into single letters.
-const LONG = { overflowWrap: "anywhere", minWidth: "6.5rem" } as const;
+// What has no spaces is broken.
+const LONG = { overflowWrap: "anywhere" } as const;
+
+// Of a longer comment the rest stands in the details.
+const MUCH = 120;
 
 // What a narrow screen has no room for stands in the details too.
 export const ONLY_WIDE: NonNullable<TdProps["visibility"]> = ["hidden", "visibleOnLg"];
@@ -51,7 +54,7 @@ export function EventRow({ event, columns, isExpanded, isSought, onToggle, onCas
         <Td dataLabel={t("column.at")} modifier="nowrap">
           {momentOf(event.at, true)}
         </Td>
-        <Td dataLabel={t("column.user")} style={LONG}>
+        <Td dataLabel={t("column.user")} style={{ ...LONG, minWidth: "5.75rem" }}>
           {event.user}
         </Td>
         <Td dataLabel={t("column.action")}>
@@ -64,7 +67,7 @@ export function EventRow({ event, columns, isExpanded, isSought, onToggle, onCas
           )}
           {event.comment && (
             <Content component="small" style={LONG}>
-              {event.comment}
+              {event.comment.length > MUCH ? `${event.comment.slice(0, MUCH)} …` : event.comment}
             </Content>
           )}
         </Td>

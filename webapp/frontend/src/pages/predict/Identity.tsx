@@ -6,6 +6,7 @@ import {
 } from "@patternfly/react-core";
 import { useTranslation } from "react-i18next";
 import type { Of } from "../../api/client";
+import { personOf } from "../../parts/format";
 
 /** Whose scans they are. */
 export function Identity({ identity }: { identity: Of<"IdentityAnswer"> | null }) {
@@ -19,7 +20,9 @@ export function Identity({ identity }: { identity: Of<"IdentityAnswer"> | null }
       </DescriptionListGroup>
       <DescriptionListGroup>
         <DescriptionListTerm>{t("name")}</DescriptionListTerm>
-        <DescriptionListDescription>{identity?.name || tc("unknown")}</DescriptionListDescription>
+        <DescriptionListDescription>
+          {(identity && personOf(identity.name)) || tc("unknown")}
+        </DescriptionListDescription>
       </DescriptionListGroup>
     </DescriptionList>
   );

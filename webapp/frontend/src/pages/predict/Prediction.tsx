@@ -1,6 +1,6 @@
 import { Alert, PageSection } from "@patternfly/react-core";
 import { useQuery } from "@tanstack/react-query";
-import { lazy, Suspense } from "react";
+import { lazy, Suspense, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { useParams } from "react-router";
 import { client, data, type Of } from "../../api/client";
@@ -61,6 +61,7 @@ function Heading({ prediction }: { prediction: Answer | undefined }) {
 }
 
 function State({ prediction }: { prediction: Answer }) {
+  const [first] = useState(prediction.state);
   const { t } = useTranslation("predict");
   switch (prediction.state) {
     case "draft":
@@ -68,7 +69,7 @@ function State({ prediction }: { prediction: Answer }) {
       return <DraftPage prediction={prediction} draft={prediction.draft} />;
     case "queued":
     case "running":
-      return <ProgressPage prediction={prediction} />;
+      return <ProgressPage prediction={prediction} isNew={first === "draft"} />;
     case "failed":
       return <Failed prediction={prediction} />;
     default:

@@ -23,14 +23,20 @@ const VARIANT: Record<Place, NonNullable<ProgressStepProps["variant"]>> = {
   "to-come": "pending",
 };
 
+interface Props {
+  prediction: Of<"PredictionAnswer">;
+  /** It was started on this page. */
+  isNew: boolean;
+}
+
 /** A prediction that waits or is being made. */
-export function ProgressPage({ prediction }: { prediction: Of<"PredictionAnswer"> }) {
+export function ProgressPage({ prediction, isNew }: Props) {
   const { t } = useTranslation("predict");
   const heading = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    // The button that has started it is gone.
-    if (document.activeElement === document.body) heading.current?.focus();
-  }, []);
+    // The button that has started it is gone, and the focus with it.
+    if (isNew) heading.current?.focus();
+  }, [isNew]);
   const progress = prediction.progress;
   const now = progress ? stepOf(progress) : "wait";
   return (

@@ -4,9 +4,11 @@ import { percentOf } from "../../parts/format";
 import { type Head, type HeadAnswer, shareOf } from "./answer";
 import { MARGIN, placesOf, scaleOf, WIDTHS } from "./places";
 
-const HEIGHT = 128;
 const TRACK = { y: 30, height: 30 };
 const AXIS = TRACK.y + TRACK.height + 8;
+const HEIGHT = AXIS + 32;
+/** With the name of the line below. */
+const HIGHER = HEIGHT + 28;
 
 interface Props {
   head: Head;
@@ -27,11 +29,11 @@ export function ProbabilityPicture({ head, answer }: Props) {
   ];
   return (
     <svg
-      viewBox={`0 0 ${width} ${HEIGHT}`}
+      viewBox={`0 0 ${width} ${line === null ? HEIGHT : HIGHER}`}
       role="img"
       aria-label={told.filter(Boolean).join(" ")}
       className="gliofed-probability"
-      style={{ maxWidth: `${width / 14}rem` }}
+      style={{ maxWidth: `${width / 16}rem` }}
     >
       <text x={MARGIN} y={18}>
         ← {t(`${head}.end.lower`)}
@@ -46,7 +48,7 @@ export function ProbabilityPicture({ head, answer }: Props) {
       {line !== null && answer.line !== null && (
         <>
           <line className="gliofed-line" x1={line} x2={line} y1={TRACK.y - 6} y2={AXIS} />
-          <text x={Math.min(Math.max(line, 90), width - 90)} y={HEIGHT - 6} textAnchor="middle">
+          <text x={Math.min(Math.max(line, 90), width - 90)} y={HIGHER - 6} textAnchor="middle">
             {t("line", { line: percentOf(answer.line) })}
           </text>
         </>

@@ -3,7 +3,7 @@ import { Button, Grid, GridItem, PageSection, Stack, StackItem } from "@patternf
 import { PrintIcon } from "@patternfly/react-icons/dist/esm/icons/print-icon";
 import { useTranslation } from "react-i18next";
 import type { Of } from "../../api/client";
-import { momentOf } from "../../parts/format";
+import { momentOf, personOf } from "../../parts/format";
 import { PageTitle } from "../../parts/PageTitle";
 import type { Result as Answered } from "./answer";
 import { Feedback } from "./Feedback";
@@ -31,14 +31,16 @@ function Page({ prediction, result }: Props & { result: Answered }) {
   usePrintInLight();
   const { identity } = prediction;
   const told = [
-    identity ? t("patient", { name: identity.name, number: identity.record_number }) : t("noPatient"),
+    identity ? t("patient", { name: personOf(identity.name), number: identity.record_number }) : t("noPatient"),
     prediction.finished_at && momentOf(prediction.finished_at),
     t("byModel", { version: result.model_version }),
   ];
   return (
     <div className="gliofed-paper">
       {/* Paper has it on every page. */}
-      <p className="gliofed-head">{[tc("researchOnly"), ...told].filter(Boolean).join(" · ")}</p>
+      <p className="gliofed-head">
+        <span>{[tc("researchOnly"), ...told].filter(Boolean).join(" · ")}</span>
+      </p>
       <div className="gliofed-sheet">
         <PageTitle
           title={t("title")}

@@ -17,6 +17,7 @@ import {
 } from "@patternfly/react-core";
 import { QRCodeSVG } from "qrcode.react";
 import { useTranslation } from "react-i18next";
+import { noEscape } from "../account/noEscape";
 import { typedOf } from "./secondFactor";
 
 export interface NewFactor {
@@ -36,13 +37,7 @@ export function Enrolled({ factor: { name, address }, onClose }: Props) {
   const { t: tc } = useTranslation();
   const { issuer, account, secret } = typedOf(address);
   return (
-    <Modal
-      isOpen
-      variant="medium"
-      aria-labelledby="factor-title"
-      aria-describedby="factor-body"
-      onEscapePress={() => undefined}
-    >
+    <Modal isOpen variant="medium" aria-labelledby="factor-title" aria-describedby="factor-body" onKeyDown={noEscape}>
       <ModalHeader title={t("factorTitle", { name })} labelId="factor-title" />
       <ModalBody id="factor-body">
         <Stack hasGutter>

@@ -3,6 +3,7 @@ import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { client, data } from "../../api/client";
+import { personOf } from "../../parts/format";
 import { ProblemAlert } from "../../parts/ProblemAlert";
 import { LONGEST_RECORD_NUMBER } from "./names";
 
@@ -50,7 +51,7 @@ export function ExportPatient() {
             </>
           }
         >
-          {held.identity.name} ({held.identity.record_number})
+          {personOf(held.identity.name)} ({held.identity.record_number})
         </Alert>
       )}
       <Content component="p">{t("export.body")}</Content>

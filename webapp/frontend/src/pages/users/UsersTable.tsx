@@ -34,7 +34,9 @@ export function UsersTable({ users, onOpen }: Props) {
       <Thead>
         <Tr>
           {COLUMNS.map((name) => (
-            <Th key={name} modifier="wrap">{t(`column.${name}`)}</Th>
+            <Th key={name} modifier="wrap">
+              {t(`column.${name}`)}
+            </Th>
           ))}
           <Th screenReaderText={t("column.actions")} />
         </Tr>

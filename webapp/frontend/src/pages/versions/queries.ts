@@ -2,6 +2,7 @@
 
 import { queryOptions } from "@tanstack/react-query";
 import { client, data, type Of } from "../../api/client";
+import { againAfter } from "../federation/queries";
 
 export type Version = Of<"VersionAnswer">;
 export type Wish = Of<"Wish">["wish"];
@@ -12,7 +13,8 @@ export const VERSIONS = ["versions"] as const;
 export const versionsQuery = queryOptions({
   queryKey: VERSIONS,
   queryFn: () => data(client.GET("/versions")),
-  refetchInterval: (query) => (query.state.data?.versions.some((one) => one.wish) ? 1000 : false),
+  refetchInterval: ({ state }) =>
+    Boolean(state.data?.versions.some((one) => one.wish)) && againAfter(1000, state.error),
 });
 
 /** A version's card, which never changes. */

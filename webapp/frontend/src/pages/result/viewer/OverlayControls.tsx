@@ -2,8 +2,9 @@ import { Content, Switch } from "@patternfly/react-core";
 import { useTranslation } from "react-i18next";
 import { OVERLAYS, type Overlay } from "../files";
 import { Labelled } from "./Labelled";
+import { Legend } from "./Legend";
 import type { Scans } from "./scans";
-import { colorOf, REGIONS, regionOf } from "./tumor";
+import { regionOf } from "./tumor";
 import type { Place, View } from "./view";
 
 const ON = 50;
@@ -39,42 +40,20 @@ export function OverlayControls({ scans, place, view, onChange }: Props) {
             onChange={(next) => set(name, next)}
           />
         )}
-        {name === "tumor" ? <TumorLegend scans={scans} place={place} /> : <CamLegend />}
+        <Legend of={name} />
+        {name === "tumor" && <Here scans={scans} place={place} />}
       </div>
     );
   });
 }
 
-function TumorLegend({ scans, place }: { scans: Scans; place: Place }) {
+function Here({ scans, place }: { scans: Scans; place: Place }) {
   const { t } = useTranslation("result");
   const [x, y, z] = place;
   const region = regionOf(scans.overlays.tumor?.getValue(x, y, z) ?? 0);
   return (
-    <>
-      <ul className="gliofed-legend">
-        {REGIONS.map(({ name, rgb }) => (
-          <li key={name}>
-            <span className="gliofed-swatch" style={{ backgroundColor: colorOf(rgb) }} aria-hidden="true" />
-            {t(`tumorPart.${name}`)}
-          </li>
-        ))}
-      </ul>
-      <Content component="small">
-        {t("overlay.tumor.here", { region: region ? t(`tumorPart.${region}`) : t("overlay.tumor.nothing") })}
-      </Content>
-    </>
-  );
-}
-
-function CamLegend() {
-  const { t } = useTranslation("result");
-  return (
-    <>
-      <div className="gliofed-ramp" aria-hidden="true" />
-      <div className="gliofed-ends">
-        <span>{t("overlay.gradcam.weak")}</span>
-        <span>{t("overlay.gradcam.strong")}</span>
-      </div>
-    </>
+    <Content component="small">
+      {t("overlay.tumor.here", { region: region ? t(`tumorPart.${region}`) : t("overlay.tumor.nothing") })}
+    </Content>
   );
 }

@@ -99,7 +99,7 @@ function usePicture(canvas: React.RefObject<HTMLCanvasElement | null>, props: Pr
       try {
         await made.attachToCanvas(element);
         if (isGone) return;
-        for (const image of [told.current.scan, ...overlaysOf(told.current.overlays)]) made.addVolume(image);
+        made.addVolume(told.current.scan);
         made.onLocationChange = () => told.current.onMove(placeOf(made));
         setNiivue(made);
       } catch {
@@ -131,7 +131,9 @@ function usePicture(canvas: React.RefObject<HTMLCanvasElement | null>, props: Pr
     if (!niivue) return;
     for (const name of OVERLAYS) {
       const overlay = overlays[name];
-      if (overlay) overlay.opacity = view.opacity[name] / 100;
+      if (!overlay) continue;
+      overlay.opacity = view.opacity[name] / 100;
+      if (!niivue.volumes.includes(overlay)) niivue.addVolume(overlay);
     }
     niivue.updateGLVolume();
   }, [niivue, overlays, view.opacity]);
@@ -174,10 +176,6 @@ function aNiivue(): Niivue {
       centerButton: DRAG_MODE.pan,
     },
   });
-}
-
-function overlaysOf(overlays: Partial<Record<Overlay, NVImage>>): NVImage[] {
-  return OVERLAYS.flatMap((name) => overlays[name] ?? []);
 }
 
 function placeOf(niivue: Niivue): Place {

@@ -1,14 +1,13 @@
 import type { Niivue } from "@niivue/niivue";
 import { Alert, Content, Grid, GridItem, Progress } from "@patternfly/react-core";
-import { useCallback, useEffect, useRef, useState } from "react";
-import { flushSync } from "react-dom";
+import { useCallback, useEffect, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { ProblemAlert } from "../../../parts/ProblemAlert";
-import { type FileName, SEQUENCES, type Sequence } from "../files";
-import { beforePrinting } from "../print";
+import { type FileName, OVERLAYS, SEQUENCES, type Sequence } from "../files";
 import { Choices } from "./Choices";
 import { Controls } from "./Controls";
 import { Pane } from "./Pane";
+import { Snapshots } from "./Snapshots";
 import { firstPlace, type Scans, sizeOf, useScans } from "./scans";
 import { AXIS, BEGINNING, cutsOf, type Place, type View, type Window } from "./view";
 
@@ -23,7 +22,7 @@ export default function Viewer({ identifier, files }: Props) {
   const [queries, scans] = useScans(identifier, files);
   const there = queries.filter((query) => query.data).length;
   const failed = queries.find((query) => query.error ?? query.failureReason);
-  const isSettled = queries.every((query) => !query.isPending);
+  const isSettled = queries.every((query) => query.isFetched);
   const again = (): void => {
     for (const query of queries) if (query.error) void query.refetch();
   };
@@ -45,11 +44,6 @@ export default function Viewer({ identifier, files }: Props) {
   );
 }
 
-interface Snapshot {
-  name: Sequence;
-  address: string;
-}
-
 function Panes({ scans, first }: { scans: Scans; first: Place }) {
   const { t } = useTranslation("result");
   const { t: tc } = useTranslation();
@@ -57,7 +51,6 @@ function Panes({ scans, first }: { scans: Scans; first: Place }) {
   const [place, setPlace] = useState(first);
   const [isBroken, setBroken] = useState(false);
   const [drawn, setDrawn] = useState<ReadonlyMap<Sequence, Niivue>>(new Map());
-  const snapshots = useSnapshots(drawn);
   const change = useCallback((part: Partial<View>) => setView((before) => ({ ...before, ...part })), []);
   const changeWindow = useCallback(
     (by: (window: Window) => Window) => setView((before) => ({ ...before, window: by(before.window) })),
@@ -121,14 +114,10 @@ function Panes({ scans, first }: { scans: Scans; first: Place }) {
               );
             })}
           </div>
-          <div className="gliofed-only-printed gliofed-snapshots">
-            {snapshots.map(({ name, address }) => (
-              <figure key={name}>
-                <img src={address} alt={tc(`sequence.${name}`)} />
-                <figcaption>{tc(`sequence.${name}`)}</figcaption>
-              </figure>
-            ))}
-          </div>
+          <Snapshots
+            drawn={drawn}
+            overlays={OVERLAYS.filter((name) => scans.overlays[name] && view.opacity[name] > 0)}
+          />
           <Content component="small">{[...slices, t("viewer.sides")].join(". ")}</Content>
         </GridItem>
         <GridItem xl={4} className="gliofed-controls">
@@ -137,40 +126,4 @@ function Panes({ scans, first }: { scans: Scans; first: Place }) {
       </Grid>
     </>
   );
-}
-
-/** Return the panes as pictures, taken anew each time before the page is printed. */
-function useSnapshots(drawn: ReadonlyMap<Sequence, Niivue>): readonly Snapshot[] {
-  const [snapshots, setSnapshots] = useState<readonly Snapshot[]>([]);
-  const latest = useRef(drawn);
-  useEffect(() => {
-    latest.current = drawn;
-  });
-  useEffect(() => {
-    const take = (): readonly Snapshot[] => {
-      const taken = SEQUENCES.flatMap((name) => {
-        const niivue = latest.current.get(name);
-        // A canvas holds its picture only until the browser has shown it.
-        niivue?.drawScene();
-        return niivue?.canvas ? [{ name, address: niivue.canvas.toDataURL("image/png") }] : [];
-      });
-      flushSync(() => setSnapshots(taken));
-      return taken;
-    };
-    const decoded = async (): Promise<void> => {
-      for (const { address } of take()) {
-        const image = new Image();
-        image.src = address;
-        await image.decode();
-      }
-    };
-    const takeNow = (): void => void take();
-    window.addEventListener("beforeprint", takeNow);
-    const forget = beforePrinting(decoded);
-    return () => {
-      window.removeEventListener("beforeprint", takeNow);
-      forget();
-    };
-  }, []);
-  return snapshots;
 }
