@@ -28,7 +28,7 @@ class WhoAnswer(Answer):
     csrf = text(none=True, says="to be sent as `X-CSRF-Token` with every change; null for a token's owner")
     serves = text("hospital", "coordinator")
     predicts = flag()
-    upload_mb = fields.Integer(required=True, metadata={"description": "what one upload may hold, in millions of bytes"})
+    upload_mb = fields.Integer(required=True, metadata={"description": "what one upload may hold, in 10^6 bytes"})
 
 
 class WaysAnswer(Answer):

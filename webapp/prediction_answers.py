@@ -134,6 +134,8 @@ class ResultAnswer(Answer):
     mgmt_interval = interval()
     tumor_decision = text("present", "absent", "undecided", none=True)
     mgmt_decision = text("methylated", "unmethylated", "undecided", none=True)
+    tumor_threshold = share(none=True)
+    mgmt_threshold = share(none=True)
     volumes_ml = fields.Dict(keys=fields.String(), values=fields.Float(), required=True)
     files = texts()
     gradcam = one(EvidenceAnswer, none=True)

@@ -21,6 +21,7 @@ from core.explanation import explain
 from core.imaging.found import found_from_json
 from core.imaging.preprocessing import prepare_case
 from core.imaging.reading import read_chosen
+from core.learning.calibration import DECISIONS
 from core.learning.explain import grad_cam
 from core.predictor import Prediction, Predictor, load_predictor, predict_prepared, use_threads
 from core.records.audit import sign_head
@@ -217,6 +218,7 @@ class Worker:
                 write_sealed(predictions.folder_of(self.config, job.id) / f"r{name}", key, content)
         result = {
             **prediction.as_json(),
+            **{f"{head}_threshold": predictor.calibration.of(head).threshold for head in DECISIONS},
             "volumes_ml": explained.volumes_ml,
             "files": sorted(explained.files),
             "gradcam": evidence._asdict() if evidence else None,

@@ -5,6 +5,7 @@ A page of the coordinator's, which holds no key, writes a wish; the coordinator'
 candidate -> approved -> retired
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from sqlalchemy import Engine, select
@@ -23,7 +24,9 @@ LEADS: dict[Wish, tuple[str, str]] = {"approve": ("candidate", "approved"), "ret
 LONGEST_CAUSE = 500
 
 
-def wish_version(engine: Engine, name: str, wanted: Wish, *, actor: str) -> None:
+def wish_version(
+    engine: Engine, name: str, wanted: Wish, *, actor: str, append: Callable[..., object] = audit.append
+) -> None:
     """Ask the coordinator's service to approve or retire a model version; the same wish again changes nothing.
 
     Args:
@@ -31,6 +34,7 @@ def wish_version(engine: Engine, name: str, wanted: Wish, *, actor: str) -> None
         name: the version's.
         wanted: `approve` or `retire`.
         actor: who asks, as the audit log names them.
+        append: puts the event into the log; the web's does more, so that auditors find it.
     Raises: FederationError: no such version, or its state does not allow it.
     """
     before, after = LEADS[wanted]
@@ -43,7 +47,7 @@ def wish_version(engine: Engine, name: str, wanted: Wish, *, actor: str) -> None
         if row.wish == wanted:
             return
         row.wish, row.wished_by, row.cause = wanted, actor, None
-        audit.append(session, actor, f"version.{wanted}-asked", version=name, weights_sha256=row.weights_sha256)
+        append(session, actor, f"version.{wanted}-asked", version=name, weights_sha256=row.weights_sha256)
 
 
 def wished_versions(engine: Engine) -> list[Version]:

@@ -3,6 +3,8 @@
 offered -> starting -> running -> finished; or paused, stopped or failed, from where it may be resumed
 """
 
+from collections.abc import Callable
+
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
@@ -149,8 +151,8 @@ def note_flower_run(engine: Engine, run: str, flower_run: str) -> None:
         _get(session, run, lock=True).flower_run = flower_run
 
 
-def wish(engine: Engine, run: str, wanted: str, *, actor: str) -> None:
-    """Ask the coordinator's service to `stop` or `resume` a run.
+def wish(engine: Engine, run: str, wanted: str, *, actor: str, append: Callable[..., object] = audit.append) -> None:
+    """Ask the coordinator's service to `stop` or `resume` a run; `append` puts the event into the log.
 
     Raises: FederationError: no such run, or it cannot be stopped or resumed as it is.
     """
@@ -159,7 +161,7 @@ def wish(engine: Engine, run: str, wanted: str, *, actor: str) -> None:
         if {"stop": "stopped", "resume": "starting"}[wanted] not in MAY_BECOME[row.state]:
             raise FederationError(f"The run {run} is {row.state}: it cannot {wanted}", fix="see `fl-server status`")
         row.wish = wanted
-        audit.append(session, actor, f"run.{wanted}-asked", run=run)
+        append(session, actor, f"run.{wanted}-asked", run=run)
 
 
 def register_version(engine: Engine, run: str, *, name: str, weights_sha256: str) -> None:

@@ -147,6 +147,17 @@ def test_a_coordinator_stops_a_run_by_a_wish(server: Server) -> None:
     assert coco.get("/federation/runs/none").status_code == 404
 
 
+def test_what_a_coordinator_wishes_is_in_the_log_that_auditors_read_and_verify(server: Server) -> None:
+    a_federation(server)
+    coco, otto = server.browser("coco"), server.browser("otto")
+    coco.post("/federation/runs/s-1/wish", json={"wish": "stop"})
+    coco.post("/versions/0002-s-11111111/wish", json={"wish": "approve"})
+    events = otto.get("/log?user=coco").json["events"]
+    assert [one["action"] for one in events[:2]] == ["version.approve-asked", "run.stop-asked"]
+    assert events[1]["told"]["run"] == "s-1"
+    assert otto.post("/log/verify").json["intact"]
+
+
 def test_a_hospital_s_server_has_no_federation_to_show(tmp_path: Path) -> None:
     coco = a_server(a_config(tmp_path)).browser("coco")
     for path in ("/federation", "/federation/runs/r"):

@@ -13,6 +13,7 @@ from webapp.database import writing_engine
 from webapp.errors import Refused, missing
 from webapp.federation_answers import FederationAnswer, RunAnswer, RunWishAnswer
 from webapp.guards import allow, settings, who
+from webapp.journal import append
 from webapp.schemas import RunWishSchema
 
 blueprint = Blueprint("federation", __name__, description="The sites and the runs")
@@ -54,7 +55,7 @@ class RunWish(Resource):
         _check_here()
         federation.one_run(writing_engine(), settings(), name)
         try:
-            wish(writing_engine(), name, given["wish"], actor=f"user:{who().user}")
+            wish(writing_engine(), name, given["wish"], actor=f"user:{who().user}", append=append)
         except FederationError as error:
             raise Refused(409, error.problem, fix="see the run's state") from None
         answer = jsonify({"run": name, "wish": given["wish"]})

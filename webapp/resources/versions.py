@@ -14,6 +14,7 @@ from webapp.answers import CardAnswer, VersionsAnswer, WishAnswer
 from webapp.database import writing_engine
 from webapp.errors import Refused, missing
 from webapp.guards import allow, settings, who
+from webapp.journal import append
 from webapp.models import current, trusted_key
 from webapp.schemas import WishSchema
 
@@ -62,7 +63,7 @@ class Wish(Resource):
         if settings().site.serves != "coordinator" or name not in {one["name"] for one in _listed(None)}:
             raise missing("model version")
         try:
-            wish_version(writing_engine(), name, given["wish"], actor=f"user:{who().user}")
+            wish_version(writing_engine(), name, given["wish"], actor=f"user:{who().user}", append=append)
         except FederationError as error:
             raise Refused(409, error.problem, fix="see /versions for what each is") from None
         answer = jsonify({"name": name, "wish": given["wish"]})

@@ -26,7 +26,7 @@ await journey(async (browser) => {
   await page.getByLabel("User", { exact: true }).fill("otto");
   await page.getByRole("button", { name: "Apply filters" }).click();
   await page.waitForURL(/user=otto/);
-  await page.getByText("Log verified").first().waitFor();
+  await page.getByRole("row").filter({ hasText: "Log verified" }).first().waitFor();
   check(
     (await page
       .getByRole("row")

@@ -86,7 +86,7 @@ await journey(async (browser) => {
   await stagehand("hospital", "start");
   await page.goto("/app/predict");
   await page.getByRole("row").filter({ hasText: "MRN-4711" }).first().waitFor();
-  await page.getByRole("link", { name: "New prediction" }).click();
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "New prediction" }).click();
   await stagehand("hospital", "stop");
   await page.getByRole("link", { name: "Your account" }).click();
   await page

@@ -1842,6 +1842,7 @@ export interface components {
             mgmt_decision: "methylated" | "unmethylated" | "undecided" | null;
             mgmt_interval: number[] | null;
             mgmt_probability: number | null;
+            mgmt_threshold: number | null;
             model: components["schemas"]["ModelAnswer"];
             model_version: string;
             quality: components["schemas"]["QualityAnswer"];
@@ -1856,6 +1857,7 @@ export interface components {
             tumor_decision: "present" | "absent" | "undecided" | null;
             tumor_interval: number[] | null;
             tumor_probability: number | null;
+            tumor_threshold: number | null;
             /** @enum {string} */
             verdict: "usable" | "unreliable";
             volumes_ml: {
@@ -2073,7 +2075,7 @@ export interface components {
             role: "clinician" | "auditor" | "coordinator" | "administrator";
             /** @enum {string} */
             serves: "hospital" | "coordinator";
-            /** @description what one upload may hold, in millions of bytes */
+            /** @description what one upload may hold, in 10^6 bytes */
             upload_mb: number;
             user: string;
         };

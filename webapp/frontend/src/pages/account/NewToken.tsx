@@ -21,8 +21,8 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { client, data } from "../../api/client";
+import { noEscape } from "../../parts/noEscape";
 import { ProblemAlert } from "../../parts/ProblemAlert";
-import { noEscape } from "./noEscape";
 
 const DAYS = 90;
 const MOST_DAYS = 366;

@@ -3,11 +3,11 @@ import { Table, Tbody, Td, Th, Tr } from "@patternfly/react-table";
 import { useQueries } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { Busy } from "../../parts/Busy";
+import { Columns } from "../../parts/Columns";
 import { bytesOf, numberOf, spanOf } from "../../parts/format";
 import { LinePlot } from "../../parts/LinePlot";
+import { Panel } from "../../parts/Panel";
 import { ProblemAlert } from "../../parts/ProblemAlert";
-import { Columns } from "./Columns";
-import { Panel } from "./Panel";
 import { runQuery } from "./queries";
 import { bestAuc, costOf, linesOf, type Run, type Score } from "./runs";
 

@@ -4,9 +4,9 @@ import { CheckCircleIcon } from "@patternfly/react-icons/dist/esm/icons/check-ci
 import { OutlinedClockIcon } from "@patternfly/react-icons/dist/esm/icons/outlined-clock-icon";
 import { Table, Tbody, Td, Th, Tr } from "@patternfly/react-table";
 import { useTranslation } from "react-i18next";
+import { Columns } from "../../parts/Columns";
 import { bytesOf, spanOf } from "../../parts/format";
-import { Columns } from "./Columns";
-import { Panel } from "./Panel";
+import { Panel } from "../../parts/Panel";
 import { answerOf, costOf, type Run } from "./runs";
 
 /** What a run has cost each site so far. */

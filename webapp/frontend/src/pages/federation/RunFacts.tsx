@@ -1,9 +1,9 @@
 import { Content } from "@patternfly/react-core";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
+import { Facts } from "../../parts/Facts";
 import { momentOf } from "../../parts/format";
-import { Facts } from "./Facts";
-import { Panel } from "./Panel";
+import { Panel } from "../../parts/Panel";
 import { RunState } from "./RunState";
 import type { Run } from "./runs";
 

@@ -4,9 +4,9 @@ import { ExclamationTriangleIcon } from "@patternfly/react-icons/dist/esm/icons/
 import { Table, Tbody, Td, Tr } from "@patternfly/react-table";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
+import { Columns } from "../../parts/Columns";
 import { momentOf, numberOf, spanOf } from "../../parts/format";
-import { Columns } from "./Columns";
-import { Panel } from "./Panel";
+import { Panel } from "../../parts/Panel";
 import type { Round } from "./runs";
 
 interface Props {

@@ -2,7 +2,7 @@ import { Content, Grid, GridItem } from "@patternfly/react-core";
 import { useTranslation } from "react-i18next";
 import { numberOf } from "../../parts/format";
 import { LinePlot } from "../../parts/LinePlot";
-import { Panel } from "./Panel";
+import { Panel } from "../../parts/Panel";
 import { bestAuc, linesOf, type Run } from "./runs";
 
 interface Props {

@@ -2,8 +2,8 @@ import { Checkbox, EmptyState, EmptyStateBody, Progress, ProgressMeasureLocation
 import { Table, Tbody, Td, Tr } from "@patternfly/react-table";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
+import { Columns } from "../../parts/Columns";
 import { numberOf } from "../../parts/format";
-import { Columns } from "./Columns";
 import { RunState } from "./RunState";
 import type { BriefRun } from "./runs";
 

@@ -7,8 +7,8 @@ import { OutlinedClockIcon } from "@patternfly/react-icons/dist/esm/icons/outlin
 import { Table, Tbody, Td, Tr } from "@patternfly/react-table";
 import { useTranslation } from "react-i18next";
 import { Link } from "react-router";
+import { Columns } from "../../parts/Columns";
 import { bytesOf, momentOf, spanOf } from "../../parts/format";
-import { Columns } from "./Columns";
 import type { Site } from "./runs";
 import { doingOf, standingOf, stepsOf } from "./sites";
 

@@ -1,16 +1,11 @@
 /** What these pages ask the server for, again and again while it changes. */
 
 import { queryOptions } from "@tanstack/react-query";
+import { againAfter } from "../../api/again";
 import { client, data } from "../../api/client";
-import { Problem } from "../../api/problem";
 
 export const FEDERATION = ["federation"] as const;
 const EVERY_MS = 3000;
-
-/** Return how long to wait before asking again; never, where the server has refused and would refuse again. */
-export function againAfter(ms: number, error: Error | null): number | false {
-  return error instanceof Problem && !error.passes ? false : ms;
-}
 
 /** Every site and run. */
 export const federationQuery = queryOptions({

@@ -10,6 +10,8 @@ const RESULT: Result = {
   mgmt_probability: 0.12,
   mgmt_interval: [0.05, 0.24],
   mgmt_decision: "unmethylated",
+  tumor_threshold: null,
+  mgmt_threshold: null,
   model_version: "0001-gbm-0a1b2c3d",
   volumes_ml: {},
   files: [],
@@ -56,18 +58,10 @@ describe("what the model says of a head", () => {
     expect(answerOf(both, "tumor").reasons).toEqual(["tumor: undecided"]);
   });
 
-  it("is divided at the share of the upper class among the cases that it was checked on", () => {
-    const heads = { mgmt: { validated_on: { methylated: 30, unmethylated: 70 } } };
-    expect(answerOf({ ...RESULT, model: { ...RESULT.model, heads } }, "mgmt").line).toBe(0.3);
+  it("is divided where the version was fitted to divide", () => {
+    expect(answerOf({ ...RESULT, mgmt_threshold: 0.3, tumor_threshold: null }, "mgmt").line).toBe(0.3);
+    expect(answerOf({ ...RESULT, mgmt_threshold: 0.3, tumor_threshold: null }, "tumor").line).toBeNull();
   });
-
-  it.each([[{ methylated: 0, unmethylated: 70 }], [{ methylated: 30, unmethylated: 0 }], [undefined]])(
-    "has no line without cases of both classes: %o",
-    (validated_on) => {
-      const heads = { mgmt: { validated_on } };
-      expect(answerOf({ ...RESULT, model: { ...RESULT.model, heads } }, "mgmt").line).toBeNull();
-    },
-  );
 });
 
 describe("the cases behind a head", () => {

@@ -38,10 +38,10 @@ export const CLASSES: Readonly<Record<Head, readonly [string, string]>> = {
 /** Return what the model says of one head. */
 export function answerOf(result: Result, head: Head): HeadAnswer {
   const of = {
-    mgmt: [result.mgmt_probability, result.mgmt_interval, result.mgmt_decision],
-    tumor: [result.tumor_probability, result.tumor_interval, result.tumor_decision],
+    mgmt: [result.mgmt_probability, result.mgmt_interval, result.mgmt_decision, result.mgmt_threshold],
+    tumor: [result.tumor_probability, result.tumor_interval, result.tumor_decision, result.tumor_threshold],
   } as const;
-  const [probability, interval, decision] = of[head];
+  const [probability, interval, decision, line] = of[head];
   const [low, high] = interval ?? [];
   const [lower, upper] = CLASSES[head];
   const decided: Outcome = decision === upper ? "upper" : decision === lower ? "lower" : "undecided";
@@ -49,7 +49,7 @@ export function answerOf(result: Result, head: Head): HeadAnswer {
     outcome: probability === null ? "none" : decided,
     probability,
     interval: low === undefined || high === undefined ? null : [low, high],
-    line: lineOf(casesOf(result.model.heads, head), head),
+    line,
     reasons: result.reasons.filter((reason) => reason.startsWith(`${head}:`)),
   };
 }
@@ -64,14 +64,6 @@ export function casesOf(heads: unknown, head: Head): Cases {
     whose: text(told.validation_cases),
     never: text(told.never_trained),
   };
-}
-
-/** Return a head's line: the share of the upper class among the cases that the version was checked on. */
-export function lineOf(cases: Cases, head: Head): number | null {
-  const [lower, upper] = CLASSES[head];
-  const below = cases.checked?.[lower] ?? 0;
-  const above = cases.checked?.[upper] ?? 0;
-  return below > 0 && above > 0 ? above / (below + above) : null;
 }
 
 /** Return how strongly a version's card says that patients are protected from it, or "". */

@@ -4,6 +4,7 @@ import { useTranslation } from "react-i18next";
 import { client, data } from "../../api/client";
 import { Problem } from "../../api/problem";
 import { askWho, type Who } from "../../app/session";
+import { noEscape } from "../../parts/noEscape";
 import { ProblemAlert } from "../../parts/ProblemAlert";
 import { SignInForm } from "./SignInForm";
 
@@ -26,7 +27,7 @@ export function SignInAgain({ who, onEnter }: Props) {
     onSuccess: onEnter,
   });
   return (
-    <Modal isOpen variant="small" aria-labelledby="again-title" aria-describedby="again-body">
+    <Modal isOpen variant="small" aria-labelledby="again-title" aria-describedby="again-body" onKeyDown={noEscape}>
       <ModalHeader title={tc("expired.title")} labelId="again-title" />
       <ModalBody id="again-body">
         <Stack hasGutter>

@@ -17,7 +17,7 @@ import {
 } from "@patternfly/react-core";
 import { QRCodeSVG } from "qrcode.react";
 import { useTranslation } from "react-i18next";
-import { noEscape } from "../account/noEscape";
+import { noEscape } from "../../parts/noEscape";
 import { typedOf } from "./secondFactor";
 
 export interface NewFactor {

@@ -1,7 +1,7 @@
 import { useTranslation } from "react-i18next";
+import { Facts } from "../../parts/Facts";
 import { momentOf, numberOf } from "../../parts/format";
-import { Facts } from "../federation/Facts";
-import { Panel } from "../federation/Panel";
+import { Panel } from "../../parts/Panel";
 import type { Version } from "./queries";
 import { numberIn, type Part, partOf, textOf } from "./reading";
 import { VersionState, VersionWish } from "./VersionState";

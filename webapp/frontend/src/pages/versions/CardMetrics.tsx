@@ -1,10 +1,10 @@
 import { Content, Stack, Title } from "@patternfly/react-core";
 import { Table, Tbody, Td, Th, Tr } from "@patternfly/react-table";
 import { useTranslation } from "react-i18next";
+import { Columns } from "../../parts/Columns";
+import { Facts } from "../../parts/Facts";
 import { numberOf } from "../../parts/format";
-import { Columns } from "../federation/Columns";
-import { Facts } from "../federation/Facts";
-import { Panel } from "../federation/Panel";
+import { Panel } from "../../parts/Panel";
 import { intervalIn, numberIn, numbersIn, type Part, partOf, partsIn } from "./reading";
 
 const HEADS = ["mgmt", "tumor"] as const;

@@ -1,7 +1,7 @@
 import { Content, GridItem } from "@patternfly/react-core";
 import { useTranslation } from "react-i18next";
 import { LinePlot } from "../../parts/LinePlot";
-import { Panel } from "../federation/Panel";
+import { Panel } from "../../parts/Panel";
 import { lossesOf, numberIn, type Part } from "./reading";
 
 /** The loss by round, where a card tells it. */

@@ -3,8 +3,8 @@ import { CheckCircleIcon } from "@patternfly/react-icons/dist/esm/icons/check-ci
 import { ExclamationTriangleIcon } from "@patternfly/react-icons/dist/esm/icons/exclamation-triangle-icon";
 import { Table, Tbody, Td, Th, Tr } from "@patternfly/react-table";
 import { useTranslation } from "react-i18next";
-import { Columns } from "../federation/Columns";
-import { Panel } from "../federation/Panel";
+import { Columns } from "../../parts/Columns";
+import { Panel } from "../../parts/Panel";
 import { casesIn, numberIn, type Part, partOf, partsIn, textOf } from "./reading";
 
 interface Props {

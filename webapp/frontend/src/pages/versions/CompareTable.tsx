@@ -4,8 +4,8 @@ import { Table, Tbody, Td, Th, Tr } from "@patternfly/react-table";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
+import { Columns } from "../../parts/Columns";
 import { Loaded } from "../../parts/Loaded";
-import { Columns } from "../federation/Columns";
 import { compareCards, type Leaf, type Row } from "./comparing";
 import { cardQuery } from "./queries";
 

@@ -1,8 +1,8 @@
 /** What these pages ask the server for. */
 
 import { queryOptions } from "@tanstack/react-query";
+import { againAfter } from "../../api/again";
 import { client, data, type Of } from "../../api/client";
-import { againAfter } from "../federation/queries";
 
 export type Version = Of<"VersionAnswer">;
 export type Wish = Of<"Wish">["wish"];
