@@ -142,7 +142,9 @@ def test_a_coordinator_stops_a_run_by_a_wish(server: Server) -> None:
     coco = server.browser("coco")
     assert coco.post("/federation/runs/s-1/wish", json={"wish": "stop"}).status_code == 202
     assert coco.get("/federation/runs/s-1").json["wish"] == "stop"
-    assert coco.post("/federation/runs/s-1/wish", json={"wish": "resume"}).status_code == 409
+    runs.move_run(server.engine, "s-1", "stopped", actor="c")
+    assert coco.post("/federation/runs/s-1/wish", json={"wish": "stop"}).status_code == 409
+    assert coco.get("/federation/runs/s-1").json["wish"] is None
     assert coco.post("/federation/runs/none/wish", json={"wish": "stop"}).status_code == 404
     assert coco.get("/federation/runs/none").status_code == 404
 
