@@ -30,7 +30,7 @@ await journey(async (browser) => {
   await page.goto("/app/predict");
   await page.waitForSelector("#sign-in-name");
   await typeSignIn(page, "hospital", "anna");
-  await page.getByRole("heading", { level: 1 }).waitFor();
+  await page.getByRole("heading", { level: 1, name: "History" }).waitFor();
 
   const auditor = await visit(browser, "hospital", "otto");
   await auditor.goto("/app/predict/new");

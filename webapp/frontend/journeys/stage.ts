@@ -48,9 +48,14 @@ function codeOf(secret: string): string {
   return String((digest.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, "0");
 }
 
+export interface Person {
+  password: string;
+  secret: string;
+}
+
 /** Type name, password and code into the form that is shown, and send it. */
-export async function typeSignIn(page: Page, where: Where, user: string): Promise<void> {
-  const known = stage[where].users[user];
+export async function typeSignIn(page: Page, where: Where, user: string, person?: Person): Promise<void> {
+  const known = person ?? stage[where].users[user];
   check(known !== undefined, `a user ${user}`);
   await stagehand(where, "forget-code", user);
   const name = page.locator("#sign-in-name");

@@ -27,7 +27,14 @@ export function SignInAgain({ who, onEnter }: Props) {
     onSuccess: onEnter,
   });
   return (
-    <Modal isOpen variant="small" aria-labelledby="again-title" aria-describedby="again-body" onKeyDown={noEscape}>
+    <Modal
+      isOpen
+      variant="small"
+      aria-labelledby="again-title"
+      aria-describedby="again-body"
+      elementToFocus="#sign-in-password"
+      onKeyDown={noEscape}
+    >
       <ModalHeader title={tc("expired.title")} labelId="again-title" />
       <ModalBody id="again-body">
         <Stack hasGutter>
