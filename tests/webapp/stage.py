@@ -48,9 +48,14 @@ RUNS = (
 
 
 @contextmanager
-def a_hospital(folder: Path, database: str = "", **sections: dict[str, object]) -> Iterator[Running]:
-    """A hospital's server with a model, its users, and two patients' DICOM under FOLDER/patient and FOLDER/other."""
-    home = a_home(folder / "home")
+def a_hospital(
+    folder: Path, database: str = "", home: Path | None = None, **sections: dict[str, object]
+) -> Iterator[Running]:
+    """A hospital's server with its users, and two patients' DICOM under FOLDER/patient and FOLDER/other.
+
+    Its model is that of a home, such as `fl-simulate run` has left, or a tiny one of fresh weights.
+    """
+    home = home or a_home(folder / "home")
     a_patient(folder / "patient" / "MRN-4711")
     a_patient(folder / "other" / "MRN-4712", "MRN-4712", seed=2)
     with running(folder, home, USERS, database, **sections) as server:
@@ -158,11 +163,13 @@ def told(server: Running, folder: Path) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--home", type=Path, help="holds the approved version that the hospital predicts with")
     parser.add_argument("--json", type=Path, help="where to write the addresses and how to sign in")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gliofed-stage-") as name:
         folder = Path(name)
-        with a_hospital(folder / "hospital") as hospital, a_coordinator(folder / "coordinator") as coordinator:
+        at_hospital = a_hospital(folder / "hospital", home=options.home)
+        with at_hospital as hospital, a_coordinator(folder / "coordinator") as coordinator:
             both = {
                 "hospital": told(hospital, folder / "hospital"),
                 "coordinator": told(coordinator, folder / "coordinator"),

@@ -97,7 +97,8 @@ def ask(browser: Browser, route: str, **headers: str) -> int:
     """Ask for a route, with made-up values where it has any, and return the status."""
     method, _, rule = route.partition(" ")
     path = re.sub(r"<[^>]+>", "0" * 32, rule)
-    return browser._open(path, method, headers=headers).status_code
+    with browser._open(path, method, headers=headers) as answer:  # a page is an open file
+        return answer.status_code
 
 
 def a_secret(server: Server, name: str, kind: str) -> str:

@@ -26,6 +26,12 @@ export function wordsFor(error: unknown, t: TFunction): { problem: string; fix: 
   }
 }
 
+/** Return a text as a sentence: the server writes what to do without its capital and its period. */
+export function sentenceOf(text: string): string {
+  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(whole) ? whole : `${whole}.`;
+}
+
 interface Props {
   error: unknown;
   onRetry?: () => void;
@@ -54,7 +60,7 @@ export function ProblemAlert({ error, onRetry, onClose, children }: Props) {
         )
       }
     >
-      {fix && <p>{fix}</p>}
+      {fix && <p>{sentenceOf(fix)}</p>}
       {children}
     </Alert>
   );
