@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).resolve().parent / "services.sh"
-PROGRAMS = ("mariadbd", "mariadb-install-db", "my_print_defaults", "nginx", "ip", "setpriv")
+PROGRAMS = ("mariadbd", "mariadb-install-db", "my_print_defaults", "nginx", "ip", "setpriv", "chromium")
 TOOLS = ("bash", "grep", "sed", "paste", "rm", "chmod", "touch", "cat")
 WITH_AUTH_REQUEST = "echo --with-http_auth_request_module >&2"
 
@@ -96,7 +96,9 @@ def test_without_root_or_apt_it_stops_with_the_one_line_to_type(tmp_path: Path, 
     done = machine.run()
     assert done.returncode == 1
     problem, fix = done.stderr.splitlines()
-    assert problem == ("Tests need what is not installed: mariadb-install-db, my_print_defaults, nginx, ip, setpriv")
+    assert problem == (
+        "Tests need what is not installed: mariadb-install-db, my_print_defaults, nginx, ip, setpriv, chromium"
+    )
     assert fix.startswith("Type: sudo apt-get install --no-install-recommends mariadb-server-core ")
     assert machine.asked() == []
 

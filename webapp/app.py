@@ -7,7 +7,7 @@ from pathlib import Path
 from flask import Flask, Response, g, redirect, request, send_from_directory
 from flask_cors import CORS
 from flask_smorest import Api
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from core.files import private_folder
@@ -126,7 +126,10 @@ def _root() -> Response:
 
 def _page(path: str) -> Response:
     """Return a file of the pages; a page's own address returns the page that finds its way by it."""
-    if "." not in path.rpartition("/")[2]:
+    parts = path.split("/")
+    if ".." in parts or "\\" in path:
+        raise NotFound
+    if "." not in parts[-1]:
         path = "index.html"
     answer = send_from_directory(PAGES, path)
     answer.headers["Cache-Control"] = "no-cache" if path == "index.html" else "public, max-age=31536000, immutable"

@@ -205,8 +205,9 @@ def test_a_zip_of_hostile_files_is_refused_like_the_files(tmp_path: Path) -> Non
 
 
 def test_what_a_process_of_its_own_finds_is_what_this_one_finds(tmp_path: Path) -> None:
-    a_case(tmp_path, StudyDate="20240101", PatientName="Müller^Jürgen", SpecificCharacterSet="ISO_IR 192")
-    a_series(tmp_path / "broken", skip=[2], SeriesDescription="t1")
+    named = {"PatientName": "Müller^Jürgen", "SpecificCharacterSet": "ISO_IR 192"}
+    a_case(tmp_path, StudyDate="20240101", **named)
+    a_series(tmp_path / "broken", skip=[2], SeriesDescription="t1", **named)
     looked = look_apart(tmp_path)
     assert looked.found == look_through(tmp_path)
     assert looked.found.studies[0].patient_name == "Müller^Jürgen"
