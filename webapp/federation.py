@@ -1,14 +1,16 @@
 """The federation as a coordinator's page shows it: sites, runs, rounds, what each costs; read, never touched."""
 
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Engine, select
 
 from core.errors import FederationError
 from core.records.db import reading
-from core.records.runs import offered_study, run_of
-from core.records.status import status_of
-from core.records.tables import Effort
+from core.records.rounds import rounds_of
+from core.records.runs import answers_of, offered_study, run_of
+from core.records.status import run_view, status_of
+from core.records.tables import Effort, Run
 from core.study import Study, closing_sentence, privacy_sentence
 from webapp.config import WebConfig
 from webapp.errors import missing
@@ -22,16 +24,24 @@ def whole(engine: Engine, config: WebConfig) -> dict[str, Any]:
     return {"processes": status["processes"], "sites": status["sites"], "runs": runs}
 
 
-def one_run(engine: Engine, config: WebConfig, name: str) -> dict[str, Any]:
-    """Return a run with its rounds, what it costs each site, and what was agreed.
+def find_run(engine: Engine, name: str) -> Run:
+    """Return a run's row.
 
     Raises: Denied: there is no such run.
     """
     try:
-        row = run_of(engine, name)
+        return run_of(engine, name)
     except FederationError:
         raise missing("run") from None
-    run = next(one for one in status_of(engine, config.home).as_json()["runs"] if one["run"] == name)
+
+
+def one_run(engine: Engine, name: str) -> dict[str, Any]:
+    """Return a run with its rounds, what it costs each site, and what was agreed.
+
+    Raises: Denied: there is no such run.
+    """
+    row = find_run(engine, name)
+    run = asdict(run_view(row, rounds_of(engine, name), answers_of(engine, row.study).values()))
     study = offered_study(engine, row.study)
     with reading(engine) as session:
         efforts = session.scalars(select(Effort).where(Effort.run == name).order_by(Effort.site)).all()

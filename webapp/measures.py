@@ -10,6 +10,7 @@ from sqlalchemy import Engine, func, select
 from core.clock import age_s
 from core.records.db import reading
 from core.records.web_tables import Prediction, Tally
+from webapp.queue import unfinished
 
 
 class _Measures(Collector):
@@ -25,13 +26,11 @@ class _Measures(Collector):
         """Read what there is."""
         with reading(self._engine) as session:
             tallies = {row.name: row.value for row in session.scalars(select(Tally))}
-            waiting = Prediction.state.in_(("queued", "running", "draft"))
-            states = select(Prediction.state, func.count()).where(waiting).group_by(Prediction.state)
-            depth = {state: count for state, count in session.execute(states)}  # noqa: C416 (a Row is no tuple here)
+            depth = unfinished(session)
             oldest = session.scalar(select(func.min(Prediction.queued_at)).where(Prediction.state == "queued"))
         queue = GaugeMetricFamily("gliofed_predictions_waiting", "Predictions by state", labels=["state"])
-        for state in ("draft", "queued", "running"):
-            queue.add_metric([state], depth.get(state, 0))
+        for state, count in depth.items():
+            queue.add_metric([state], count)
         yield queue
         yield GaugeMetricFamily(
             "gliofed_oldest_wait_seconds", "How long the first in the queue waits", value=age_s(oldest) if oldest else 0

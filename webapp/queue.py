@@ -161,6 +161,13 @@ def fail(engine: Engine, vault: Vault, job: Job, worker: str, problem: str, fix:
     return True
 
 
+def unfinished(session: Session) -> dict[str, int]:
+    """Return how many predictions are drafts, queued and running."""
+    states = ("draft", "queued", "running")
+    counted = select(Prediction.state, func.count()).where(Prediction.state.in_(states)).group_by(Prediction.state)
+    return dict.fromkeys(states, 0) | {state: count for state, count in session.execute(counted)}  # noqa: C416
+
+
 def waiting(session: Session) -> int:
     """Return how many predictions wait or run."""
     return session.scalar(select(func.count()).where(Prediction.state.in_((WAITING, "running")))) or 0

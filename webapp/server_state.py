@@ -3,12 +3,12 @@
 from importlib.metadata import version
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 
 from core.records.db import reading
 from core.records.tables import AuditEvent, AuditHead
-from core.records.web_tables import Prediction
 from webapp.config import WebConfig
+from webapp.queue import unfinished
 from webapp.readiness import unready
 from webapp.vault import Vault
 
@@ -17,9 +17,7 @@ def server_state(engine: Engine, config: WebConfig, vault: Vault) -> dict[str, A
     """Return readiness, keys, retention, sign-in, limits, queue, log and the last backup."""
     keys = vault.keys
     with reading(engine) as session:
-        waiting = Prediction.state.in_(("draft", "queued", "running"))
-        states = session.execute(select(Prediction.state, func.count()).where(waiting).group_by(Prediction.state))
-        depth = {"draft": 0, "queued": 0, "running": 0} | {state: count for state, count in states}  # noqa: C416
+        depth = unfinished(session)
         head = session.scalar(select(AuditHead))
         done = {
             action: session.scalar(

@@ -93,7 +93,7 @@ def status_of(records: Engine, home: Path) -> Status:
     return Status(
         tuple(asdict(state) for state in states_of(home)),
         tuple(_site_view(site, presences.get(site.name), efforts) for site in sites),
-        tuple(_run_view(run, rounds[run.id], answers[run.study]) for run in runs_in(records)),
+        tuple(run_view(run, rounds[run.id], answers[run.study]) for run in runs_in(records)),
     )
 
 
@@ -132,7 +132,9 @@ def _by(rows: Iterable[RowT], key: Callable[[RowT], str]) -> defaultdict[str, li
     return found
 
 
-def _run_view(run: Run, rounds: list[Round], answers: list[Offer]) -> RunView:
+def run_view(run: Run, rounds: Iterable[Round], answers: Iterable[Offer]) -> RunView:
+    """Return a run as a row, of its rounds and of the answers to its study."""
+    rounds = list(rounds)
     return RunView(
         run=run.id,
         study=run.study,

@@ -40,7 +40,7 @@ class OneRun(Resource):
     def get(self, name: str) -> Response:
         """Return a run's rounds, scores, bytes, hours and privacy."""
         _check_here()
-        return jsonify(federation.one_run(writing_engine(), settings(), name))
+        return jsonify(federation.one_run(writing_engine(), name))
 
 
 @blueprint.route("/federation/runs/<string:name>/wish")
@@ -53,7 +53,7 @@ class RunWish(Resource):
     def post(self, given: dict[str, Any], name: str) -> Response:
         """Ask that a run stop, or go on from its last round: `fl-server` does it within seconds."""
         _check_here()
-        federation.one_run(writing_engine(), settings(), name)
+        federation.find_run(writing_engine(), name)
         try:
             wish(writing_engine(), name, given["wish"], actor=f"user:{who().user}", append=append)
         except FederationError as error:
