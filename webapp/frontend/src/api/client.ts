@@ -8,7 +8,7 @@ type Schemas = components["schemas"];
 export type Of<Name extends keyof Schemas> = Schemas[Name];
 
 let csrf: string | null = null;
-const opened = new Map<string, string>();
+let access: string | null = null;
 const onSignedOut = new Set<() => void>();
 
 /** Keep what proves to the server that a change comes from its own page. */
@@ -16,16 +16,15 @@ export function keepCsrf(token: string | null): void {
   csrf = token;
 }
 
-/** Keep what opens the predictions of a patient whose record number was typed. */
-export function keepAccess(patient: string, access: string): void {
-  opened.delete(patient); // the one that was opened last comes last
-  opened.set(patient, access);
+/** Keep what opens the predictions of the patient whose record number was typed last. */
+export function keepAccess(given: string): void {
+  access = given;
 }
 
 /** Forget everything of whoever was signed in. */
 export function forget(): void {
   csrf = null;
-  opened.clear();
+  access = null;
 }
 
 /** Be told when the server does not know this session any more. */
@@ -47,7 +46,7 @@ export const client = createClient<paths>({ baseUrl: location.origin, fetch: rea
 client.use({
   onRequest({ request }) {
     if (csrf && request.method !== "GET") request.headers.set("X-CSRF-Token", csrf);
-    if (opened.size > 0) request.headers.set("X-Patient-Access", [...opened.values()].at(-1) ?? "");
+    if (access) request.headers.set("X-Patient-Access", access);
     return request;
   },
   async onResponse({ response, schemaPath }) {

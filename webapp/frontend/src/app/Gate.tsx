@@ -1,11 +1,11 @@
-import { Bullseye, Spinner } from "@patternfly/react-core";
+import { Bullseye } from "@patternfly/react-core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import { useTranslation } from "react-i18next";
 import { Outlet } from "react-router";
 import { whenSignedOut } from "../api/client";
 import { SignIn } from "../pages/sign-in/SignIn";
 import { SignInAgain } from "../pages/sign-in/SignInAgain";
+import { Busy } from "../parts/Busy";
 import { ProblemAlert } from "../parts/ProblemAlert";
 import { useScheme } from "./colors";
 import { Shell } from "./Shell";
@@ -13,7 +13,6 @@ import { SESSION, SignedIn, useSession, type Who } from "./session";
 
 /** Lets in who is signed in; a session that ends in the middle is renewed over the page, which keeps what was typed. */
 export function Gate() {
-  const { t } = useTranslation();
   const session = useSession();
   const queries = useQueryClient();
   const colors = useScheme();
@@ -31,17 +30,14 @@ export function Gate() {
     void queries.invalidateQueries({ predicate: (query) => query.queryKey[0] !== SESSION[0] });
   };
 
-  if (session.isPending || session.error) {
+  if (session.error) {
     return (
       <Bullseye>
-        {session.error ? (
-          <ProblemAlert error={session.error} onRetry={() => void session.refetch()} />
-        ) : (
-          <Spinner aria-label={t("loading")} />
-        )}
+        <ProblemAlert error={session.error} onRetry={() => void session.refetch()} />
       </Bullseye>
     );
   }
+  if (session.isPending) return <Busy />;
   if (!session.data) return <SignIn onEnter={enter} />;
   return (
     <SignedIn value={session.data}>

@@ -26,6 +26,11 @@ export function useSession(): UseQueryResult<Who | null> {
   return useQuery({ queryKey: SESSION, queryFn: askWho, staleTime: Number.POSITIVE_INFINITY });
 }
 
+/** How one can sign in here. */
+export function useWays(): UseQueryResult<Of<"WaysAnswer">> {
+  return useQuery({ queryKey: ["ways"], queryFn: () => data(client.GET("/session/ways")) });
+}
+
 /** Sign in with name, password and code. */
 export async function signIn(name: string, password: string, code: string): Promise<Who> {
   const who = await data(client.POST("/session", { body: { name, password, code } }));

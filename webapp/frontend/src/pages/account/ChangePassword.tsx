@@ -5,6 +5,7 @@ import { useTranslation } from "react-i18next";
 import { client, data, keepCsrf } from "../../api/client";
 import { Problem, problemOf } from "../../api/problem";
 import { SESSION, useWho } from "../../app/session";
+import { digitsOf, isCode } from "../../parts/code";
 import { ProblemAlert } from "../../parts/ProblemAlert";
 import { NewPassword } from "./NewPassword";
 import { brokenRules } from "./passwords";
@@ -36,7 +37,7 @@ export function ChangePassword() {
     mutationFn: () =>
       data(
         client.PUT("/session/password", {
-          body: { password: typed.password, code: typed.code.replace(/\s/g, ""), new_password: typed.next },
+          body: { password: typed.password, code: digitsOf(typed.code), new_password: typed.next },
           middleware: [WRONG_ONE],
         }),
       ),
@@ -57,9 +58,7 @@ export function ChangePassword() {
     changing.mutate();
   };
   const isReady =
-    typed.password !== "" &&
-    /^\s*\d{3}\s*\d{3}\s*$/.test(typed.code) &&
-    brokenRules(typed.next, typed.again, user).length === 0;
+    typed.password !== "" && isCode(typed.code) && brokenRules(typed.next, typed.again, user).length === 0;
   return (
     <Form onSubmit={submit}>
       {changing.error && <ProblemAlert error={changing.error} />}

@@ -41,7 +41,7 @@ export function FindPatient() {
   const finding = useMutation({
     mutationFn: find,
     onSuccess: (answer) => {
-      if (answer.answer) keepAccess(answer.answer.patient, answer.answer.access);
+      if (answer.answer) keepAccess(answer.answer.access);
       queries.setQueryData(FOUND, answer);
     },
   });

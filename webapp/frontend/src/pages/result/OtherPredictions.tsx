@@ -20,7 +20,7 @@ export function OtherPredictions({ prediction, recordNumber }: Props) {
   const { t } = useTranslation("result");
   const finding = useMutation({
     mutationFn: () => data(client.POST("/patients/find", { body: { record_number: recordNumber } })),
-    onSuccess: (found) => keepAccess(found.patient, found.access),
+    onSuccess: (found) => keepAccess(found.access),
   });
   const others = finding.data?.predictions.filter((one) => one.id !== prediction.id);
   return (

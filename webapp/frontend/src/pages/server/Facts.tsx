@@ -1,25 +1,9 @@
-import {
-  DescriptionList,
-  DescriptionListDescription,
-  DescriptionListGroup,
-  DescriptionListTerm,
-} from "@patternfly/react-core";
-import type { ReactNode } from "react";
+import type { ComponentProps } from "react";
+import { Facts as Named } from "../../parts/Facts";
 
-interface Props {
-  facts: readonly (readonly [term: string, description: ReactNode])[];
-}
+const NAMES = { default: "22ch" } as const;
 
-/** What is so, by name. */
-export function Facts({ facts }: Props) {
-  return (
-    <DescriptionList isHorizontal isCompact horizontalTermWidthModifier={{ default: "22ch" }}>
-      {facts.map(([term, description]) => (
-        <DescriptionListGroup key={term}>
-          <DescriptionListTerm>{term}</DescriptionListTerm>
-          <DescriptionListDescription>{description}</DescriptionListDescription>
-        </DescriptionListGroup>
-      ))}
-    </DescriptionList>
-  );
+/** What is so, by name, in columns that are as wide in every card. */
+export function Facts({ facts }: Pick<ComponentProps<typeof Named>, "facts">) {
+  return <Named facts={facts} names={NAMES} />;
 }

@@ -1,9 +1,7 @@
 import { Button, Card, CardBody, CardTitle, Content, Divider, Stack, StackItem, Title } from "@patternfly/react-core";
-import { useQuery } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
-import { client, data } from "../../api/client";
-import type { Who } from "../../app/session";
+import { useWays, type Who } from "../../app/session";
 import { SignInForm } from "./SignInForm";
 
 interface Props {
@@ -14,7 +12,7 @@ interface Props {
 export function SignIn({ onEnter }: Props) {
   const { t } = useTranslation("signIn");
   const { t: tc } = useTranslation();
-  const ways = useQuery({ queryKey: ["ways"], queryFn: () => data(client.GET("/session/ways")) });
+  const ways = useWays();
   useEffect(() => {
     document.title = `${t("title")} · ${tc("product")}`;
   }, [t, tc]);

@@ -1,9 +1,8 @@
 import { Button, Content, Modal, ModalBody, ModalHeader, Stack, StackItem } from "@patternfly/react-core";
-import { useMutation, useQuery } from "@tanstack/react-query";
+import { useMutation } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
-import { client, data } from "../../api/client";
 import { Problem } from "../../api/problem";
-import { askWho, type Who } from "../../app/session";
+import { askWho, useWays, type Who } from "../../app/session";
 import { noEscape } from "../../parts/noEscape";
 import { ProblemAlert } from "../../parts/ProblemAlert";
 import { SignInForm } from "./SignInForm";
@@ -17,7 +16,7 @@ interface Props {
 export function SignInAgain({ who, onEnter }: Props) {
   const { t } = useTranslation("signIn");
   const { t: tc } = useTranslation();
-  const ways = useQuery({ queryKey: ["ways"], queryFn: () => data(client.GET("/session/ways")) });
+  const ways = useWays();
   const looking = useMutation({
     mutationFn: async () => {
       const found = await askWho();

@@ -12,6 +12,7 @@ import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { useTranslation } from "react-i18next";
 import { signIn, type Who } from "../../app/session";
+import { digitsOf, isCode } from "../../parts/code";
 import { ProblemAlert } from "../../parts/ProblemAlert";
 
 interface Props {
@@ -27,7 +28,7 @@ export function SignInForm({ name: known, onEnter }: Props) {
   const [password, setPassword] = useState("");
   const [code, setCode] = useState("");
   const entering = useMutation({
-    mutationFn: () => signIn(name, password, code.replace(/\s/g, "")),
+    mutationFn: () => signIn(name, password, digitsOf(code)),
     onSuccess: onEnter,
     onError: () => setCode(""),
   });
@@ -35,7 +36,7 @@ export function SignInForm({ name: known, onEnter }: Props) {
     event.preventDefault();
     entering.mutate();
   };
-  const isReady = name !== "" && password !== "" && /^\s*\d{3}\s*\d{3}\s*$/.test(code);
+  const isReady = name !== "" && password !== "" && isCode(code);
   return (
     <Form onSubmit={submit}>
       {entering.error && <ProblemAlert error={entering.error} />}
