@@ -1,20 +1,9 @@
-import {
-  Alert,
-  Button,
-  Content,
-  Flex,
-  FlexItem,
-  Modal,
-  ModalBody,
-  ModalFooter,
-  ModalHeader,
-  Stack,
-} from "@patternfly/react-core";
+import { Alert, Button, Content, Flex, FlexItem } from "@patternfly/react-core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { client, data } from "../../api/client";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { Confirm } from "../../parts/Confirm";
 import { FEDERATION } from "./queries";
 import { type Run, type Wish, wishesFor } from "./runs";
 
@@ -38,7 +27,6 @@ export function PendingWish({ wish }: { wish: Wish }) {
 /** Asks that a run stop or go on, once that is confirmed. */
 export function RunWishes({ run }: { run: Run }) {
   const { t } = useTranslation("federation");
-  const { t: tc } = useTranslation();
   const queries = useQueryClient();
   const [open, setOpen] = useState<Wish | null>(null);
   const wishing = useMutation({
@@ -69,34 +57,18 @@ export function RunWishes({ run }: { run: Run }) {
         ))}
       </Flex>
       {open && (
-        <Modal
-          isOpen
-          variant="small"
-          aria-labelledby="wish-title"
-          aria-describedby="wish-body"
-          onEscapePress={() => setOpen(null)}
+        <Confirm
+          id="wish"
+          title={t(`wish.${open}.title`, { run: run.run })}
+          label={t(`wish.${open}.button`)}
+          variant={open === "stop" ? "danger" : "primary"}
+          isPending={wishing.isPending}
+          error={wishing.error}
+          onConfirm={() => wishing.mutate(open)}
+          onCancel={() => setOpen(null)}
         >
-          <ModalHeader title={t(`wish.${open}.title`, { run: run.run })} labelId="wish-title" />
-          <ModalBody id="wish-body">
-            <Stack hasGutter>
-              {wishing.error && <ProblemAlert error={wishing.error} />}
-              <Content component="p">{t(`wish.${open}.means`)}</Content>
-            </Stack>
-          </ModalBody>
-          <ModalFooter>
-            <Button
-              variant={open === "stop" ? "danger" : "primary"}
-              isLoading={wishing.isPending}
-              isDisabled={wishing.isPending}
-              onClick={() => wishing.mutate(open)}
-            >
-              {t(`wish.${open}.button`)}
-            </Button>
-            <Button variant="link" onClick={() => setOpen(null)}>
-              {tc("cancel")}
-            </Button>
-          </ModalFooter>
-        </Modal>
+          <Content component="p">{t(`wish.${open}.means`)}</Content>
+        </Confirm>
       )}
     </>
   );

@@ -1,20 +1,10 @@
-import {
-  Alert,
-  AlertActionCloseButton,
-  Button,
-  Content,
-  Modal,
-  ModalBody,
-  ModalFooter,
-  ModalHeader,
-  Stack,
-} from "@patternfly/react-core";
+import { Alert, AlertActionCloseButton, Button, Content } from "@patternfly/react-core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { client, data } from "../../api/client";
 import { useWho } from "../../app/session";
-import { ProblemAlert } from "../../parts/ProblemAlert";
+import { Confirm } from "../../parts/Confirm";
 import { VERSIONS, type Version, type Wish } from "./queries";
 
 const NEXT = { candidate: "approve", approved: "retire", retired: null } as const;
@@ -39,7 +29,6 @@ export function useDecides(): boolean {
 /** Asks that a version be approved or retired, once that is confirmed. */
 export function Decide({ version, onAsked }: Props) {
   const { t } = useTranslation("versions");
-  const { t: tc } = useTranslation();
   const queries = useQueryClient();
   const [open, setOpen] = useState<Wish | null>(null);
   const deciding = useMutation({
@@ -70,35 +59,19 @@ export function Decide({ version, onAsked }: Props) {
         </Button>
       )}
       {open && (
-        <Modal
-          isOpen
-          variant="small"
-          aria-labelledby="decide-title"
-          aria-describedby="decide-body"
-          onEscapePress={() => setOpen(null)}
+        <Confirm
+          id="decide"
+          title={t(`${open}.title`, { name: version.name })}
+          label={t(`${open}.button`)}
+          variant={variant(open)}
+          isPending={deciding.isPending}
+          error={deciding.error}
+          onConfirm={() => deciding.mutate(open)}
+          onCancel={() => setOpen(null)}
         >
-          <ModalHeader title={t(`${open}.title`, { name: version.name })} labelId="decide-title" />
-          <ModalBody id="decide-body">
-            <Stack hasGutter>
-              {deciding.error && <ProblemAlert error={deciding.error} />}
-              <Content component="p">{t(`${open}.means`)}</Content>
-              <Content component="p">{t("signs")}</Content>
-            </Stack>
-          </ModalBody>
-          <ModalFooter>
-            <Button
-              variant={variant(open)}
-              isLoading={deciding.isPending}
-              isDisabled={deciding.isPending}
-              onClick={() => deciding.mutate(open)}
-            >
-              {t(`${open}.button`)}
-            </Button>
-            <Button variant="link" onClick={() => setOpen(null)}>
-              {tc("cancel")}
-            </Button>
-          </ModalFooter>
-        </Modal>
+          <Content component="p">{t(`${open}.means`)}</Content>
+          <Content component="p">{t("signs")}</Content>
+        </Confirm>
       )}
     </>
   );
