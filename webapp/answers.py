@@ -25,6 +25,10 @@ class WhoAnswer(Answer):
 
     user = text()
     role = text(*ROLES)
+    has_password = fields.Boolean(
+        required=True, metadata={"description": "of their own; who has none comes by the hospital's sign-on"}
+    )
+    credential = text(says="the id of the session or token that asks, as /tokens lists it")
     csrf = text(none=True, says="to be sent as `X-CSRF-Token` with every change; null for a token's owner")
     serves = text("hospital", "coordinator")
     predicts = flag()

@@ -27,6 +27,7 @@ class Identity:
         kind: `session` or `token`.
         sha256: what is kept of it.
         seen_at: when its use was written down last.
+        has_password: of their own; who has none comes by the hospital's sign-on.
     """
 
     user: str
@@ -35,6 +36,7 @@ class Identity:
     kind: str
     sha256: str
     seen_at: str
+    has_password: bool
 
 
 def open_credential(session: Session, user: str, kind: str, label: str, seconds: float) -> tuple[str, str]:
@@ -87,7 +89,8 @@ def _valid(session: Session, sha256: str, kind: str, seen_since: str) -> Identit
     idle = kind == "session" and credential.seen_at < seen_since
     if credential.revoked_at or credential.expires_at <= now() or idle or user.disabled_at:
         return None
-    return Identity(user.name, user.role, credential.id, kind, credential.sha256, credential.seen_at)
+    has_password = user.password_hash is not None
+    return Identity(user.name, user.role, credential.id, kind, credential.sha256, credential.seen_at, has_password)
 
 
 def touch(session: Session, identity: Identity) -> None:

@@ -125,17 +125,19 @@ def enter(engine: Engine, settings: SignInSettings, person: Person, asker: Asker
             return _open(session, user, settings, asker, by="sign-on")
         if user is not None and why == "group" and revoke_all(session, user.name):
             note(session, user.name, "user.signed-out", who=user.name, why=why)
-    problem, fix = _REASONS[why]
-    raise Denied(403, problem, fix=fix, action="sign-in.failed", user=user.name if user else ANYBODY, why=why)
+    status, problem, fix = _REASONS[why]
+    raise Denied(status, problem, fix=fix, action="sign-in.failed", user=user.name if user else ANYBODY, why=why)
 
 
 _REASONS = {
     "group": (
+        403,
         "The hospital's sign-on knows you, but none of your groups has a role here",
         "ask whoever manages the groups, or the administrator of this server, who maps them to roles",
     ),
-    "disabled": ("The account is disabled", "ask an administrator of this server"),
+    "disabled": (403, "The account is disabled", "ask an administrator of this server"),
     "name": (
+        409,
         "Your name at the hospital's sign-on is another user's here, or cannot be one",
         "ask the administrator of this server to free the name, or to take another claim for it",
     ),

@@ -1,7 +1,6 @@
 """A real `fl-web run`: its processes over HTTPS, its users, and coarse cases of which no two are the same."""
 
 import io
-import json
 import os
 import re
 import signal
@@ -19,6 +18,7 @@ from urllib.parse import parse_qs, urlparse
 
 import httpx
 import pyotp
+import tomli_w
 
 from core.records.db import open_database
 from core.supervision import states_of
@@ -129,10 +129,7 @@ def running(
     }
     for section, values in sections.items():
         settings.setdefault(section, {}).update(values)
-    lines = [f"data = {json.dumps(str(data))}"]  # JSON's texts, numbers and lists are TOML's
-    for section, values in settings.items():
-        lines += [f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
-    (data / "web.toml").write_text("\n".join(lines) + "\n")
+    (data / "web.toml").write_text(tomli_w.dumps({"data": str(data), **settings}))
     config = load_web(data)
     engine, vault, secrets = open_database(config.database_url), Vault(config.keys_path), {}
     for name, role in users.items():

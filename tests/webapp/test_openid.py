@@ -4,15 +4,9 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,45 +23,13 @@ from core.records import audit
 from core.records.db import reading, unlogged
 from core.records.web_tables import User
 from tests.webapp.factories import PASSWORD, Browser, Server, a_config, a_server, code
+from tests.webapp.factories_provider import ROLES, a_port, a_provider, openid_settings, vouch
 from webapp import openid
 from webapp.errors import Denied
 from webapp.guards import COOKIE
 from webapp.openid import Flow
 
-ROLES = {"mri-readers": "clinician", "it": "administrator"}
 FLOW_COOKIE = "__Host-gliofed-sign-on"
-
-
-@contextmanager
-def a_provider(port: int) -> Iterator[str]:
-    """A provider at a port; with it, its keys come and go."""
-    issuer = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port)]
-    environment = {**os.environ, "AUTHLIB_INSECURE_TRANSPORT": "1"}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
-        try:
-            _wait_until_it_listens(port, process)
-            yield issuer
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < until:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-    raise AssertionError("the provider did not start")
-
-
-def a_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +39,8 @@ def issuer() -> Iterator[str]:
 
 
 def a_hospital(folder: Path, database: str, issuer: str, **more: object) -> Server:
-    given = {"issuer": issuer, "client_id": "gliofed", "client_secret": "s", "roles": ROLES, **more}
-    return a_server(a_config(folder, database, folder / "none", openid=given), {"anna": "clinician"})
+    given = a_config(folder, database, folder / "none", openid=openid_settings(issuer, **more))
+    return a_server(given, {"anna": "clinician"})
 
 
 @pytest.fixture
@@ -111,8 +73,7 @@ def go(browser: Browser, subject: str = "7f3a", **claims: object) -> Way:
     assert away.status_code == 302
     where = away.headers["Location"]
     provider = "{0.scheme}://{0.netloc}".format(urlsplit(where))
-    said = {"preferred_username": "Bert.Vogel", "groups": ["all", "mri-readers"], **claims}
-    assert httpx.put(f"{provider}/users/{subject}", json=said).status_code == 204
+    vouch(provider, subject, **{"name": "Bert.Vogel", "groups": ["all", "mri-readers"], **claims})
     back = httpx.post(where, data={"sub": subject}).headers["Location"]
     return Way({name: values[0] for name, values in parse_qs(urlsplit(where).query).items()}, back)
 
@@ -121,7 +82,8 @@ def come_back(browser: Browser, way: Way, **changed: str) -> TestResponse:
     """Bring a browser back from the provider, perhaps with something changed on the way."""
     query = {name: values[0] for name, values in parse_qs(urlsplit(way.back).query).items()}
     query = {name: value for name, value in {**query, **changed}.items() if value}
-    return browser.client.get("/session/openid/callback", base_url="https://localhost", query_string=query)
+    where = "/session/openid/callback"
+    return browser.client.get(where, base_url="https://localhost", query_string=query, headers=browser.headers)
 
 
 def sign_on(server: Server, subject: str = "7f3a", **claims: object) -> tuple[Browser, TestResponse]:
@@ -266,6 +228,16 @@ def test_an_answer_is_for_the_browser_that_asked_and_works_once(server: Server) 
     assert why(server) == ["flow", "state", "flow", "code"]
 
 
+def test_a_page_is_led_back_to_the_pages_with_why_it_failed_which_are_told_nothing_else(server: Server) -> None:
+    browser = server.browser()
+    browser.headers["Accept"] = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    for claims, status in (({"nonce": "another"}, 401), ({"groups": []}, 403), ({"name": "anna"}, 409)):
+        answer = come_back(browser, go(browser, **claims))
+        assert (answer.status_code, answer.headers["Location"]) == (302, f"/app/?sign-on={status}")
+    assert why(server) == ["token: nonce", "group", "name"]
+    assert browser.get("/session").status_code == 401  # anywhere else, a failure stays one
+
+
 def test_a_flow_that_took_too_long_or_was_made_by_somebody_else_is_refused(server: Server) -> None:
     browser = server.browser()
     way = go(browser)
@@ -325,8 +297,8 @@ def test_without_a_fitting_group_nobody_is_signed_in_and_whoever_was_is_not_any_
 
 def test_an_account_with_a_password_of_its_own_is_not_taken_over(either_server: Server) -> None:
     server = either_server
-    _, answer = sign_on(server, preferred_username="anna")
-    assert answer.status_code == 403
+    _, answer = sign_on(server, name="anna")
+    assert answer.status_code == 409
     assert why(server) == ["name"]
     row = user(server, "anna")
     assert row is not None
@@ -338,14 +310,14 @@ def test_somebody_new_of_the_same_name_is_somebody_else_and_a_new_name_is_the_sa
 ) -> None:
     server = either_server
     sign_on(server, "7f3a")
-    assert sign_on(server, "9c1d")[1].status_code == 403
-    married, _ = sign_on(server, "7f3a", preferred_username="bert.adler")
+    assert sign_on(server, "9c1d")[1].status_code == 409
+    married, _ = sign_on(server, "7f3a", name="bert.adler")
     assert married.get("/session").json["user"] == "bert.vogel"  # type: ignore[index]
 
 
 @pytest.mark.parametrize("name", ["", "console", "anybody", "Jörg Müller", "KLINIK\\jm", "x" * 64, None, 7])
 def test_a_name_that_cannot_be_a_users_is_refused(server: Server, name: object) -> None:
-    assert sign_on(server, preferred_username=name)[1].status_code == 403
+    assert sign_on(server, name=name)[1].status_code == 409
     assert why(server) == ["name"]
 
 

@@ -15,11 +15,12 @@ from core.records.db import open_database, unlogged
 from core.records.web_tables import Credential, User
 from tests.factories_mariadb import mariadb
 from tests.webapp.factories_drill import DURABLE
+from tests.webapp.factories_provider import a_port, a_provider, openid_settings, vouch
 from tests.webapp.factories_running import Running
 from tests.webapp.stage import a_coordinator, a_hospital, told
 
 FRONTEND = Path(__file__).resolve().parents[2] / "webapp" / "frontend"
-JOURNEYS = sorted(path.stem for path in (FRONTEND / "journeys").glob("*.ts") if path.stem != "stage")
+JOURNEYS = sorted(path.stem for path in (FRONTEND / "journeys").glob("*.ts") if path.stem not in ("stage", "voxels"))
 LIMITS = {"files": 700, "drafts": 6}
 
 
@@ -28,7 +29,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Runn
     folder = tmp_path_factory.mktemp("pages")
     with ExitStack() as stack:
         database = stack.enter_context(mariadb(*DURABLE))
-        hospital = stack.enter_context(a_hospital(folder / "hospital", database.fresh(), limits=LIMITS))
+        openid = openid_settings(stack.enter_context(a_provider(a_port())))
+        hospital = stack.enter_context(a_hospital(folder / "hospital", database.fresh(), limits=LIMITS, openid=openid))
         coordinator = stack.enter_context(a_coordinator(folder / "coordinator", database.fresh()))
         yield {"hospital": hospital, "coordinator": coordinator}
 
@@ -70,6 +72,11 @@ def _forget_code(server: Running, user: str) -> None:
     engine.dispose()
 
 
+def _vouch(server: Running, subject: str, name: str, group: str) -> None:
+    """Let the hospital's own sign-on know somebody."""
+    vouch(server.config.openid.issuer, subject, name, [group])
+
+
 def _end_sessions(server: Running, user: str) -> None:
     """As the administrator's page would."""
     engine = open_database(server.config.database_url)
@@ -97,6 +104,7 @@ def _tell(server: Running, statement: str, seq: str) -> None:
 
 ACTIONS = {
     "forget-code": _forget_code,
+    "vouch": _vouch,
     "end-sessions": _end_sessions,
     "falsify": _falsify,
     "mend": _mend,

@@ -124,7 +124,8 @@ def test_a_token_stands_for_its_user_until_it_is_revoked_and_makes_no_others(ser
     assert made is not None
     machine = Browser(server.app.test_client())
     machine.headers["Authorization"] = f"Bearer {made['token']}"
-    assert machine.get("/session").json == {**anna.get("/session").json, "csrf": None}  # type: ignore[dict-item]
+    its_own = {"csrf": None, "credential": made["id"]}
+    assert machine.get("/session").json == {**anna.get("/session").json, **its_own}  # type: ignore[dict-item]
     assert machine.post("/tokens", json={"label": "another"}).status_code == 403
     assert anna.delete(f"/tokens/{made['id']}").status_code == 204
     assert machine.get("/session").status_code == 401

@@ -1,5 +1,6 @@
 """`/session`: signing in and out, with a password and a code, or by the hospital's own sign-on."""
 
+from http import HTTPStatus
 from typing import Any
 
 from flask import Response, g, jsonify, redirect, request
@@ -20,7 +21,8 @@ from webapp.signing_in import Asker, enter, sign_in
 blueprint = Blueprint("session", __name__, description="Who you are")
 
 _FLOW_COOKIE = "__Host-gliofed-sign-on"
-_CALLBACK = "/session/openid/callback"
+_SIGN_ON = "/session/openid"
+_CALLBACK = f"{_SIGN_ON}/callback"
 
 
 @blueprint.route("/session")
@@ -83,7 +85,7 @@ class Password(Resource):
         return _signed_in(secret)
 
 
-@blueprint.route("/session/openid")
+@blueprint.route(_SIGN_ON)
 class SignOn(Resource):
     """The way to the hospital's own sign-on (OpenID Connect)."""
 
@@ -119,6 +121,15 @@ class SignOnCallback(Resource):
         return answer
 
 
+@blueprint.after_request
+def _lead_back(answer: Response) -> Response:
+    """Lead a browser whose sign-on failed to the pages, which tell why; it would show the JSON as it is."""
+    is_page = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
+    if request.path in (_SIGN_ON, _CALLBACK) and answer.status_code >= HTTPStatus.BAD_REQUEST and is_page:
+        return redirect(f"/app/?sign-on={answer.status_code}")  # type: ignore[return-value]
+    return answer
+
+
 def _callback() -> str:
     """Return the address that the hospital's sign-on knows us by; the host is one of the settings'."""
     return f"https://{request.host}{_CALLBACK}"
@@ -150,6 +161,8 @@ def _told(identity: Identity) -> dict[str, Any]:
     return {
         "user": identity.user,
         "role": identity.role,
+        "credential": identity.credential,
+        "has_password": identity.has_password,
         "csrf": csrf_token(vault(), identity) if identity.kind == "session" else None,
         "serves": config.site.serves,
         "predicts": config.predicts,

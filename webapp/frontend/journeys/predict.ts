@@ -1,13 +1,13 @@
 /** A clinician's way: a folder of DICOM, what was found, the answer, the voxels, an opinion, and the auditor who sees it. */
 
-import { check, checkAccessible, journey, picture, stage, visit } from "./stage.ts";
+import { check, checkAccessible, dropOn, journey, picture, stage, visit } from "./stage.ts";
 import { pixelsOf } from "./voxels.ts";
 
 await journey(async (browser) => {
   const page = await visit(browser, "hospital", "anna");
   await page.getByRole("heading", { level: 1, name: "New prediction" }).waitFor();
   await checkAccessible(page, "new prediction");
-  await page.setInputFiles("input[webkitdirectory]", `${stage.hospital.folder}/patient/MRN-4711`);
+  await dropOn(page, page.getByText("Drop the patient's folder here"), `${stage.hospital.folder}/patient/MRN-4711`);
   await page.getByText("What will be sent").waitFor();
   await picture(page, "upload");
   await page.getByRole("button", { name: "Upload", exact: true }).click();

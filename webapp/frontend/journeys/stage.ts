@@ -4,7 +4,7 @@ import { createHmac } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import AxeBuilder from "@axe-core/playwright";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, chromium, type Locator, type Page } from "playwright-core";
 
 interface Server {
   url: string;
@@ -37,7 +37,7 @@ export function check(isSo: boolean, expected: string): asserts isSo {
 }
 
 /** Return the code that an authenticator app shows now (RFC 6238). */
-function codeOf(secret: string): string {
+export function codeOf(secret: string): string {
   const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
   const bits = [...secret.replace(/=+$/, "")].map((one) => letters.indexOf(one).toString(2).padStart(5, "0")).join("");
   const key = Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2)));
@@ -117,6 +117,21 @@ export async function checkAccessible(page: Page, name: string): Promise<void> {
   const told = serious.map((one) => `${one.id}: ${one.nodes.map((node) => node.html.slice(0, 200)).join(" | ")}`);
   process.stdout.write(`axe ${name}: ${found.passes.length} passes, ${found.violations.length} violations\n`);
   check(told.length === 0, `nothing serious on ${name}, but ${told.join("\n")}`);
+}
+
+/** Drop a folder or a file of the disk onto an element, as from the machine's own file window. */
+export async function dropOn(page: Page, onto: Locator, path: string): Promise<void> {
+  const box = await onto.boundingBox();
+  check(box !== null, "a place to drop on");
+  const browser = await page.context().newCDPSession(page);
+  const held = {
+    x: box.x + box.width / 2,
+    y: box.y + box.height / 2,
+    data: { items: [], files: [path], dragOperationsMask: 1 },
+  };
+  for (const type of ["dragEnter", "dragOver", "drop"] as const)
+    await browser.send("Input.dispatchDragEvent", { type, ...held });
+  await browser.detach();
 }
 
 /** Keep a picture of a page. */

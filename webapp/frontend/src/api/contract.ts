@@ -2068,8 +2068,12 @@ export interface components {
             signed_in: boolean;
         };
         WhoAnswer: {
+            /** @description the id of the session or token that asks, as /tokens lists it */
+            credential: string;
             /** @description to be sent as `X-CSRF-Token` with every change; null for a token's owner */
             csrf: string | null;
+            /** @description of their own; who has none comes by the hospital's sign-on */
+            has_password: boolean;
             predicts: boolean;
             /** @enum {string} */
             role: "clinician" | "auditor" | "coordinator" | "administrator";

@@ -22,15 +22,15 @@ type Token = Of<"TokenAnswer">;
 
 interface Props {
   tokens: readonly Token[];
-  /** The id of the session in which this is looked at, where that can be told. */
-  present?: string | null;
+  /** The id of the session in which this is looked at, where it is one of them. */
+  present?: string;
   onEnd: (token: Token) => Promise<void>;
 }
 
 const COLUMNS = ["kind", "created", "seen", "expires"] as const;
 
 /** Sessions of browsers and tokens of machines, each of which can be ended. */
-export function TokensTable({ tokens, present = null, onEnd }: Props) {
+export function TokensTable({ tokens, present, onEnd }: Props) {
   const { t } = useTranslation("account");
   const [ending, setEnding] = useState<Token | null>(null);
   const nameOf = (token: Token): string => token.label || t(`kind.${token.kind}`);

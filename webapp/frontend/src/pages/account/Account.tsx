@@ -54,22 +54,26 @@ export default function Account() {
               </CardBody>
             </Card>
           </GridItem>
-          <GridItem lg={6}>
-            <Card isFullHeight>
-              <CardTitle component="h2">{t("changePassword")}</CardTitle>
-              <CardBody>
-                <ChangePassword />
-              </CardBody>
-            </Card>
-          </GridItem>
-          <GridItem lg={6}>
-            <Card isFullHeight>
-              <CardTitle component="h2">{t("makeToken")}</CardTitle>
-              <CardBody>
-                <NewToken />
-              </CardBody>
-            </Card>
-          </GridItem>
+          {who.has_password && (
+            <>
+              <GridItem lg={6}>
+                <Card isFullHeight>
+                  <CardTitle component="h2">{t("changePassword")}</CardTitle>
+                  <CardBody>
+                    <ChangePassword />
+                  </CardBody>
+                </Card>
+              </GridItem>
+              <GridItem lg={6}>
+                <Card isFullHeight>
+                  <CardTitle component="h2">{t("makeToken")}</CardTitle>
+                  <CardBody>
+                    <NewToken />
+                  </CardBody>
+                </Card>
+              </GridItem>
+            </>
+          )}
         </Grid>
       </PageSection>
     </>

@@ -1,17 +1,17 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { client, data, forget } from "../../api/client";
+import { useWho } from "../../app/session";
 import { Loaded } from "../../parts/Loaded";
 import { TokensTable } from "../../parts/TokensTable";
-import { presentSession } from "./present";
 
 /** One's own sessions and tokens; who ends the session that asks is signed out. */
 export function MyTokens() {
   const queries = useQueryClient();
+  const present = useWho().credential;
   const mine = useQuery({ queryKey: ["/tokens"], queryFn: () => data(client.GET("/tokens")), refetchInterval: 60_000 });
   return (
     <Loaded query={mine}>
       {({ tokens }) => {
-        const present = presentSession(tokens);
         return (
           <TokensTable
             tokens={tokens}

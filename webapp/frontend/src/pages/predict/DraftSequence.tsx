@@ -4,14 +4,17 @@ import {
   CardTitle,
   Content,
   FormGroup,
-  FormSelect,
-  FormSelectOption,
   Label,
   List,
   ListItem,
+  MenuToggle,
+  Select,
+  SelectList,
+  SelectOption,
   Stack,
   StackItem,
 } from "@patternfly/react-core";
+import { useState } from "react";
 import { useTranslation } from "react-i18next";
 import { percentOf } from "../../parts/format";
 import { type Draft, numbered, type Sequence, type Series, surenessOf } from "./draft";
@@ -34,6 +37,7 @@ export function DraftSequence({ prediction, draft, sequence, onChoose }: Props) 
   const chosen = all.find((one) => one.series.key === draft.chosen[sequence]);
   const name = tc(`sequence.${sequence}`);
   const field = `sequence-${sequence}`;
+  const [isOpen, setOpen] = useState(false);
   return (
     <Card isFullHeight>
       <CardTitle component="h3">{name}</CardTitle>
@@ -51,20 +55,42 @@ export function DraftSequence({ prediction, draft, sequence, onChoose }: Props) 
           </StackItem>
           <StackItem>
             <FormGroup label={t("draft.series")} fieldId={field}>
-              <FormSelect
-                id={field}
-                aria-label={t("draft.seriesOf", { sequence: name })}
-                value={chosen?.series.key ?? ""}
-                validated={chosen ? "default" : "warning"}
-                onChange={(_event, key) => onChoose(key || null)}
+              {/* Not the browser's own: that would choose each series that the arrow keys pass on their way. */}
+              <Select
+                isOpen={isOpen}
+                selected={chosen?.series.key ?? ""}
+                onOpenChange={setOpen}
+                onSelect={(_event, key) => {
+                  setOpen(false);
+                  onChoose(String(key) || null);
+                }}
+                shouldFocusToggleOnSelect
+                popperProps={{ width: "max-content", maxWidth: "24rem", position: "end" }}
+                toggle={(toggle) => (
+                  <MenuToggle
+                    id={field}
+                    ref={toggle}
+                    isFullWidth
+                    isExpanded={isOpen}
+                    aria-label={t("draft.seriesOf", { sequence: name, series: chosen ? nameOf(chosen) : tc("none") })}
+                    {...(!chosen && { status: "warning" as const })}
+                    onClick={() => setOpen(!isOpen)}
+                  >
+                    {chosen ? nameOf(chosen) : tc("none")}
+                  </MenuToggle>
+                )}
               >
-                <FormSelectOption value="" label={tc("none")} />
-                {all
-                  .filter((one) => !one.series.wrong)
-                  .map((one) => (
-                    <FormSelectOption key={one.series.key} value={one.series.key} label={nameOf(one)} />
-                  ))}
-              </FormSelect>
+                <SelectList aria-label={t("draft.seriesFor", { sequence: name })}>
+                  <SelectOption value="">{tc("none")}</SelectOption>
+                  {all
+                    .filter((one) => !one.series.wrong)
+                    .map((one) => (
+                      <SelectOption key={one.series.key} value={one.series.key}>
+                        {nameOf(one)}
+                      </SelectOption>
+                    ))}
+                </SelectList>
+              </Select>
             </FormGroup>
           </StackItem>
         </Stack>

@@ -1,8 +1,11 @@
 import { Button, Card, CardBody, CardTitle, Content, Divider, Stack, StackItem, Title } from "@patternfly/react-core";
 import { useEffect } from "react";
 import { useTranslation } from "react-i18next";
+import { useLocation } from "react-router";
 import { useWays, type Who } from "../../app/session";
+import { ProblemAlert } from "../../parts/ProblemAlert";
 import { SignInForm } from "./SignInForm";
+import { failureOf, leave, SIGN_ON } from "./signOn";
 
 interface Props {
   onEnter: (who: Who) => void;
@@ -13,6 +16,8 @@ export function SignIn({ onEnter }: Props) {
   const { t } = useTranslation("signIn");
   const { t: tc } = useTranslation();
   const ways = useWays();
+  const { pathname, search } = useLocation();
+  const failure = failureOf(search, t);
   useEffect(() => {
     document.title = `${t("title")} · ${tc("product")}`;
   }, [t, tc]);
@@ -25,6 +30,11 @@ export function SignIn({ onEnter }: Props) {
           </Title>
           <Content component="p">{t("subtitle")}</Content>
         </StackItem>
+        {failure && (
+          <StackItem>
+            <ProblemAlert error={failure} />
+          </StackItem>
+        )}
         <StackItem>
           <Card>
             <CardTitle component="h2">{t("title")}</CardTitle>
@@ -33,7 +43,13 @@ export function SignIn({ onEnter }: Props) {
               {ways.data?.openid && (
                 <>
                   <Divider className="gliofed-apart" />
-                  <Button component="a" href="/session/openid" variant="secondary" isBlock>
+                  <Button
+                    component="a"
+                    href={SIGN_ON}
+                    variant="secondary"
+                    isBlock
+                    onClick={() => leave(pathname + (failure ? "" : search))}
+                  >
                     {t("openid")}
                   </Button>
                 </>

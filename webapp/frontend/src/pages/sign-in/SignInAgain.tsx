@@ -2,10 +2,11 @@ import { Button, Content, Modal, ModalBody, ModalHeader, Stack, StackItem } from
 import { useMutation } from "@tanstack/react-query";
 import { useTranslation } from "react-i18next";
 import { Problem } from "../../api/problem";
-import { askWho, useWays, type Who } from "../../app/session";
+import { askWho, type Who } from "../../app/session";
 import { noEscape } from "../../parts/noEscape";
 import { ProblemAlert } from "../../parts/ProblemAlert";
 import { SignInForm } from "./SignInForm";
+import { SIGN_ON } from "./signOn";
 
 interface Props {
   who: Who;
@@ -16,7 +17,6 @@ interface Props {
 export function SignInAgain({ who, onEnter }: Props) {
   const { t } = useTranslation("signIn");
   const { t: tc } = useTranslation();
-  const ways = useWays();
   const looking = useMutation({
     mutationFn: async () => {
       const found = await askWho();
@@ -31,7 +31,7 @@ export function SignInAgain({ who, onEnter }: Props) {
       variant="small"
       aria-labelledby="again-title"
       aria-describedby="again-body"
-      elementToFocus="#sign-in-password"
+      elementToFocus={who.has_password ? "#sign-in-password" : "#sign-on-again"}
       onKeyDown={noEscape}
     >
       <ModalHeader title={tc("expired.title")} labelId="again-title" />
@@ -40,18 +40,19 @@ export function SignInAgain({ who, onEnter }: Props) {
           <StackItem>
             <Content component="p">{tc("expired.body")}</Content>
           </StackItem>
-          <StackItem>
-            <SignInForm name={who.user} onEnter={onEnter} />
-          </StackItem>
-          {ways.data?.openid && (
+          {who.has_password ? (
+            <StackItem>
+              <SignInForm name={who.user} onEnter={onEnter} />
+            </StackItem>
+          ) : (
             <StackItem>
               {looking.error && <ProblemAlert error={looking.error} />}
               <Content component="p">
-                <a href="/session/openid" target="_blank" rel="noreferrer">
+                <a id="sign-on-again" href={SIGN_ON} target="_blank" rel="noreferrer">
                   {t("openidAgain")}
                 </a>
               </Content>
-              <Button variant="secondary" onClick={() => looking.mutate()} isLoading={looking.isPending}>
+              <Button onClick={() => looking.mutate()} isLoading={looking.isPending}>
                 {t("openidDone")}
               </Button>
             </StackItem>
