@@ -37,4 +37,24 @@ await journey(async (browser) => {
   await checkAccessible(page, "versions");
   await picture(page, "versions");
   check((await page.getByRole("row").filter({ hasText: "Approved" }).count()) >= 2, "both versions are approved");
+
+  // The two cards side by side, then the newer one is taken back.
+  const ticks = page.getByRole("row").getByRole("checkbox");
+  await ticks.nth(0).check();
+  await ticks.nth(1).check();
+  await page
+    .getByRole("button", { name: "Compare" })
+    .or(page.getByRole("link", { name: "Compare" }))
+    .first()
+    .click();
+  await page.getByRole("heading", { level: 1, name: "Compare two versions" }).waitFor();
+  await checkAccessible(page, "comparing versions");
+  await page.getByRole("link", { name: "Model versions" }).first().click();
+  await page
+    .getByRole("button", { name: /Retire/ })
+    .first()
+    .click();
+  await page.getByRole("dialog").getByRole("button", { name: "Retire" }).click();
+  await page.getByRole("row").filter({ hasText: "Retired" }).waitFor({ timeout: 30_000 });
+  await checkAccessible(page, "a retired version");
 });
