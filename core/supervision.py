@@ -40,12 +40,16 @@ class Process:
         argv: the command line, which holds no secret.
         environment: all of it.
         secret: written to its standard input, which then ends: neither `ps` nor /proc shows it.
+        inherits: open files that it gets, such as the socket that it listens on.
+        reloads_by: the signal that makes it read its settings anew, sent when the supervisor gets SIGHUP.
     """
 
     name: str
     argv: list[str]
     environment: Mapping[str, str]
     secret: str = ""
+    inherits: tuple[int, ...] = ()
+    reloads_by: signal.Signals | None = None
 
 
 @dataclass
@@ -75,7 +79,7 @@ class ProcessState:
 
 @dataclass
 class Supervisor:
-    """Keeps processes running until it is told to stop by SIGTERM or SIGINT.
+    """Keeps processes running until it is told to stop by SIGTERM or SIGINT; SIGHUP is handed on to those that reload.
 
     Attributes:
         home: the side's home; one supervisor at a time.
@@ -85,6 +89,7 @@ class Supervisor:
     home: Path
     processes: list[Process]
     _stopping: bool = field(default=False, init=False)
+    _reloading: bool = field(default=False, init=False)
 
     def run(self) -> None:
         """Start everything and stay until told to stop.
@@ -97,6 +102,7 @@ class Supervisor:
         with only_process(run / "supervisor.lock", taken):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._stop)
+            signal.signal(signal.SIGHUP, self._reload)
             self._supervise()
 
     def _supervise(self) -> None:
@@ -104,6 +110,9 @@ class Supervisor:
         trims_at = 0.0
         try:
             while not self._stopping:
+                if self._reloading:
+                    self._reloading = False
+                    _reload(children)
                 if self._tend(children):
                     self._note(children)
                 if time.monotonic() >= trims_at:
@@ -139,6 +148,7 @@ class Supervisor:
                 stdin=subprocess.PIPE if process.secret else subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                pass_fds=process.inherits,
                 cwd=self.home,
                 start_new_session=True,
             )
@@ -164,6 +174,9 @@ class Supervisor:
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
+    def _reload(self, _number: int, _frame: FrameType | None) -> None:
+        self._reloading = True
+
 
 def states_of(home: Path) -> list[ProcessState]:
     """Return the processes of a home as its supervisor noted them, or none where it is not running."""
@@ -180,6 +193,12 @@ def _is_locked(path: Path) -> bool:
         except BlockingIOError:
             return True
     return False
+
+
+def _reload(children: list[_Child]) -> None:
+    for child in children:
+        if child.running is not None and child.process.reloads_by is not None:
+            child.running.send_signal(child.process.reloads_by)
 
 
 def _note_end(child: _Child, ended: "subprocess.Popen[bytes]") -> None:

@@ -29,25 +29,28 @@ Data = Annotated[Path, typer.Option("--data", help="The server's folder.")]
 def run_(
     data: Data,
     port: Annotated[int, typer.Option("--port", help="On 127.0.0.1, with HTTPS.")] = 8443,
-    socket: Annotated[str, typer.Option("--socket", help="A Unix socket for Nginx, instead of a port.")] = "",
+    socket: Annotated[
+        Path | None, typer.Option("--socket", help="For Nginx: a Unix socket, instead of a port.")
+    ] = None,
 ) -> None:
     """Serve, with a worker beside, until stopped; nothing else need be installed.
 
     Without web.toml: SQLite, and a certificate of its own under DATA/tls. The model is the one that lies approved in
-    $FL_HOME, as `fl-client models pull` brings it.
+    $FL_HOME, as `fl-client models pull` brings it. SIGHUP makes it read web.toml anew without cutting a request off.
 
     Example: fl-web run --data /srv/gliofed-web --port 8443
     """
     from core.records.db import open_database
     from core.supervision import Supervisor
     from webapp.erasure import erase_again
-    from webapp.serving import load_web, processes_of
+    from webapp.serving import listen, load_web, processes_of
 
     private_folder(data)
     config = load_web(data)
     private_folder(config.files)
     erase_again(open_database(config.database_url), config)  # before anybody is served
-    processes = processes_of(config, port, socket=socket)
+    listener = listen(socket) if socket else None
+    processes = processes_of(config, port, listener)
     where = f"the socket {socket}" if socket else f"https://127.0.0.1:{port}/"
     typer.echo(f"Serving at {where}; logs are in {config.data / 'logs'}. The first user: fl-web create-user")
     Supervisor(config.data, processes).run()

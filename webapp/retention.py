@@ -16,7 +16,7 @@ from webapp.journal import SERVICE, About, note
 
 _HOUR_S, _DAY_S = 3600, 86_400
 # An upload becomes a row when it is complete; a folder without one is left over from a process that was killed.
-_ORPHAN_S = 6 * _HOUR_S
+ORPHAN_S = 6 * _HOUR_S
 _AT_ONCE = 200
 _CREDENTIAL_DAYS = 30
 
@@ -39,7 +39,7 @@ def clear_away(engine: Engine, config: WebConfig) -> None:
         _delete(engine, config, identifier, "result.expired", whole=True)
     with transaction(engine) as session:
         session.execute(delete(Credential).where(Credential.expires_at < after(-_CREDENTIAL_DAYS * _DAY_S)))
-    clear_orphans(engine, config, _ORPHAN_S)
+    clear_orphans(engine, config, ORPHAN_S)
 
 
 def _those(engine: Engine, *conditions: ColumnElement[bool]) -> list[str]:

@@ -2,6 +2,8 @@
 
 import atexit
 import os
+import signal
+import socket
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +21,7 @@ from webapp.checkpoints import head_signer
 from webapp.config import WebConfig
 from webapp.guards import tell_counted
 from webapp.request_log import log_to_stderr
-from webapp.retention import clear_orphans
+from webapp.retention import ORPHAN_S, clear_orphans
 from webapp.scratch import clear_scratch
 
 # Names the folder to the processes that are started here.
@@ -27,7 +29,10 @@ DATA = "GLIOFED_WEB_DATA"
 # Under DATA, for as long as a restore is not done: nothing is served then.
 RESTORING = ".restoring"
 _CERTIFICATE_VALID = timedelta(days=397)
-_GRACE_S = 12
+# An upload over a slow line may take so long; a stop does not wait for it (core.supervision.STOP_S).
+_GRACE_S = 300
+# Of an open file that systemd hands over (sd_listen_fds(3)).
+_FIRST_FD = 3
 
 
 def load_web(data: Path) -> WebConfig:
@@ -68,27 +73,69 @@ def application() -> Flask:
     config = load_web(Path(os.environ[DATA]))
     app = create_app(config)
     clear_scratch(config)  # what the process before has left, if it was killed
-    clear_orphans(app.extensions["gliofed-engine"], config, 0)
+    # After a reload, the process before is still taking uploads.
+    clear_orphans(app.extensions["gliofed-engine"], config, ORPHAN_S if _has_sibling() else 0)
     atexit.register(tell_counted, app)
     return app
 
 
-def processes_of(config: WebConfig, port: int, *, socket: str = "") -> list[Process]:
+def processes_of(config: WebConfig, port: int, listener: socket.socket | None = None) -> list[Process]:
     """Return what runs on a server: the application, and the worker where scans are taken.
+
+    Both read their settings anew when they are told to reload: requests in hand, and the prediction in hand, are
+    finished first.
 
     Args:
         config: of the server.
         port: on 127.0.0.1, with HTTPS.
-        socket: a Unix socket for Nginx instead, without.
+        listener: for Nginx instead, without; it stays open, and whoever calls waits, while the process is replaced.
     """
     head_signer(config)  # makes the key before two processes might
     environment = {**os.environ, DATA: str(config.data)}
-    web = Process("web", _gunicorn(config, port, socket), environment)
-    worker = Process("worker", [sys.executable, "-m", "webapp.worker_process"], environment)
+    inherits = (listener.fileno(),) if listener else ()
+    web = Process("web", _gunicorn(config, port, listener), environment, inherits=inherits, reloads_by=signal.SIGHUP)
+    worker = Process("worker", [sys.executable, "-m", "webapp.worker_process"], environment, reloads_by=signal.SIGTERM)
     return [worker, web] if config.predicts else [web]
 
 
-def _gunicorn(config: WebConfig, port: int, socket: str) -> list[str]:
+def listen(path: Path) -> socket.socket:
+    """Return the Unix socket that Nginx speaks to: systemd's where it holds one, else a new one.
+
+    It is for this account and its group.
+
+    Raises: ConfigError: another process listens there, or the path cannot be used.
+    """
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS") == "1":
+        return socket.socket(fileno=_FIRST_FD)
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o117)
+    try:
+        _clear_stale(path)
+        made.bind(str(path))
+        made.listen(1024)
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be listened on ({error.strerror or error})", fix="name a shorter path in a folder of yours"
+        ) from None
+    finally:
+        os.umask(before)
+    return made
+
+
+def _clear_stale(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        if asking.connect_ex(str(path)) == 0:
+            raise ConfigError(f"Another process listens on {path}", fix="stop it first, or name another socket")
+    path.unlink(missing_ok=True)
+
+
+def _has_sibling() -> bool:
+    """Say whether the process that started this one has another child, which serves too."""
+    parent = os.getppid()
+    return set(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()) != {str(os.getpid())}
+
+
+def _gunicorn(config: WebConfig, port: int, listener: socket.socket | None) -> list[str]:
     options = {
         "worker-class": "gthread",
         "workers": "1",
@@ -98,9 +145,9 @@ def _gunicorn(config: WebConfig, port: int, socket: str) -> list[str]:
         "keep-alive": "5",
         "limit-request-line": "4094",
         "limit-request-fields": "64",
-        "bind": f"unix:{socket}" if socket else f"127.0.0.1:{port}",
+        "bind": f"fd://{listener.fileno()}" if listener else f"127.0.0.1:{port}",
     }
-    if not socket:
+    if not listener:
         certificate, key = development_certificate(config)
         options |= {"certfile": str(certificate), "keyfile": str(key)}
     flags = [part for name, value in options.items() for part in (f"--{name}", value)]

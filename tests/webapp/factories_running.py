@@ -42,6 +42,7 @@ class Running:
         home: of the model versions.
         port: on 127.0.0.1.
         secrets: of each user's second factor.
+        socket: that it listens on instead, for Nginx.
         process: the supervisor's.
     """
 
@@ -49,6 +50,7 @@ class Running:
     home: Path
     port: int
     secrets: dict[str, str]
+    socket: Path | None = None
     process: "subprocess.Popen[bytes] | None" = field(default=None)
 
     @property
@@ -58,7 +60,8 @@ class Running:
 
     def start(self) -> None:
         """Start it, and return when it can predict."""
-        argv = [sys.executable, "-m", "webapp", "run", "--data", str(self.config.data), "--port", str(self.port)]
+        where = ["--socket", str(self.socket)] if self.socket else ["--port", str(self.port)]
+        argv = [sys.executable, "-m", "webapp", "run", "--data", str(self.config.data), *where]
         with (self.config.data / "run.log").open("ab") as log:
             environment = {**os.environ, "FL_HOME": str(self.home)}
             self.process = subprocess.Popen(argv, env=environment, stdout=log, stderr=log)
@@ -68,12 +71,37 @@ class Running:
         """Return when it can predict."""
         assert self.process is not None
         while True:
-            with suppress(httpx.TransportError, OSError), self.client() as client:
-                if client.get("/readyz").status_code == 200:
-                    return
+            if self._listens():
+                with suppress(httpx.TransportError, OSError), self._looking() as client:
+                    if client.get("/readyz").status_code == 200:
+                        return
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(0.1)
                 raise AssertionError((self.config.data / "run.log").read_text("utf-8", "replace"))
+
+    def reload(self) -> None:
+        """Tell it to read its settings anew, and return when whoever served before is gone."""
+        assert self.process is not None
+        before = self.serving()
+        self.process.send_signal(signal.SIGHUP)
+        while before & (now := self.serving()) or not now:
+            time.sleep(0.05)
+
+    def serving(self) -> set[int]:
+        """The processes that answer requests."""
+        (web,) = (state.pid for state in states_of(self.config.data) if state.name == "web")
+        return {int(pid) for pid in Path(f"/proc/{web}/task/{web}/children").read_text().split()}
+
+    def _listens(self) -> bool:
+        if self.socket is None:
+            return True
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self.socket)) == 0
+
+    def _looking(self) -> httpx.Client:
+        if self.socket is None:
+            return self.client()
+        return httpx.Client(base_url="http://localhost", transport=httpx.HTTPTransport(uds=str(self.socket)))
 
     def stop(self) -> None:
         """Tell it to stop, and wait until it has."""
@@ -108,7 +136,13 @@ class Running:
 
 @contextmanager
 def running(
-    folder: Path, home: Path, users: Mapping[str, str], database: str = "", **sections: Mapping[str, object]
+    folder: Path,
+    home: Path,
+    users: Mapping[str, str],
+    database: str = "",
+    *,
+    socket_at: Path | None = None,
+    **sections: Mapping[str, object],
 ) -> Iterator[Running]:
     """Run a server while the block runs.
 
@@ -117,6 +151,7 @@ def running(
         home: holds an approved model version.
         users: each one's role.
         database: its address; else SQLite.
+        socket_at: where it listens for Nginx, instead of a port.
         sections: of web.toml, what differs.
     """
     data, scratch = folder / "data", folder / "scratch"
@@ -136,7 +171,7 @@ def running(
         uri = create_user(engine, vault, name, role, PASSWORD, by="service").totp_uri
         secrets[name] = parse_qs(urlparse(uri).query)["secret"][0]
     engine.dispose()
-    server = Running(config, home, _free_port(), secrets)
+    server = Running(config, home, _free_port(), secrets, socket_at)
     server.start()
     try:
         yield server
