@@ -1,8 +1,10 @@
 """Debian's Nginx with the site of deploy/nginx, as `install.sh` fills it in, in front of a running server."""
 
 import shutil
+import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +51,17 @@ class Front:
     def url(self) -> str:
         """Where browsers go, by address."""
         return f"https://127.0.0.1:{self.port}"
+
+    def reload(self) -> None:
+        """Let it read its configuration anew, and return when only new workers are left."""
+        before = self._workers()
+        self.process.send_signal(signal.SIGHUP)
+        while before & (now := self._workers()) or not now:
+            time.sleep(0.05)
+
+    def _workers(self) -> set[str]:
+        master = self.process.pid
+        return set(Path(f"/proc/{master}/task/{master}/children").read_text().split())
 
     def logged(self) -> str:
         """What it has written about requests."""
@@ -107,16 +120,15 @@ def nginx_in_front(folder: Path, sockets: list[Path], certificate: Path, key: Pa
     with (folder / "stderr.log").open("wb") as log:
         front.process = subprocess.Popen(argv, stderr=log)
     try:
-        _wait_until_it_listens(front)
+        while not listens(front.port):
+            assert front.process.poll() is None, (folder / "stderr.log").read_text()
         yield front
     finally:
         front.process.terminate()
         front.process.wait(30)
 
 
-def _wait_until_it_listens(front: Front) -> None:
-    while front.process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", front.port)) == 0:
-                return
-    raise AssertionError((front.folder / "stderr.log").read_text())
+def listens(port: int) -> bool:
+    """Say whether somebody listens at a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

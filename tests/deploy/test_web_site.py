@@ -4,47 +4,23 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
 from core.supervision import states_of
-from tests.deploy.factories_nginx import NAME, Front, nginx_in_front
-from tests.webapp.factories import USERS, a_home, a_patient, zipped
-from tests.webapp.factories_running import Running, running, sign_in, trusting
+from tests.deploy.factories_nginx import NAME
+from tests.deploy.factories_site import Site, a_site, asking
+from tests.webapp.factories import a_patient, zipped
 from webapp.app import _HEADERS, _PAGE_POLICY
-from webapp.serving import development_certificate
-
-HOSTS = {"hosts": ["localhost", "127.0.0.1", NAME], "proxies": 1}
-
-
-@dataclass
-class Site:
-    """Nginx and what is behind it."""
-
-    front: Front
-    server: Running
-
-    @contextmanager
-    def client(self, name: str | None = None) -> Iterator[httpx.Client]:
-        """A client that comes in by Nginx, signed in as a user (each once: a code is good for one), or as nobody."""
-        with httpx.Client(base_url=self.front.url, verify=trusting(self.server.config.data), timeout=600) as client:
-            if name:
-                sign_in(client, name, self.server.secrets[name])
-            yield client
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
-    home = a_home(folder / "home")
-    with running(folder, home, {**USERS, "lena": "clinician"}, socket_at=folder / "web.sock", server=HOSTS) as server:
-        certificate, key = development_certificate(server.config)
-        with nginx_in_front(folder / "nginx", [folder / "web.sock"], certificate, key) as front:
-            yield Site(front, server)
+    with a_site(tmp_path_factory.mktemp("site")) as site:
+        yield site
 
 
 def test_the_pages_come_from_nginx_with_the_headers_of_the_application(site: Site) -> None:
@@ -148,31 +124,6 @@ def test_a_server_that_is_down_is_said_to_be(site: Site) -> None:
         assert client.get("/app/").status_code == 200
     site.server.start()  # takes the place of the socket that was left behind
     assert [state.name for state in states_of(site.server.config.data)] == ["worker", "web"]
-
-
-@contextmanager
-def asking(site: Site) -> Iterator[Counter[object]]:
-    """Let four clients ask one after the other while the block runs, on lines that stay open; count what they get."""
-    answered: Counter[object] = Counter()
-    done = threading.Event()
-
-    def ask() -> None:
-        with site.client() as client:
-            while not done.is_set():
-                try:
-                    answered[client.get("/session/ways").status_code] += 1
-                except httpx.HTTPError as error:
-                    answered[repr(error)] += 1
-
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answered
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
 
 
 def _upload(
