@@ -50,8 +50,8 @@ await journey(async (browser) => {
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { level: 1, name: "New prediction" }).waitFor();
 
-  await tabTo(page, button(page, "Choose a folder"));
   const choosing = page.waitForEvent("filechooser");
+  await tabTo(page, button(page, "Choose a folder"));
   await page.keyboard.press("Enter");
   await (await choosing).setFiles(`${stage.hospital.folder}/patient/MRN-4711`);
   await tabTo(page, button(page, "Upload"));

@@ -71,11 +71,13 @@ await journey(async (browser) => {
   await page.getByRole("heading", { name: "The four sequences" }).waitFor();
 
   // A series is taken away, so that the draft lacks one, and put back.
-  const series = page.getByLabel("Series for FLAIR");
-  const chosen = await series.inputValue();
-  await series.selectOption({ index: 0 });
+  const series = page.locator("#sequence-FLAIR");
+  const chosen = (await series.textContent()) ?? "";
+  await series.click();
+  await page.getByRole("option", { name: "None", exact: true }).click();
   await page.getByText("FLAIR is missing").waitFor();
-  await series.selectOption(chosen);
+  await series.click();
+  await page.getByRole("option", { name: chosen, exact: true }).click();
   await page.getByText("FLAIR is missing").waitFor({ state: "detached" });
 
   // The server stops and starts again beneath the page.
