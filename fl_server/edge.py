@@ -31,7 +31,7 @@ def write_edge(home: Path, listen: str, superlink_port: int) -> Path:
     """
     if re.search(r"[\"'${};\\\s]", str(home)):
         raise ConfigError(f"Nginx cannot use the path {home}", fix="name a home without spaces, quotes, $ or braces")
-    for folder in ("nginx", "run", "logs"):
+    for folder in ("nginx", "nginx/web", "run", "logs"):
         private_folder(home / folder)
     text = edge_configuration(home, split_address(listen), superlink_port, _user(home))
     path = home / "nginx" / "nginx.conf"
@@ -44,7 +44,8 @@ def edge_process(home: Path) -> Process:
 
     Raises: FederationError: Nginx is not installed.
     """
-    return Process("nginx", _command(home), {"PATH": os.environ.get("PATH", os.defpath)})
+    environment = {"PATH": os.environ.get("PATH", os.defpath)}
+    return Process("nginx", _command(home), environment, reloads_by=signal.SIGHUP)
 
 
 def check_edge(home: Path) -> None:

@@ -189,6 +189,10 @@ ${malformed}
       return 503 '{"problem": "The coordinator is starting or stopped", "fix": "try again in a minute"}';
     }
   }
+
+  # The pages, under a name and a certificate of their own: deploy/nginx/web.conf, filled in. Comes last: who asks for
+  # no name is a hospital's.
+  include "${home}/nginx/web/*.conf";
 }
 """)
 _CALLER = """      proxy_set_header Host localhost;
