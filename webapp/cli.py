@@ -75,19 +75,18 @@ def worker(data: Data) -> None:
 def verify_audit(data: Data) -> None:
     """Check every event of the log: against its chain, its signed heads, and what the pages show of it.
 
-    The first event that was changed, removed, inserted or moved is named, and the exit code is 11.
+    The first event that was changed, removed, inserted or moved is named, and the exit code is 11. From then on
+    /metrics tells when that was, and whether the log was intact.
 
     Example: fl-web verify-audit --data /srv/gliofed-web
     """
     from core.records.db import open_database
-    from webapp import log
-    from webapp.checkpoints import head_signer
     from webapp.serving import load_web
+    from webapp.verification import verify_whole
 
     config = load_web(data)
-    signer = head_signer(config)
     with bars() as report:
-        verified = log.verify(open_database(config.database_url), signer.checkpoints, signer.public, report)
+        verified = verify_whole(open_database(config.database_url), config, report)
     typer.echo(f"Intact: {verified.events} events, {verified.checkpoints} signed heads, the last is {verified.head}.")
 
 

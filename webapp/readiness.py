@@ -21,7 +21,12 @@ _LEAST_FREE = 2**30
 
 
 def unready(engine: Engine, config: WebConfig) -> list[str]:
-    """Return which of `database`, `durability`, `keys`, `disk`, `model` and `worker` are lacking.
+    """Return which parts are lacking, as `readiness` names them."""
+    return [name for name, is_there in readiness(engine, config).items() if not is_there]
+
+
+def readiness(engine: Engine, config: WebConfig) -> dict[str, bool]:
+    """Say of `database`, `durability`, `keys`, `disk`, and where scans are taken `model` and `worker`, if it is there.
 
     `durability`: MariaDB or MySQL is set to answer before a commit is on disk, and may lose events when power fails.
     """
@@ -33,7 +38,7 @@ def unready(engine: Engine, config: WebConfig) -> list[str]:
     }
     if config.predicts:
         looks |= {"model": lambda: bool(current(config)), "worker": lambda: _worker(engine)}
-    return [name for name, look in looks.items() if not _is_there(look)]
+    return {name: _is_there(look) for name, look in looks.items()}
 
 
 def _is_there(look: Callable[[], bool]) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
 
 from core.records import audit
 from core.records.db import reading, transaction
@@ -132,6 +133,20 @@ def close_round(
             aggregate_sha256=aggregate,
             strategy=strategy,
         )
+
+
+def last_opened_at(session: Session, run: str, *, since: str) -> str:
+    """Return when a round of a run was opened, or taken up, last.
+
+    Args:
+        session: to read with.
+        run: the run's name.
+        since: look at no event of before, which are many.
+    Returns: text of core.clock, or empty where none was.
+    """
+    of_this_run = AuditEvent.body.contains(f'"run":{json.dumps(run)}', autoescape=True)
+    opened = select(AuditEvent.at).where(AuditEvent.action == OPENED, AuditEvent.at >= since, of_this_run)
+    return session.scalar(opened.order_by(AuditEvent.at.desc()).limit(1)) or ""
 
 
 def rounds_of(engine: Engine, run: str) -> list[Round]:

@@ -62,9 +62,10 @@ class Metrics(Resource):
     @allow("administrator")
     @blueprint.response(200, BYTES, content_type="text/plain")
     def get(self) -> Response:
-        """Return the latency of each step, the queue's depth, predictions by outcome, and the model version."""
+        """Return queue, steps, parts, disks, certificates, the log's state, and a federation's sites and runs."""
         try:
             version = current(settings())
         except FLError:
             version = ""
-        return Response(generate_latest(registry_of(writing_engine(), version)), content_type=CONTENT_TYPE_LATEST)
+        registry = registry_of(writing_engine(), settings(), version)
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)

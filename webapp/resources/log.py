@@ -13,13 +13,13 @@ from core.records.web_tables import Feedback
 from webapp import log, predictions
 from webapp.access import row_for
 from webapp.answers import LogAnswer, SaidAnswer, VerifiedAnswer
-from webapp.checkpoints import head_signer
 from webapp.database import looking, writing, writing_engine
 from webapp.described import BYTES
 from webapp.errors import Refused
 from webapp.guards import allow, settings, vault, who
 from webapp.journal import note
 from webapp.schemas import ExportSchema, LogSchema, SaidSchema
+from webapp.verification import verify_whole
 
 blueprint = Blueprint("log", __name__, description="Who did what, when, and what was predicted")
 
@@ -94,8 +94,7 @@ class LogVerify(Resource):
     def post(self) -> Response:
         """Check every event against the chain and the signed heads; the answer names the first bad one."""
         try:
-            signer = head_signer(settings())
-            verified = log.verify(writing_engine(), signer.checkpoints, signer.public)
+            verified = verify_whole(writing_engine(), settings())
             told: dict[str, Any] = {"intact": True, "events": verified.events, "signed_heads": verified.checkpoints}
         except AuditError as error:
             told = {"intact": False, "problem": error.problem, "fix": error.fix}

@@ -333,7 +333,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Return the latency of each step, the queue's depth, predictions by outcome, and the model version. */
+        /** Return queue, steps, parts, disks, certificates, the log's state, and a federation's sites and runs. */
         get: {
             parameters: {
                 query?: never;
