@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).resolve().parent / "services.sh"
-PROGRAMS = ("mariadbd", "mariadb-install-db", "my_print_defaults", "nginx", "ip", "setpriv", "chromium")
+PROGRAMS = (
+    "mariadbd", "mariadb-install-db", "my_print_defaults", "nginx", "ip", "setpriv", "chromium", "prometheus",
+    "promtool", "systemd-analyze",
+)  # fmt: skip
 TOOLS = ("bash", "grep", "sed", "paste", "rm", "chmod", "touch", "cat")
 WITH_AUTH_REQUEST = "echo --with-http_auth_request_module >&2"
 
@@ -21,6 +24,7 @@ class Machine:
         for tool in TOOLS:
             (folder / tool).symlink_to(shutil.which(tool) or tool)
         self.add("id", f"echo {account}")
+        self.add("update-rc.d", f'echo "$*" >> {folder / "disabled"}')
         self.script = folder / "services.sh"
         self.script.write_text(SCRIPT.read_text().replace("/usr/sbin", str(folder)).replace(":/sbin", ""))
 
@@ -49,6 +53,10 @@ class Machine:
     def asked(self) -> list[str]:
         return self.log.read_text().splitlines() if self.log.exists() else []
 
+    def disabled(self) -> list[str]:
+        told = self.folder / "disabled"
+        return told.read_text().splitlines() if told.exists() else []
+
 
 NO_START = "#!/bin/sh exit 101"
 
@@ -70,6 +78,16 @@ def test_root_installs_what_is_missing_and_starts_nothing(tmp_path: Path) -> Non
     assert not (tmp_path / "policy-rc.d").exists()
     assert machine.run().returncode == 0
     assert len(machine.asked()) == 1
+    assert machine.disabled() == ["prometheus disable"]
+
+
+def test_a_prometheus_that_was_there_goes_on(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.add_apt()
+    for program in ("prometheus", "promtool"):
+        machine.add(program)
+    assert machine.run().returncode == 0
+    assert (len(machine.asked()), machine.disabled()) == (1, [])
 
 
 def test_the_list_of_packages_is_fetched_only_when_it_is_needed(tmp_path: Path) -> None:
@@ -97,7 +115,8 @@ def test_without_root_or_apt_it_stops_with_the_one_line_to_type(tmp_path: Path, 
     assert done.returncode == 1
     problem, fix = done.stderr.splitlines()
     assert problem == (
-        "Tests need what is not installed: mariadb-install-db, my_print_defaults, nginx, ip, setpriv, chromium"
+        "Tests need what is not installed: mariadb-install-db, my_print_defaults, nginx, ip, setpriv, chromium, "
+        "prometheus, promtool, systemd-analyze"
     )
     assert fix.startswith("Type: sudo apt-get install --no-install-recommends mariadb-server-core ")
     assert machine.asked() == []

@@ -1,4 +1,4 @@
-"""A real Prometheus on loopback, with the files under deploy/prometheus; places, times and a queue's depth are the test's."""
+"""A real Prometheus on loopback, with the files under deploy/prometheus but for places, times and a queue's depth."""
 
 import re
 import shutil

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from core.certificates import Use, certificate_text, issue, new_key
 from core.clock import after, now
 from core.records.db import open_database, transaction
 from core.records.tables import Certificate
@@ -19,6 +21,7 @@ from tests.deploy.factories_prometheus import FOLDER, Prometheus, prometheus, pr
 from tests.webapp.factories_running import Running, coarse_cases
 from tests.webapp.stage import a_coordinator, a_hospital
 
+UNITS = FOLDER.parent / "systemd"
 # Written by scripts beside the server, or by what is not in fl-web: in no scrape of it.
 ELSEWHERE = {
     "gliofed_backup_last_success_seconds",
@@ -106,6 +109,37 @@ def test_nothing_is_asked_of_or_sent_to_another_machine() -> None:
     assert targets
     assert {target.rpartition(":")[0] for target in targets} == {"127.0.0.1"}
     assert not re.search(r"remote_|_sd_configs|http:|https:/|insecure_skip_verify|credentials:", settings)
+
+
+def test_the_nightly_verification_is_a_sound_unit_that_may_do_little(tmp_path: Path) -> None:
+    for name in ("gliofed-verify-audit.service", "gliofed-verify-audit.timer"):
+        unit = (UNITS / name).read_text()
+        (tmp_path / name).write_text(unit.replace("/opt/gliofed/current/bin/fl-web", "/bin/true"))
+    for verb in (["verify", "--man=no"], ["security", "--offline=true", "--threshold=20", "--no-pager"]):
+        units = sorted(tmp_path.iterdir()) if verb[0] == "verify" else [tmp_path / "gliofed-verify-audit.service"]
+        done = subprocess.run(["systemd-analyze", *verb, *map(str, units)], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    command = ["fl-web", "verify-audit", "--data", "/var/lib/gliofed/web"]
+    assert f"bin/{' '.join(command)}\n" in (UNITS / "gliofed-verify-audit.service").read_text()
+
+
+@pytest.mark.parametrize("as_hook", [True, False])
+def test_the_end_of_a_certificate_that_nginx_serves_is_told_in_a_file(tmp_path: Path, as_hook: bool) -> None:
+    key = new_key()
+    certificate = issue("a server", key.public_key(), timedelta(days=5), Use.SERVER, key)
+    (tmp_path / "fullchain.pem").write_text(certificate_text(certificate))
+    told = {"TEXTFILES": str(tmp_path), "PATH": os.defpath}
+    argv = [str(FOLDER / "certificate-hook.sh"), *([] if as_hook else [str(tmp_path / "fullchain.pem")])]
+    if as_hook:
+        told["RENEWED_LINEAGE"] = str(tmp_path)
+    subprocess.run(argv, env=told, check=True)
+    (file,) = tmp_path.glob("*.prom")
+    ends = int(certificate.not_valid_after_utc.timestamp())
+    assert file.read_text() == f'gliofed_certificate_end_time_seconds{{certificate="nginx"}} {ends}\n'
+    assert file.stat().st_mode & 0o777 == 0o644
+    (tmp_path / "fullchain.pem").write_text("none")
+    assert subprocess.run(argv, env=told, check=False, capture_output=True).returncode != 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fullchain.pem", "gliofed-certificate.prom"]
 
 
 def test_whatever_an_alert_looks_at_is_told_by_a_server_of_its_kind(
