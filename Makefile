@@ -15,7 +15,7 @@ NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(CURDIR)/$(BIN)/npm --prefix $(FRONTEND) 
 demo: $(VENV)/.simulation
 	$(BIN)/fl-simulate run simulations/scenarios/demo.toml --out demo
 
-test: $(VENV)/.dev webapp/pages/index.html
+test: $(VENV)/.dev $(VENV)/sslyze/.installed webapp/pages/index.html
 	tests/services.sh
 	$(MAKE) --no-print-directory check check-pages
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --dist loadfile
@@ -54,6 +54,12 @@ $(VENV)/.simulation: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[simulation,web,pages,dev]'
 	touch $@ $(VENV)/.simulation
+
+# Scans the edge's TLS in tests. An environment of its own: it needs an older cryptography than ours.
+$(VENV)/sslyze/.installed: tests/deploy/sslyze.txt | $(VENV)/.dev
+	$(PYTHON) -m venv $(VENV)/sslyze
+	$(VENV)/sslyze/bin/python -m pip install --quiet --requirement tests/deploy/sslyze.txt
+	touch $@
 
 $(FRONTEND)/node_modules/.installed: $(FRONTEND)/package-lock.json | $(VENV)/.dev
 	$(NPM) ci
