@@ -4,12 +4,14 @@ import hashlib
 import json
 import tomllib
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from core.config import Section, validate
+from core.cost import BudgetSettings
 from core.errors import ConfigError
+from core.hours import HoursSettings
 
 # Measured by bench/private_utility.py on synthetic patients; see bench/README.md.
 WHOLE_NETWORK_PRICE = (
@@ -102,12 +104,30 @@ class Study(Section):
     training: TrainingSettings = TrainingSettings()
     federation: FederationSettings = FederationSettings()
     privacy: PrivacySettings = PrivacySettings()
+    budget: BudgetSettings = BudgetSettings()
+    hours: HoursSettings = HoursSettings()
 
     @model_validator(mode="after")
     def _chooses_its_round_without_patients(self) -> "Study":
         if self.privacy.is_on and not self.privacy.validation:
             raise ValueError("privacy.validation must name public cases: no site tells how good a round is")
         return self
+
+    @model_validator(mode="after")
+    def _has_a_budget_that_can_be_kept(self) -> "Study":
+        if self.privacy.is_on and self.budget.is_set:
+            raise ValueError("budget cannot be kept under differential privacy: no site tells how long it works")
+        return self
+
+
+# Sections that change when a run goes on, and no bit of it.
+NO_BITS = {"budget", "hours"}
+
+
+def settings_to_share(study: Study) -> dict[str, Any]:
+    """Return every setting for a study.toml; sections that earlier releases do not know, only where they are used."""
+    silent = {name for name in NO_BITS if getattr(study, name) == type(getattr(study, name))()}
+    return study.model_dump(mode="json", exclude=silent)
 
 
 def study_of(text: str) -> Study:
@@ -124,13 +144,26 @@ def study_of(text: str) -> Study:
 
 def digest(settings: Section) -> str:
     """Return the SHA-256 of settings, as 64 hexadecimal digits that do not depend on the order of keys."""
-    return hashlib.sha256(json.dumps(settings.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+    return _digest_of(settings.model_dump(mode="json"))
 
 
 def settings_digest(study: Study) -> str:
     """Return a digest of all that the bits depend on: a run may be resumed with another quorum or deadline."""
     bounds = {"max_update_norm": study.federation.max_update_norm, "rounds": study.federation.rounds}
-    return digest(study.model_copy(update={"federation": FederationSettings(**bounds)}))
+    all_rounds = study.model_copy(update={"federation": FederationSettings(**bounds)})
+    # Without them a run of an earlier release has the digest that it had.
+    return _digest_of(all_rounds.model_dump(mode="json", exclude=NO_BITS))
+
+
+def _digest_of(settings: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def work_digest(study: Study) -> str:
+    """Return a digest of all that the work of one round depends on: two studies that share it cost the same a round."""
+    return _digest_of(
+        study.model_dump(mode="json", include={"model", "preprocessing", "training", "privacy", "validation_fraction"})
+    )
 
 
 def closing_sentence(study: Study, sites: int) -> str:

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from core.config import Section, load_config
 from core.errors import ConfigError
+from core.hours import HoursSettings
 from core.presets import PRESETS
 from core.study import PreprocessingSettings
 from fl_client.paths import SiteHome
@@ -80,6 +81,7 @@ class SiteConfig(Section):
     compute: ComputeSettings = ComputeSettings()
     policy: PolicySettings = PolicySettings()
     privacy: SitePrivacySettings = SitePrivacySettings()
+    hours: HoursSettings = HoursSettings()
 
 
 def load_site(home: SiteHome) -> SiteConfig:

@@ -38,6 +38,10 @@ require_differential_privacy = true   # false: also studies whose updates are no
 epsilon = 0.0                   # in one study, all its runs: 1 is strong, 3 medium, 8 weak; 0: as the study says
 budget = 0.0                    # in all studies together, for good; 0: no limit
 delta = 1e-5                    # at which both hold
+
+[hours]                         # when this machine trains; what comes outside waits, what is under way rests
+windows = []                    # as ["20:00-06:00", "sat-sun 00:00-24:00"]; none: at any time
+timezone = "UTC"                # whose wall clock, as "Europe/Istanbul"
 """
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import tomli_w
 
 from core.files import write_atomically
-from core.study import Study
+from core.study import Study, settings_to_share
 
 MODULE = "gliofed_study"
 CLIENT = '''"""This hospital's side of the study: GlioFed's own app with the settings beside this file."""
@@ -37,7 +37,7 @@ def write_bundle(study: Study, folder: Path) -> str:
         folder: made if missing.
     Returns: the text of its study.toml.
     """
-    settings = tomli_w.dumps(study.model_dump(mode="json"))
+    settings = tomli_w.dumps(settings_to_share(study))
     app = {
         "project": {
             "name": f"gliofed-{study.name}",

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 
 from core.config import Section, load_config
+from core.cost import Prices
 from core.records.db import default_url
 from core.records.home import home
 
@@ -44,6 +45,7 @@ class ServerConfig(Section):
 
     coordinator: CoordinatorSettings
     database: DatabaseSettings = DatabaseSettings()
+    prices: Prices = Prices()
 
 
 class RunConfig(Section):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from core.config import Section, load_config
+from core.cost import SitePrices
 from core.study import Study
 from fl_client.config import SiteConfig
 from fl_server.config import ServerConfig
@@ -38,6 +39,8 @@ def test_an_example_holds_every_setting_and_loads(file: str, model: type[Section
     if model is WebConfig:
         del expected["data"]  # the command line's
         expected["openid"]["roles"] = {}  # type: ignore[index]  # names of the hospital's own groups
+    if model is ServerConfig:
+        expected["prices"]["sites"] = {"north": settings_of(SitePrices)}  # type: ignore[index]  # a site's name
     assert names_in(tomllib.loads((EXAMPLES / file).read_text())) == expected
 
 
