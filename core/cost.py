@@ -19,7 +19,7 @@ HOUR_S = 3600
 # As clouds bill it: 730 hours.
 MONTH_S = 730 * HOUR_S
 GB = 10**9
-_MILLIONTH, _CENT, _TENTH = Decimal("0.000001"), Decimal("0.01"), Decimal("0.1")
+_MILLIONTH, _CENT = Decimal("0.000001"), Decimal("0.01")
 ZERO = Decimal(0)
 
 Amount = Annotated[Decimal, Field(ge=0, le=1_000_000_000, decimal_places=6)]
@@ -85,14 +85,13 @@ class Usage:
     sent_bytes: Decimal = ZERO
     received_bytes: Decimal = ZERO
 
-    @property
-    def gpu_hours(self) -> Decimal:
-        """GPU seconds in hours."""
-        return self.gpu_s / HOUR_S
-
-    def times(self, factor: Decimal) -> "Usage":
+    def times(self, many: int) -> "Usage":
         """Return so many times as much."""
-        return Usage(self.gpu_s * factor, self.cpu_s * factor, self.sent_bytes * factor, self.received_bytes * factor)
+        return Usage(self.gpu_s * many, self.cpu_s * many, self.sent_bytes * many, self.received_bytes * many)
+
+    def shared(self, among: int) -> "Usage":
+        """Return so large a part of it."""
+        return Usage(self.gpu_s / among, self.cpu_s / among, self.sent_bytes / among, self.received_bytes / among)
 
     def plus(self, other: "Usage") -> "Usage":
         """Return both together."""
@@ -133,9 +132,9 @@ def shown(money: Decimal) -> str:
     return str(money.quantize(_CENT, ROUND_HALF_UP))
 
 
-def shown_hours(hours: Decimal) -> str:
-    """Return hours with one decimal."""
-    return str(hours.quantize(_TENTH, ROUND_HALF_UP))
+def shown_hours(seconds: Decimal) -> str:
+    """Return seconds as hours with two decimals."""
+    return shown(seconds / HOUR_S)
 
 
 def budget_sentence(budget: BudgetSettings) -> str:

@@ -76,8 +76,8 @@ def hours_sentence(hours: HoursSettings) -> str:
 
 
 def waits_sentence(opens: datetime, whose: str) -> str:
-    """Say until when something waits, and for whose hours."""
-    return f"waits until {text_of(opens)[:16].replace('T', ' ')} UTC: {whose} hours"
+    """Say until when something waits, and for whose hours: `the site` or `the study`."""
+    return f"waits until {text_of(opens)[:16].replace('T', ' ')} UTC: {whose}'s own hours"
 
 
 def _zone(name: str) -> tzinfo:

@@ -2,6 +2,10 @@
 
 A round closes when every site has answered, at the deadline where the quorum has, or as soon as it has in the grace
 that follows; a site that is away, fails or sends what may not count is asked again until then, under a new message.
+
+A site outside its own hours is asked when they begin. While fewer than the quorum have answered, time in which a site
+waits for its hours counts neither toward the deadline nor the grace: hours that were agreed pause no run. Where the
+others are a quorum, the round closes at its deadline without the site, by name and cause.
 """
 
 import time
@@ -14,6 +18,7 @@ from flwr.serverapp import Grid
 
 from core.clock import age_s, moment_of, now
 from core.errors import FederationError
+from core.hours import waits_sentence
 from core.messages import HELD_BACK, SITE_ERROR
 from core.study import FederationSettings
 from fl_server.strategies import FederatedAveraging
@@ -95,12 +100,35 @@ class _Site:
     unkept: FederationError | None = None
     # When its last upload was over that has been looked into, as the edge saw it.
     looked_into: str = ""
+    # Whether it is outside its own hours.
+    waits: bool = False
 
 
 Told = Callable[[tuple[str, ...]], Mapping[str, Upload]]
 
 
-def exchange(grid: Grid, strategy: FederatedAveraging, tasks: Iterable[Message], told: Told | None = None) -> Answers:
+class _Open:
+    """How long a round has been open, and how much of that counts toward its deadline."""
+
+    def __init__(self) -> None:
+        self._opened = self._looked = time.monotonic()
+        self._held = 0.0
+
+    def look(self, *, is_held: bool) -> tuple[float, float]:
+        """Return both in seconds; the time since the last look does not count where it `is_held`."""
+        moment = time.monotonic()
+        self._held += (moment - self._looked) * is_held
+        self._looked = moment
+        return moment - self._opened, moment - self._opened - self._held
+
+
+def exchange(
+    grid: Grid,
+    strategy: FederatedAveraging,
+    tasks: Iterable[Message],
+    told: Told | None = None,
+    look: Callable[[], None] | None = None,
+) -> Answers:
     """Send tasks and collect answers until the round closes.
 
     Args:
@@ -108,35 +136,42 @@ def exchange(grid: Grid, strategy: FederatedAveraging, tasks: Iterable[Message],
         strategy: has configured the exchange; says whether an answer may count, and makes a site's task anew.
         tasks: the first task of each site that is connected, but for those whose answers the journal holds already.
         told: returns what the edge knows of sites' uploads; None where there is no edge.
+        look: called every now and then; what it raises ends the exchange.
     Returns: at most one answer a site. An answer twice, or to an earlier round's task, is left aside.
     Raises: FederationError: the coordinator's disk or database did not take some site's answer until the very end.
     """
     federation = strategy.study.federation
-    opened = time.monotonic()
+    opened = _Open()
     known = told(strategy.sites) if told else {}
     sites = {
         site: _Site(counts=site in strategy.journal.answers, looked_into=known[site].done if site in known else "")
         for site in strategy.sites
     }
-    _send(grid, strategy, sites, list(tasks), 0.0)
-    looks_at, asks_at = LOOK_S, 0.0
+    waiting = _note_hours(sites, known)
+    may_begin = [task for task in tasks if not sites[strategy.asked.sites[task.metadata.dst_node_id]].waits]
+    _send(grid, strategy, sites, may_begin, 0.0)
+    looks_at, asks_at, counted = LOOK_S, 0.0, sum(site.counts for site in sites.values())
     while True:
-        elapsed = time.monotonic() - opened
+        elapsed, _ = opened.look(is_held=waiting and counted < federation.quorum)
         if told is None or elapsed >= asks_at:
             asks_at = elapsed + IN_PASSING_S
             ready = _not_uploading(sites, told)
         else:
             ready = _just_uploaded(sites, told)
         _collect(grid, strategy, ready, elapsed)
-        elapsed = time.monotonic() - opened
+        elapsed, due = opened.look(is_held=waiting and counted < federation.quorum)
         counted = sum(site.counts for site in sites.values())
-        enough = counted >= federation.quorum and elapsed >= federation.deadline_s
-        if counted == len(sites) or enough or elapsed >= federation.deadline_s + federation.grace_s:
+        enough = counted >= federation.quorum and due >= federation.deadline_s
+        if counted == len(sites) or enough or due >= federation.deadline_s + federation.grace_s:
             break
         if elapsed >= looks_at:
             looks_at = elapsed + LOOK_S
-            _ask_again(grid, strategy, sites, elapsed, told)
-        time.sleep(_rest_s(elapsed, federation, POLL_S if told is None else LOOK_UP_S))
+            if look is not None:
+                look()
+            heard = told(tuple(sites)) if told else {}
+            waiting = _note_hours(sites, heard)
+            _ask_again(grid, strategy, sites, elapsed, due, heard)
+        time.sleep(_rest_s(due, federation, POLL_S if told is None else LOOK_UP_S))
     for site in sites.values():
         hindrance = site.unkept or site.unasked
         if hindrance and strategy.journal.trouble:  # no site is left out of a round because our disk is full
@@ -144,8 +179,18 @@ def exchange(grid: Grid, strategy: FederatedAveraging, tasks: Iterable[Message],
     return Answers(
         [site.reply for site in sites.values() if site.reply is not None],
         {name: site.cause for name, site in sites.items() if site.reply is None and not site.counts},
-        time.monotonic() - opened,
+        elapsed,
     )
+
+
+def _note_hours(sites: dict[str, _Site], heard: Mapping[str, Upload]) -> bool:
+    """Note which sites wait for their own hours, with that as their cause, and say whether any does."""
+    for name, site in sites.items():
+        if not site.counts and name in heard and heard[name].waits:
+            site.waits, site.cause = True, waits_sentence(moment_of(heard[name].opens), "the site")
+        elif site.waits:
+            site.waits, site.cause = False, NO_ANSWER if site.pending else NOT_CONNECTED
+    return any(site.waits for site in sites.values())
 
 
 def _just_uploaded(sites: dict[str, _Site], told: Told) -> list[_Site]:
@@ -160,7 +205,7 @@ def _just_uploaded(sites: dict[str, _Site], told: Told) -> list[_Site]:
 
 def _has_lost_its_task(site: _Site, heard: Upload) -> bool:
     """Say whether what a site's node had in its hands is lost: it has begun anew, or gets on with nothing."""
-    if heard.is_under_way:
+    if heard.is_under_way or heard.waits:
         return False
     if heard.anew > site.asked_at:
         return True
@@ -260,20 +305,25 @@ def _rest(site: _Site, cause: str, elapsed: float) -> None:
 
 
 def _ask_again(
-    grid: Grid, strategy: FederatedAveraging, sites: dict[str, _Site], elapsed: float, told: Told | None
+    grid: Grid,
+    strategy: FederatedAveraging,
+    sites: dict[str, _Site],
+    elapsed: float,
+    due: float,
+    heard: Mapping[str, Upload],
 ) -> None:
-    """Ask every site that has nothing to do, is connected and has rested since it last failed."""
-    heard = told(tuple(sites)) if told else {}
+    """Ask every site that has nothing to do, is connected, within its hours and has rested since it last failed."""
     online = {name: node for node, name in strategy.online(grid).items()}
-    due = [
+    to_ask = [
         (online[name], name)
         for name, site in sites.items()
         if not site.counts
         and name in online
+        and not site.waits
         and elapsed >= site.rests_until
         and (not site.pending or (name in heard and _has_lost_its_task(site, heard[name])))
     ]
-    for _, name in due:
+    for _, name in to_ask:
         if name in heard and _is_half_there(sites[name], heard[name]):
             sites[name].pending.clear()  # the other half will never come
-    _send(grid, strategy, sites, [strategy.task_for(*one, elapsed) for one in due], elapsed)
+    _send(grid, strategy, sites, [strategy.task_for(*one, due) for one in to_ask], elapsed)

@@ -17,6 +17,7 @@ from core.messages import Counts, Flat, Manifest, task_of
 from core.npy import npy_array
 from core.records.rounds import Question
 from core.study import Study
+from fl_server.bounds import Bounds
 from fl_server.checkpoints import RoundRecord, RunState, SiteRound, load_state, save_state
 from fl_server.exchange import Answers, Told, exchange
 from fl_server.journal import Journal
@@ -42,6 +43,7 @@ class Plan:
             all were asked never will.
         told: see `fl_server.exchange.exchange`.
         validate: counts how good weights are, where sites may not; else None.
+        bounds: looks whether the run may go on; None where nothing bounds it but its rounds.
     """
 
     run: str
@@ -52,6 +54,7 @@ class Plan:
     waits: bool = True
     told: Told | None = None
     validate: Callable[[Flat], Counts] | None = None
+    bounds: Bounds | None = None
 
 
 def run_rounds(grid: Grid, study: Study, manifest: Manifest, initial: Flat, plan: Plan) -> RunState:
@@ -65,6 +68,7 @@ def run_rounds(grid: Grid, study: Study, manifest: Manifest, initial: Flat, plan
         plan: the run.
     Returns: the state after the last evaluation; what it holds is on disk too.
     Raises:
+        BudgetSpent: the run's budget is; what was done is kept.
         FederationError: a round stayed below its quorum, the disk took no answers, or the folder holds another run.
         RecordsError: the database cannot be used.
         OSError: the state cannot be written.
@@ -96,7 +100,9 @@ Step = Callable[[Grid, FederatedAveraging, RunState, Plan], RunState]
 
 
 def _step(step: Step, grid: Grid, strategy: FederatedAveraging, state: RunState, plan: Plan) -> RunState:
-    """Take one step and keep what it brought."""
+    """Take one step, once it may begin, and keep what it brought."""
+    if plan.bounds:
+        plan.bounds.before_round(state.round + 1)
     state = step(grid, strategy, state, plan)
     save_state(plan.folder, strategy.study, strategy.manifest, state)
     plan.closed(state)
@@ -150,7 +156,8 @@ def _ask(
     strategy.sites = plan.sites()
     receipt = plan.journal.open(question, strategy.sites, strategy=NAME, seed=strategy.study.seed)
     task = task_of(strategy.study, question.round, weights, strategy.manifest.digest, plan.run, receipt)
-    return exchange(grid, strategy, configure(question.round, *task_content(task), grid), plan.told)
+    look = plan.bounds.during_round if plan.bounds else None
+    return exchange(grid, strategy, configure(question.round, *task_content(task), grid), plan.told, look)
 
 
 def _record(number: int, outcome: Outcome, answers: Answers, pooled: MetricRecord | None) -> RoundRecord:

@@ -25,9 +25,10 @@ from core.records.rounds import close_round
 from core.records.runs import move_run, register_version, run_of, taking_part
 from core.records.tables import Round, Run
 from core.study import Study
+from fl_server.bounds import Bounds, BudgetSpent
 from fl_server.card import calibration_of, card_of
-from fl_server.checkpoints import RoundRecord, RunState, best_round, locked, round_weights
-from fl_server.config import RunConfig, database_url
+from fl_server.checkpoints import RoundRecord, RunState, best_round, load_state, locked, round_weights
+from fl_server.config import RunConfig, database_url, server_config_path
 from fl_server.journal import Journal, writing
 from fl_server.public_validation import public_validation
 from fl_server.rounds import Plan, run_rounds
@@ -87,9 +88,13 @@ def run_study(grid: Grid, study: Study, run: str, records: Engine, *, waits: boo
                     _plan(records, row, study, waits, has_edge),
                     validate=public_validation(study, model, public_folder()),
                 )
-                state = run_rounds(grid, study, manifest, initial, plan)
-                restore(model, round_weights(folder, best_round(state.history)))
-                _register(records, row, study, model, state)
+                stopped = ""
+                try:
+                    state = run_rounds(grid, study, manifest, initial, plan)
+                except BudgetSpent as end:
+                    plan.journal.clear()
+                    state, stopped = load_state(folder, study, manifest, initial), end.cause
+                _register(records, row, study, model, state, stopped)
         except FLError as error:
             if row.state != "finished":
                 state_now = "paused" if isinstance(error, FederationError) else "failed"
@@ -113,6 +118,7 @@ def _plan(records: Engine, row: Run, study: Study, waits: bool, has_edge: bool) 
         closed=_closer(records, row.id),
         waits=waits,
         told=partial(uploads_of, records) if has_edge else None,
+        bounds=Bounds(records, row.id, study, server_config_path(), keeps_hours=waits),
     )
 
 
@@ -150,8 +156,17 @@ def _scores_by_site(record: RoundRecord) -> dict[str, dict[str, float | None]] |
     return {site: {"loss": one.loss, "auc": one.mgmt.auc} for site, one in scores.items()} or None
 
 
-def _register(records: Engine, row: Run, study: Study, model: GliomaNet, state: RunState) -> None:
-    """Register a model that holds the best round's weights, frozen ones beside them: whoever pulls it needs no more."""
+def _register(records: Engine, row: Run, study: Study, model: GliomaNet, state: RunState, stopped: str) -> None:
+    """Register a model with the best round's weights, frozen ones beside them: whoever pulls it needs no more.
+
+    A run that stops before its end may have no round that was validated; then it leaves no version.
+    """
+    best = best_round(state.history)
+    if stopped and not best:
+        told = f"{stopped}; no model of it was validated, so it leaves none"
+        move_run(records, row.id, "stopped", actor=ACTOR, cause=told)
+        return
+    restore(model, round_weights(Path(row.folder), best))
     registry, tensors = registry_folder(), tensors_of(model)
     # A process that ended right here, before the note, has registered these weights already.
     name = find_version(registry, study.name, tensors)
@@ -160,4 +175,4 @@ def _register(records: Engine, row: Run, study: Study, model: GliomaNet, state: 
         fitted = calibration_of(study, state.history).model_dump(mode="json")
         name = add_version(registry, study.name, tensors, card, fitted)
     card = load_version(registry / name).card
-    register_version(records, row.id, name=name, weights_sha256=card["weights_sha256"])
+    register_version(records, row.id, name=name, weights_sha256=card["weights_sha256"], stopped=stopped)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Lock
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, case, select, update
 
 from core.clock import now
 from core.records.db import reading, transaction
@@ -31,6 +31,7 @@ class Upload:
         seen: when the site last told its status.
         progressed: when its work last got on, as that status says.
         anew: when its node last began anew.
+        opens: when its own hours begin, outside of which it is, as it told last.
     """
 
     began: str
@@ -38,6 +39,12 @@ class Upload:
     seen: str = ""
     progressed: str = ""
     anew: str = ""
+    opens: str = ""
+
+    @property
+    def waits(self) -> bool:
+        """Whether the site works on nothing now, since its own hours have not begun."""
+        return self.opens > now()
 
     @property
     def is_under_way(self) -> bool:
@@ -90,7 +97,14 @@ class Uploads:
 def uploads_of(records: Engine, sites: tuple[str, ...]) -> Mapping[str, Upload]:
     """Return each enrolled site's last upload, and when it was heard of."""
     columns = select(
-        Site.name, Site.upload_began_at, Site.uploaded_at, Site.seen_at, Presence.progressed_at, Site.began_anew_at
+        Site.name,
+        Site.upload_began_at,
+        Site.uploaded_at,
+        Site.seen_at,
+        Presence.progressed_at,
+        Site.began_anew_at,
+        # What an idle site expects the end of is the time outside its hours; see core.site_protocol.Status.
+        case((Presence.state == "idle", Presence.expected_end)),
     )
     with reading(records) as session:
         rows = session.execute(columns.outerjoin(Presence, Presence.site == Site.name).where(Site.name.in_(sites)))

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select
 
 from core.clock import age_s
 from core.cost import (
+    HOUR_S,
     ZERO,
     BudgetSettings,
     Prices,
@@ -52,9 +53,9 @@ class Spent:
         return sum(self.money.values(), self.at_coordinator)
 
     @property
-    def gpu_hours(self) -> Decimal:
-        """Of all sites."""
-        return sum((usage.gpu_hours for usage in self.used.values()), ZERO)
+    def gpu_s(self) -> Decimal:
+        """Seconds for which GPUs were held, at all sites."""
+        return sum((usage.gpu_s for usage in self.used.values()), ZERO)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Projection:
 
 @dataclass(frozen=True)
 class RunCost:
-    """What a run has cost, as it is shown: money with two decimals, hours with one.
+    """What a run has cost, as it is shown: money and hours with two decimals.
 
     Attributes:
         currency: of all money.
@@ -118,12 +119,12 @@ def run_cost(records: Engine, run: Run, study: Study, prices: Prices) -> RunCost
         sites={site: shown(money) for site, money in spent.money.items()},
         coordinator=shown(spent.at_coordinator),
         total=shown(spent.total),
-        gpu_hours=shown_hours(spent.gpu_hours),
+        gpu_hours=shown_hours(spent.gpu_s),
         projected=shown(projected.spent.total) if projected else None,
-        projected_gpu_hours=shown_hours(projected.spent.gpu_hours) if projected else None,
+        projected_gpu_hours=shown_hours(projected.spent.gpu_s) if projected else None,
         projected_from=projected.basis if projected else None,
         budget=shown(budget.money) if budget.money else None,
-        budget_gpu_hours=shown_hours(budget.gpu_hours) if budget.gpu_hours else None,
+        budget_gpu_hours=shown_hours(budget.gpu_hours * HOUR_S) if budget.gpu_hours else None,
     )
 
 
@@ -245,7 +246,7 @@ def _a_round(records: Engine, run: str, wanted: int) -> _ARound | None:
         took_part = sum(one.site in row.sites for row in rounds)
         if took_part:
             whole = usage_of(one.gpu_s, one.cpu_s, one.sent_bytes, one.received_bytes)
-            used[one.site] = whole.times(1 / Decimal(took_part))
+            used[one.site] = whole.shared(took_part)
     return _ARound(dict(sorted(used.items())), len(rounds)) if used else None
 
 
@@ -266,7 +267,7 @@ def _earlier(records: Engine, study: Study, run: str) -> Iterable[tuple[str, int
 
 
 def _times(used: dict[str, Usage], sites: tuple[str, ...], rounds: int) -> dict[str, Usage]:
-    return {site: used[site].times(Decimal(rounds)) for site in sorted(sites) if site in used}
+    return {site: used[site].times(rounds) for site in sorted(sites) if site in used}
 
 
 def _unknown(used: dict[str, Usage], sites: tuple[str, ...]) -> tuple[str, ...]:
@@ -286,19 +287,17 @@ def _sum(one: Spent, other: Spent) -> Spent:
 
 
 def _reaches(spent: Spent, budget: BudgetSettings) -> bool:
-    return bool(
-        (budget.money and spent.total >= budget.money) or (budget.gpu_hours and spent.gpu_hours >= budget.gpu_hours)
-    )
+    most_s = budget.gpu_hours * HOUR_S
+    return bool((budget.money and spent.total >= budget.money) or (most_s and spent.gpu_s >= most_s))
 
 
 def _exceeds(spent: Spent, budget: BudgetSettings) -> bool:
-    return bool(
-        (budget.money and spent.total > budget.money) or (budget.gpu_hours and spent.gpu_hours > budget.gpu_hours)
-    )
+    most_s = budget.gpu_hours * HOUR_S
+    return bool((budget.money and spent.total > budget.money) or (most_s and spent.gpu_s > most_s))
 
 
 def _told(spent: Spent, budget: BudgetSettings) -> str:
     """Say what a budget is held against, in its own units."""
     parts = [f"{shown(spent.total)} {budget.currency}"] if budget.money else []
-    parts += [f"{shown_hours(spent.gpu_hours)} GPU hours"] if budget.gpu_hours else []
+    parts += [f"{shown_hours(spent.gpu_s)} GPU hours"] if budget.gpu_hours else []
     return " and ".join(parts)

@@ -164,8 +164,27 @@ def wish(engine: Engine, run: str, wanted: str, *, actor: str, append: Callable[
         append(session, actor, f"run.{wanted}-asked", run=run)
 
 
-def register_version(engine: Engine, run: str, *, name: str, weights_sha256: str) -> None:
-    """Note that a run's best model is a candidate version, and that the run has finished."""
+def note_waiting(engine: Engine, run: str, cause: str) -> None:
+    """Note why a run that is under way waits; with an empty cause, that it goes on."""
+    with transaction(engine) as session:
+        row = _get(session, run, lock=True)
+        if row.state == "running" and row.cause != cause:
+            row.cause = cause
+            audit.append(session, "server-app", "run.waits" if cause else "run.goes-on", run=run, cause=cause)
+
+
+def register_version(engine: Engine, run: str, *, name: str, weights_sha256: str, stopped: str = "") -> None:
+    """Note that a run's best model is a candidate version, and that the run has finished, or was stopped.
+
+    Args:
+        engine: the records.
+        run: its name.
+        name: the version's.
+        weights_sha256: of its weights.
+        stopped: why the run does not go on to its last round; empty where it did.
+    Raises: FederationError: there is no such run.
+    """
+    state = "stopped" if stopped else "finished"
     with transaction(engine) as session:
         row = _get(session, run, lock=True)
         if session.get(Version, name) is None:
@@ -186,9 +205,10 @@ def register_version(engine: Engine, run: str, *, name: str, weights_sha256: str
             audit.append(
                 session, "server-app", "version.registered", run=run, version=name, weights_sha256=weights_sha256
             )
-        if row.version != name or row.state != "finished":
-            row.version, row.state, row.cause, row.changed_at = name, "finished", "", now()
-            audit.append(session, "server-app", "run.finished", run=run, version=name)
+        if (row.version, row.state, row.cause) != (name, state, stopped):
+            row.version, row.state, row.cause, row.changed_at = name, state, stopped, now()
+            why = {"cause": stopped} if stopped else {}
+            audit.append(session, "server-app", f"run.{state}", run=run, version=name, **why)
 
 
 def versions(engine: Engine) -> list[Version]:
