@@ -121,7 +121,7 @@ class Status(Section):
     done: int = Field(0, ge=0, description="steps of this state's work that are done")
     total: int = Field(0, ge=0)
     progressed_at: str = Field(max_length=27, description="when `done` last grew; text of core.clock")
-    expected_end: str | None = Field(None, max_length=27)
+    expected_end: str | None = Field(None, max_length=27, description="while idle: when this site's own hours begin")
     device: str = Field("", max_length=100)
     cause: str = Field("", max_length=500, description="our own sentence for what is wrong, or empty")
     sent_bytes: int = Field(0, ge=0, description="for this run, over the wire")

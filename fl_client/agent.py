@@ -8,9 +8,11 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
-from core.clock import age_s, now
+from core.clock import age_s, now, text_of
 from core.errors import ConnectionProblem, FLError, RecordsError
+from core.hours import opens_at, waits_sentence
 from core.records.chain import went_back
 from core.signing import load_key
 from core.site_protocol import Orders, Status
@@ -108,16 +110,23 @@ class Agent:
         progress = read_progress(self.home.progress)
         passed = self.carried.of(progress.run, progress.flower_runs)
         events, head = self.records.end()
+        state, opens = self._state(progress, passed), opens_at(self.site.hours, datetime.now(UTC))
+        expected_end = None if progress.is_private else progress.expected_end
+        cause = self._cause(progress)
+        if opens is not None and state != "uploading":
+            # Work that was begun rests: see fl_client.rest.
+            state, expected_end = "idle", text_of(opens)
+            cause = cause or waits_sentence(opens, "the site")
         return Status(
-            state=self._state(progress, passed),
+            state=state,
             run=progress.run,
             round=progress.round,
             done=progress.done,
             total=progress.total,
             progressed_at=progress.progressed_at,
-            expected_end=None if progress.is_private else progress.expected_end,
+            expected_end=expected_end,
             device=progress.device,
-            cause=self._cause(progress)[:500],
+            cause=cause[:500],
             sent_bytes=passed.sent,
             received_bytes=passed.received,
             cpu_s=0.0 if progress.is_private else progress.cpu_s,

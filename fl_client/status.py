@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from core.certificates import not_after
-from core.clock import age_s
+from core.clock import age_s, moment_of, text_of
+from core.hours import opens_at
 from core.study import closing_sentence, study_of
 from core.supervision import ProcessState, states_of
 from fl_client.carried import read_carried
@@ -54,6 +56,7 @@ class SiteStatus:
         processes: what `fl-client start` keeps running; none where it does not run.
         contact: when the coordinator answered last.
         progress: what the trainer does.
+        waits_until: when this site's own hours begin; None within them. Text of core.clock.
         sent: by run, what was handed to Flower.
         carried: by run, bytes over the wire.
         offers: studies, and how they were answered.
@@ -65,6 +68,7 @@ class SiteStatus:
     processes: list[ProcessState]
     contact: Contact
     progress: Progress
+    waits_until: str | None
     sent: list[Sent]
     carried: dict[str, Passed]
     offers: list[OfferTold]
@@ -83,6 +87,7 @@ def site_status(site: SiteConfig, home: SiteHome) -> SiteStatus:
     Raises: RecordsError: the site's database cannot be used.
     """
     records = SiteRecords(site.site.name, home.records)
+    opens = opens_at(site.hours, datetime.now(UTC))
     enrolled = home.certificate.exists()
     return SiteStatus(
         site=site.site.name,
@@ -91,6 +96,7 @@ def site_status(site: SiteConfig, home: SiteHome) -> SiteStatus:
         processes=states_of(home.root),
         contact=read_contact(home.contact),
         progress=_progress(home),
+        waits_until=None if opens is None else text_of(opens),
         sent=records.sent(),
         carried=read_carried(home.carried),
         offers=[_told(offer, home, _waits(offer, records, site)) for offer in records.offers()],
@@ -104,6 +110,7 @@ def status_lines(status: SiteStatus) -> list[str]:
         *_process_lines(status.processes),
         _contact_line(status.contact),
         _progress_line(status.progress),
+        *_hours_lines(status.waits_until),
         *_sent_lines(status),
         *(line for offer in status.offers for line in _offer_lines(offer)),
     ]
@@ -169,6 +176,13 @@ def _progress_line(progress: Progress) -> str:
         f"Trainer {progress.state} on {progress.device}: run {progress.run}, round {progress.round}{steps}{end}; "
         f"last progress {_ago(progress.progressed_at)}{cause}"
     )
+
+
+def _hours_lines(waits_until: str | None) -> list[str]:
+    if waits_until is None:
+        return []
+    opens = moment_of(waits_until).astimezone()
+    return [f"Outside this site's hours: nothing trains before {opens:%a %H:%M}, in {duration(-age_s(waits_until))}"]
 
 
 def _sent_lines(status: SiteStatus) -> list[str]:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from core.cost import budget_sentence
+from core.hours import hours_sentence
 from core.presets import preset_of
 from core.study import Study, closing_sentence, privacy_sentence, study_of
 from fl_client.config import PolicySettings, SiteConfig, SitePrivacySettings
@@ -33,6 +35,8 @@ class Card:
         passes: over each training case, in all rounds; 0 under differential privacy, which counts steps.
         work_a_round, work: the same in words, for a round and in all.
         round_closes: in one sentence.
+        rounds_begin: in which hours of the study, and this site's own.
+        budget: what a run may cost in all.
         privacy: what is done to updates before they leave, and what this site allows.
         reads, sends: what training reads here, and what leaves.
         compared_with: in one sentence, the version that `differences` starts from.
@@ -57,6 +61,8 @@ class Card:
     work_a_round: str
     work: str
     round_closes: str
+    rounds_begin: list[str]
+    budget: str
     privacy: list[str]
     reads: list[str]
     sends: list[str]
@@ -102,6 +108,8 @@ def card_of(
         work_a_round=_work(study, 1),
         work=_work(study, study.federation.rounds),
         round_closes=_closes(study, sites),
+        rounds_begin=_begin(study, site),
+        budget=_budget(study),
         privacy=_privacy(study, site.privacy),
         reads=_reads(study, site.site.prepared),
         sends=_sends(study, shape.size, shape.bytes),
@@ -134,6 +142,8 @@ def card_lines(card: Card) -> list[str]:
         *_rows("rounds", f"{card.rounds:,}, with {card.work_a_round} in each"),
         *_rows("in all", card.work),
         *_rows("a round closes", card.round_closes),
+        *_rows("rounds begin", *card.rounds_begin),
+        *_rows("may cost", card.budget),
         *_rows("privacy", *card.privacy),
         *_rows("read here", *card.reads),
         *_rows("sent", *card.sends),
@@ -239,6 +249,16 @@ def _closes(study: Study, sites: list[str] | None) -> str:
     if sites is None:
         return f"with {study.federation.quorum} sites at least, after {study.federation.deadline_s:g} seconds at most"
     return closing_sentence(study, len(sites))
+
+
+def _begin(study: Study, site: SiteConfig) -> list[str]:
+    own = [f"this site trains {hours_sentence(site.hours)}, and rests in between"] if site.hours.windows else []
+    return [hours_sentence(study.hours), *own]
+
+
+def _budget(study: Study) -> str:
+    limit = budget_sentence(study.budget)
+    return f"{limit}, all sites together: there it stops with the best model so far" if study.budget.is_set else limit
 
 
 def _others(sites: list[str] | None) -> str:

@@ -10,6 +10,8 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from threading import Thread
@@ -30,6 +32,7 @@ from fl_client.jobs import Job, Jobs, cohort_digest
 from fl_client.paths import SiteHome, this_home
 from fl_client.privacy_ledger import PrivacyLedger
 from fl_client.progress import Effort, Efforts, Progress, ProgressFile, read_progress
+from fl_client.rest import Rest
 from fl_client.site_error import cause_of, site_error
 from fl_client.site_records import SiteRecords
 from fl_client.spool import Spool
@@ -56,6 +59,7 @@ class Trainer:
         self.efforts = Efforts(home.spool / "efforts.json")
         self.efforts.recover(read_progress(home.progress))
         self.device = trainer.device_of(site.compute)
+        self.rest = Rest(site.hours)
         self._in_memory: set[tuple[str, str]] = set()
         self.progress = ProgressFile(home.progress)
         self.progress.show(Progress(progressed_at=now(), device=trainer.device_name(self.device)))
@@ -98,6 +102,9 @@ class Trainer:
         return self.jobs.job_of(kind, task, study).answer.result()
 
     def _answer_to(self, job: Job) -> bytes:
+        if self.rest.is_due:
+            self.progress.show(self._progress(job))
+            self._rest(job)
         self.jobs.check_wanted(job)
         receipt = self.records.append(
             ACTOR,
@@ -122,7 +129,7 @@ class Trainer:
                 self.site,
                 job.study,
                 receipt,
-                self._watched(job, show),
+                self._watched(job, show, meter),
                 CheckpointFile(self.spool.checkpoint(job.study.name), self._bits_of(job)),
                 self.ledger,
             )
@@ -153,14 +160,24 @@ class Trainer:
         """Return what a job's bits depend on: also what works on it, which may change before a training goes on."""
         return f"{job.key} gliofed {version('gliofed')} torch {version('torch')} {trainer.device_name(self.device)}"
 
-    def _watched(self, job: Job, show: Report) -> Report:
-        """Return a report that also ends the work once nobody wants it any more."""
+    def _watched(self, job: Job, show: Report, meter: "Meter") -> Report:
+        """Return a report that also rests outside the site's hours, and ends the work once nobody wants it any more."""
 
         def report(step: str, done: int, total: int) -> None:
+            if self.rest.is_due:
+                with meter.stopped():
+                    self._rest(job)
             self.jobs.check_wanted(job)
             show(step, done, total)
 
         return report
+
+    def _rest(self, job: Job) -> None:
+        """Leave the machine to others until the site's hours begin; the model itself stays in memory."""
+        logger.info("Round %d of %s waits: it is outside this site's hours", job.task.round, job.task.run)
+        trainer.release(self.device)
+        self.rest.take(lambda: self.jobs.check_wanted(job))
+        logger.info("Round %d of %s goes on", job.task.round, job.task.run)
 
     def _failed(self, job: Job, error: Exception) -> None:
         told, task = site_error(error), job.task
@@ -203,6 +220,15 @@ class Meter:
         if self.on_gpu:
             return replace(self.before, gpu_s=self.before.gpu_s + spent)
         return replace(self.before, cpu_s=self.before.cpu_s + spent)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Count nothing of what happens inside."""
+        paused = self._now()
+        try:
+            yield
+        finally:
+            self._began += self._now() - paused
 
     def _now(self) -> float:
         # Of a CPU every thread's work; of a GPU the time for which nobody else had it.

@@ -125,6 +125,9 @@ def launch(
     ask: Annotated[
         str, typer.Option("--sites", help="Whom to ask, comma separated; all enrolled sites if empty.")
     ] = "",
+    over_budget: Annotated[
+        bool, typer.Option("--over-budget", help="Launch it also where it will cost more than its budget.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Offer a study to hospitals. Its run starts when as many as its quorum have approved it.
@@ -133,13 +136,14 @@ def launch(
     """
     # Without this process's variables: every site must read the same study.
     wanted = tuple(name.strip() for name in ask.split(",") if name.strip())
-    launched = coordinator.launch_study(home(), load_config(Study, study, {}), wanted)
+    launched = coordinator.launch_study(home(), load_config(Study, study, {}), wanted, over_budget=over_budget)
     if as_json:
         typer.echo(json.dumps(launched))
         return
     print_line(f"Run {launched['run']} is offered to {', '.join(launched['sites'])}.")
     print_line(f"A round: {launched['closes']}.")
     print_line(f"Privacy: {launched['privacy']}")
+    print_line(f"Cost: {' '.join(launched['cost'])}")
     print_line(f"What they approve: bundle {launched['bundle_sha256']}.")
 
 

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, func, select
 
 from core.config import load_config
+from core.cost import load_prices
 from core.errors import ConfigError, FederationError
 from core.files import private_folder, write_private
 from core.invitation import invitation_text, split_address
@@ -144,9 +145,11 @@ def reinstate(home: Path, site: str) -> None:
     sites.resume(records_of(home), site)
 
 
-def launch_study(home: Path, study: Study, wanted: tuple[str, ...]) -> dict[str, Any]:
+def launch_study(home: Path, study: Study, wanted: tuple[str, ...], *, over_budget: bool = False) -> dict[str, Any]:
     """Offer a study to sites and enter its run; see `fl_server.launch.Launched`."""
-    return asdict(launch(records_of(home), home, study, wanted, partial(fleet.build_bundle, home)))
+    records, build = records_of(home), partial(fleet.build_bundle, home)
+    prices = load_prices(server_config_path())
+    return asdict(launch(records, home, study, wanted, build, prices, over_budget=over_budget))
 
 
 def receipts_of(home: Path, site: str) -> list[str]:

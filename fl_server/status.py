@@ -4,6 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 
 from core.clock import moment_of, span
+from core.records.costs import RunCost
 from core.records.status import RunView, SiteView, Status
 
 
@@ -50,6 +51,19 @@ def _site_cells(site: SiteView) -> list[str]:
     ]
 
 
+def _cost_lines(cost: RunCost) -> list[str]:
+    """Say what a run has cost, of what it may cost, and what it will come to, where there is something to say."""
+    lines = []
+    for has, total, unit, budget, projected in (
+        (cost.is_priced, cost.total, cost.currency, cost.budget, cost.projected),
+        (float(cost.gpu_hours) > 0, cost.gpu_hours, "GPU h", cost.budget_gpu_hours, cost.projected_gpu_hours),
+    ):
+        if has or budget:
+            of = f" of {budget}" if budget else ""
+            lines.append(f"{total}{of} {unit}" + (f", {projected} in all" if projected else ""))
+    return lines
+
+
 def _run_cells(run: RunView) -> list[str]:
     state = (
         "finished, but not by all sites in every round" if run.state == "finished" and not run.complete else run.state
@@ -60,5 +74,6 @@ def _run_cells(run: RunView) -> list[str]:
     newest = [f"round {last['round']}, {len(last['sites'])} sites, {last['seconds']:.1f} s"] if last else []
     newest += [f"without {site}: {why}" for site, why in last["left_out"].items()] if last else []
     scores = [f"{last[name]:.3f}" if last and last[name] is not None else "" for name in ("loss", "auc")]
+    about += _cost_lines(run.cost) if run.cost else []
     counted = sum(one["counted"] for one in run.rounds)
     return ["\n".join(about), str(counted), "\n".join(newest), *scores]

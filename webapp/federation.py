@@ -5,7 +5,9 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
+from core.cost import load_prices
 from core.errors import FederationError
+from core.records.costs import cost_of
 from core.records.db import reading
 from core.records.rounds import rounds_of
 from core.records.runs import answers_of, offered_study, run_of
@@ -35,14 +37,15 @@ def find_run(engine: Engine, name: str) -> Run:
         raise missing("run") from None
 
 
-def one_run(engine: Engine, name: str) -> dict[str, Any]:
+def one_run(engine: Engine, config: WebConfig, name: str) -> dict[str, Any]:
     """Return a run with its rounds, what it costs each site, and what was agreed.
 
     Raises: Denied: there is no such run.
     """
     row = find_run(engine, name)
-    run = asdict(run_view(row, rounds_of(engine, name), answers_of(engine, row.study).values()))
     study = offered_study(engine, row.study)
+    cost = cost_of(engine, row, study, load_prices(config.home / "server.toml"))
+    run = asdict(run_view(row, rounds_of(engine, name), answers_of(engine, row.study).values(), cost))
     with reading(engine) as session:
         efforts = session.scalars(select(Effort).where(Effort.run == name).order_by(Effort.site)).all()
     privacy = study.privacy
@@ -58,6 +61,7 @@ def one_run(engine: Engine, name: str) -> dict[str, Any]:
             {name: getattr(one, name) for name in ("site", "sent_bytes", "received_bytes", "cpu_s", "gpu_s")}
             for one in efforts
         ],
+        "cost": run["cost"],
         "closes": closing_sentence(study, len(row.sites)),
         "privacy": {
             "is_on": privacy.is_on,

@@ -20,7 +20,7 @@ class SiteAnswer(Answer):
 
     site = text()
     state = text("invited", "enrolled", "suspended", "revoked", "left")
-    doing = text(says="away, idle, training, evaluating, uploading, or the state that keeps it out")
+    doing = text(says="away, waiting, idle, training, evaluating, uploading, or the state that keeps it out")
     run = text()
     round = count()
     progress = fields.List(fields.Integer(), required=True, validate=validate.Length(equal=2))
@@ -93,6 +93,23 @@ class EffortAnswer(Answer):
     gpu_s = number()
 
 
+class CostAnswer(Answer):
+    """What a run has cost, as texts with two decimals: money in the currency, GPU hours of all sites."""
+
+    currency = text()
+    is_priced = fields.Boolean(required=True, metadata={"description": "the coordinator has named prices"})
+    is_timed = fields.Boolean(required=True, metadata={"description": "sites tell how long they work"})
+    sites = fields.Dict(keys=fields.String(), values=fields.String(), required=True)
+    coordinator = text(says="what the coordinator sends and keeps")
+    total = text()
+    gpu_hours = text()
+    projected = text(none=True, says="the whole run; null where it has ended, or nothing is known")
+    projected_gpu_hours = text(none=True)
+    projected_from = text(none=True, says="the run whose rounds this is worked out from")
+    budget = text(none=True, says="null: no limit")
+    budget_gpu_hours = text(none=True)
+
+
 class PrivacyAnswer(Answer):
     """How a study protects each patient."""
 
@@ -112,6 +129,7 @@ class RunAnswer(BriefRunAnswer):
     answers = free()
     rounds = many(RoundAnswer)
     efforts = many(EffortAnswer)
+    cost = one(CostAnswer)
     closes = text(says="when a round closes")
     privacy = one(PrivacyAnswer)
 

@@ -3,7 +3,7 @@
 All of it follows from rows that outlive every process: what sites have told (`efforts`), rounds, and the study's text.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -31,6 +31,15 @@ from core.study import Study, study_of, work_digest
 
 # Runs that go on, or may.
 MAY_GO_ON = ("offered", "starting", "running", "paused", "failed")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What the records hold of a run's cost: what sites told, every try of a round, when versions were made."""
+
+    efforts: Sequence[Effort]
+    rounds: Sequence[Round]
+    versions: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -106,12 +115,17 @@ class RunCost:
     budget_gpu_hours: str | None
 
 
-def run_cost(records: Engine, run: Run, study: Study, prices: Prices) -> RunCost:
-    """Return what a run has cost until now, ready to be shown."""
-    spent, budget = spent_of(records, run.id, study, prices), study.budget
+def cost_of(records: Engine, run: Run, study: Study, prices: Prices) -> RunCost:
+    """Return what a run has cost until now and what it will come to, ready to be shown."""
     projected = None
     if run.state in MAY_GO_ON:
         projected = projection(records, study, tuple(run.sites), prices, run.id)
+    return cost_from(rows_of(records, run.id), study, prices, projected)
+
+
+def cost_from(rows: Rows, study: Study, prices: Prices, projected: Projection | None) -> RunCost:
+    """Return what a run has cost until now by its rows, ready to be shown."""
+    spent, budget = spent_from(rows, study, prices), study.budget
     return RunCost(
         currency=prices.currency,
         is_priced=prices.are_set,
@@ -128,19 +142,26 @@ def run_cost(records: Engine, run: Run, study: Study, prices: Prices) -> RunCost
     )
 
 
-def spent_of(records: Engine, run: str, study: Study, prices: Prices) -> Spent:
-    """Return what a run has used by now, and what that costs."""
+def rows_of(records: Engine, run: str) -> Rows:
+    """Read what the records hold of a run's cost."""
     with reading(records) as session:
-        efforts = session.scalars(select(Effort).where(Effort.run == run).order_by(Effort.site)).all()
-        counted = select(Round.closed_at).where(Round.run == run, Round.counted).order_by(Round.number_of_try)
-        # The newest aggregate and the best one are kept, and the version that became of it.
-        kept_since = [
-            *session.scalars(counted.limit(2)),
-            *session.scalars(select(Version.created_at).where(Version.run == run)),
-        ]
-    used = {one.site: usage_of(one.gpu_s, one.cpu_s, one.sent_bytes, one.received_bytes) for one in efforts}
+        efforts = session.scalars(select(Effort).where(Effort.run == run)).all()
+        rounds = session.scalars(select(Round).where(Round.run == run).order_by(Round.number_of_try)).all()
+        versions = session.scalars(select(Version.created_at).where(Version.run == run)).all()
+    return Rows(efforts, rounds, versions)
+
+
+def spent_from(rows: Rows, study: Study, prices: Prices) -> Spent:
+    """Return what a run has used by now, and what that costs."""
+    # The newest aggregate and the best one are kept, and the version that became of it.
+    kept_since = [*[one.closed_at for one in rows.rounds if one.counted][:2], *rows.versions]
     kept = sum((Decimal(str(age_s(since))) for since in kept_since), ZERO) * preset_of(study.model).bytes
-    return _priced(used, kept, prices)
+    return _priced({one.site: _usage(one) for one in rows.efforts}, kept, prices)
+
+
+def own_projection(run: Run, rows: Rows, study: Study, prices: Prices) -> Projection | None:
+    """Return what a run will come to by its own rounds; None before it has closed one."""
+    return _goes_on(run.id, rows, study, tuple(run.sites), prices)
 
 
 def projection(
@@ -158,17 +179,13 @@ def projection(
         run: its name; empty: before it is launched.
     Returns: None where no run tells what a round costs.
     """
-    wanted = study.federation.rounds
-    own = _a_round(records, run, wanted)
+    own = _goes_on(run, rows_of(records, run), study, sites, prices) if run else None
     if own is not None:
-        left = wanted - own.rounds
-        spent = spent_of(records, run, study, prices)
-        more = _priced(_times(own.used, sites, left), ZERO, prices)
-        return Projection(_sum(spent, more), run, own.rounds, _unknown(own.used, sites))
-    for earlier, rounds in _earlier(records, study, run):
-        found = _a_round(records, earlier, rounds)
+        return own
+    for earlier, its_study in _earlier(records, study, run):
+        found = _a_round(rows_of(records, earlier), its_study)
         if found is not None and set(found.used) & set(sites):
-            whole = _priced(_times(found.used, sites, wanted), ZERO, prices)
+            whole = _priced(_times(found.used, sites, study.federation.rounds), ZERO, prices)
             return Projection(whole, earlier, found.rounds, _unknown(found.used, sites))
     return None
 
@@ -188,7 +205,8 @@ def budget_end(records: Engine, run: str, study: Study, prices: Prices, *, befor
     if not budget.is_set:
         return ""
     check_comparable(budget, prices)
-    spent, a_round = spent_of(records, run, study, prices), _a_round(records, run, wanted)
+    rows = rows_of(records, run)
+    spent, a_round = spent_from(rows, study, prices), _a_round(rows, study)
     done = a_round.rounds if a_round else 0
     after = f"after {done} of {wanted} rounds"
     if _reaches(spent, budget):
@@ -196,7 +214,7 @@ def budget_end(records: Engine, run: str, study: Study, prices: Prices, *, befor
     if not (a_round and before_a_round and done < wanted):
         return ""
     following = _sum(spent, _priced(a_round.used, ZERO, prices))
-    if _exceeds(following, budget):
+    if exceeds(following, budget):
         return (
             f"the budget of {budget_sentence(budget)} is spent: {_told(spent, budget)} {after}, "
             f"and one more would come to {_told(following, budget)}"
@@ -223,9 +241,34 @@ def check_comparable(budget: BudgetSettings, prices: Prices) -> None:
         )
 
 
-def over_budget(projected: Projection, budget: BudgetSettings) -> bool:
-    """Say whether a projection goes beyond a budget."""
-    return _exceeds(projected.spent, budget)
+def exceeds(spent: Spent, budget: BudgetSettings) -> bool:
+    """Say whether this is more than a budget."""
+    most_s = budget.gpu_hours * HOUR_S
+    return bool((budget.money and spent.total > budget.money) or (most_s and spent.gpu_s > most_s))
+
+
+def projection_sentences(projected: Projection | None, study: Study, prices: Prices) -> tuple[str, ...]:
+    """Say what a run will come to, at which site, and how that is known."""
+    if projected is None:
+        return ("Not projected: no earlier run of the same work tells what a round costs.",)
+    spent, rounds = projected.spent, study.federation.rounds
+    parts = [
+        f"{site} {shown(money) + ' ' + prices.currency if prices.are_set else ''} "
+        f"({shown_hours(spent.used[site].gpu_s)} GPU h, {shown_hours(spent.used[site].cpu_s)} CPU h)"
+        for site, money in spent.money.items()
+    ]
+    total = f"{shown(spent.total)} {prices.currency} and " if prices.are_set else ""
+    basis = f"{projected.rounds} round{'' if projected.rounds == 1 else 's'} of {projected.basis}"
+    told = [
+        f"{rounds} rounds will come to {total}{shown_hours(spent.gpu_s)} GPU hours, judged by {basis}: "
+        + ", ".join(" ".join(part.split()) for part in parts)
+        + "."
+    ]
+    if projected.unknown:
+        told.append(f"Not in it, for nothing is known of them: {', '.join(projected.unknown)}.")
+    if study.privacy.is_on:
+        told.append("Not in it: training, for no site tells how long it works under differential privacy.")
+    return tuple(told)
 
 
 @dataclass(frozen=True)
@@ -236,22 +279,23 @@ class _ARound:
     rounds: int
 
 
-def _a_round(records: Engine, run: str, wanted: int) -> _ARound | None:
-    with reading(records) as session:
-        counted = select(Round).where(Round.run == run, Round.counted, Round.round <= wanted)
-        rounds = session.scalars(counted).all()
-        efforts = session.scalars(select(Effort).where(Effort.run == run)).all()
-    used = {}
-    for one in efforts:
-        took_part = sum(one.site in row.sites for row in rounds)
-        if took_part:
-            whole = usage_of(one.gpu_s, one.cpu_s, one.sent_bytes, one.received_bytes)
-            used[one.site] = whole.shared(took_part)
-    return _ARound(dict(sorted(used.items())), len(rounds)) if used else None
+def _a_round(rows: Rows, study: Study) -> _ARound | None:
+    counted = [one for one in rows.rounds if one.counted and one.round <= study.federation.rounds]
+    took_part = {one.site: sum(one.site in row.sites for row in counted) for one in rows.efforts}
+    used = {one.site: _usage(one).shared(took_part[one.site]) for one in rows.efforts if took_part[one.site]}
+    return _ARound(dict(sorted(used.items())), len(counted)) if used else None
 
 
-def _earlier(records: Engine, study: Study, run: str) -> Iterable[tuple[str, int]]:
-    """Yield runs of the same work and the rounds of their study: those of this very study first, the newest first."""
+def _goes_on(run: str, rows: Rows, study: Study, sites: tuple[str, ...], prices: Prices) -> Projection | None:
+    own = _a_round(rows, study)
+    if own is None:
+        return None
+    more = _priced(_times(own.used, sites, study.federation.rounds - own.rounds), ZERO, prices)
+    return Projection(_sum(spent_from(rows, study, prices), more), run, own.rounds, _unknown(own.used, sites))
+
+
+def _earlier(records: Engine, study: Study, run: str) -> Iterable[tuple[str, Study]]:
+    """Yield runs of the same work, each with its study: those of this very study first, the newest first."""
     same = work_digest(study)
     with reading(records) as session:
         rows = session.execute(
@@ -263,7 +307,11 @@ def _earlier(records: Engine, study: Study, run: str) -> Iterable[tuple[str, int
     for is_own in (True, False):
         for earlier, name, toml in rows:
             if (name == study.name) == is_own and work_digest(found := study_of(toml)) == same:
-                yield earlier, found.federation.rounds
+                yield earlier, found
+
+
+def _usage(told: Effort) -> Usage:
+    return usage_of(told.gpu_s, told.cpu_s, told.sent_bytes, told.received_bytes)
 
 
 def _times(used: dict[str, Usage], sites: tuple[str, ...], rounds: int) -> dict[str, Usage]:
@@ -275,6 +323,7 @@ def _unknown(used: dict[str, Usage], sites: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _priced(used: dict[str, Usage], kept_byte_s: Decimal, prices: Prices) -> Spent:
+    used = dict(sorted(used.items()))
     money = {site: money_at(site, usage, prices) for site, usage in used.items()}
     return Spent(used, money, money_at_coordinator(used.values(), kept_byte_s, prices))
 
@@ -289,11 +338,6 @@ def _sum(one: Spent, other: Spent) -> Spent:
 def _reaches(spent: Spent, budget: BudgetSettings) -> bool:
     most_s = budget.gpu_hours * HOUR_S
     return bool((budget.money and spent.total >= budget.money) or (most_s and spent.gpu_s >= most_s))
-
-
-def _exceeds(spent: Spent, budget: BudgetSettings) -> bool:
-    most_s = budget.gpu_hours * HOUR_S
-    return bool((budget.money and spent.total > budget.money) or (most_s and spent.gpu_s > most_s))
 
 
 def _told(spent: Spent, budget: BudgetSettings) -> str:

@@ -8,10 +8,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine, select
 
-from core.clock import age_s, span
+from core.clock import age_s, now, span
+from core.cost import load_prices
+from core.records.costs import MAY_GO_ON, Rows, RunCost, cost_from, own_projection
 from core.records.db import reading
 from core.records.runs import runs_in
-from core.records.tables import Effort, Offer, Presence, Round, Run, Site
+from core.records.tables import Effort, Offer, Presence, Round, Run, Site, StudyBundle, Version
+from core.study import study_of
 from core.supervision import states_of
 
 # A site reports every few seconds; one that has been silent for longer is away.
@@ -24,10 +27,11 @@ class SiteView:
     """A site as a row.
 
     Attributes:
-        doing: `away`, `idle`, `training`, `evaluating`, `uploading`, or the state that keeps it out.
+        doing: `away`, `waiting` for its own hours, `idle`, `training`, `evaluating`, `uploading`, or the state that
+            keeps it out.
         progress: steps done and in all.
         progress_age_s: seconds since it last got on.
-        expected_end: text of core.clock, or None.
+        expected_end: of its work, or of its waiting; text of core.clock, or None.
         sent_bytes, received_bytes, cpu_s, gpu_s: over all runs that are shown.
         cause: what is wrong, in a sentence, or empty.
     """
@@ -56,6 +60,7 @@ class RunView:
         answers: each asked site's answer to the study, with its reason.
         complete: whether every site counted in every round so far.
         rounds: one entry a try.
+        cost: what it has cost; None of a simulation, whose study was offered to nobody.
     """
 
     run: str
@@ -66,6 +71,7 @@ class RunView:
     answers: dict[str, str]
     complete: bool
     rounds: tuple[dict[str, Any], ...]
+    cost: RunCost | None
 
 
 @dataclass(frozen=True)
@@ -90,10 +96,22 @@ def status_of(records: Engine, home: Path) -> Status:
         # One question for all runs: `--watch` asks every second, and runs only become more.
         rounds = _by(session.scalars(select(Round).order_by(Round.number_of_try)), lambda one: one.run)
         answers = _by(session.scalars(select(Offer)), lambda one: one.study)
+        versions = list(session.scalars(select(Version)))
+        studies = {row.name: study_of(row.toml) for row in session.scalars(select(StudyBundle))}
+    prices = load_prices(home / "server.toml")
+
+    def cost(run: Run) -> RunCost | None:
+        if run.study not in studies:
+            return None
+        own = [effort for effort in efforts if effort.run == run.id]
+        rows = Rows(own, rounds[run.id], [one.created_at for one in versions if one.run == run.id])
+        projected = own_projection(run, rows, studies[run.study], prices) if run.state in MAY_GO_ON else None
+        return cost_from(rows, studies[run.study], prices, projected)
+
     return Status(
         tuple(asdict(state) for state in states_of(home)),
         tuple(_site_view(site, presences.get(site.name), efforts) for site in sites),
-        tuple(run_view(run, rounds[run.id], answers[run.study]) for run in runs_in(records)),
+        tuple(run_view(run, rounds[run.id], answers[run.study], cost(run)) for run in runs_in(records)),
     )
 
 
@@ -103,7 +121,7 @@ def _site_view(site: Site, presence: Presence | None, efforts: list[Effort]) -> 
     cause = LOST if site.log_lost_at else presence.cause if presence else ""
     if away:
         cause = f"not heard of for {span(age_s(site.seen_at))}" if site.seen_at else "enrolled, but never started"
-    doing = "away" if away else (presence.state if presence else "idle")
+    doing = "away" if away else _doing(presence)
     return SiteView(
         site=site.name,
         state=site.state,
@@ -122,6 +140,13 @@ def _site_view(site: Site, presence: Presence | None, efforts: list[Effort]) -> 
     )
 
 
+def _doing(presence: Presence | None) -> str:
+    if presence is None:
+        return "idle"
+    waits = presence.state == "idle" and presence.expected_end is not None and presence.expected_end > now()
+    return "waiting" if waits else presence.state
+
+
 RowT = TypeVar("RowT")
 
 
@@ -132,8 +157,8 @@ def _by(rows: Iterable[RowT], key: Callable[[RowT], str]) -> defaultdict[str, li
     return found
 
 
-def run_view(run: Run, rounds: Iterable[Round], answers: Iterable[Offer]) -> RunView:
-    """Return a run as a row, of its rounds and of the answers to its study."""
+def run_view(run: Run, rounds: Iterable[Round], answers: Iterable[Offer], cost: RunCost | None) -> RunView:
+    """Return a run as a row, of its rounds, of the answers to its study and of what it has cost."""
     rounds = list(rounds)
     return RunView(
         run=run.id,
@@ -148,6 +173,7 @@ def run_view(run: Run, rounds: Iterable[Round], answers: Iterable[Offer]) -> Run
         },
         complete=bool(rounds) and all(set(one.sites) == set(run.sites) for one in rounds if one.counted),
         rounds=tuple(_round_view(one) for one in rounds),
+        cost=cost,
     )
 
 

@@ -67,6 +67,8 @@ def test_a_card_says_what_was_worked_out_by_hand(tmp_path: Path) -> None:
         "rounds          40, with 3 passes over each training case in each",
         "in all          120 passes over each training case",
         "a round closes  2 of 3 sites within 2 hours, else pause and keep what is done",
+        "rounds begin    at any time",
+        "may cost        no limit",
         "privacy         NONE. Updates are not noised: this study has no differential privacy.",
         "                this site sets no limit of its own ([privacy] in site.toml)",
         "read here       the prepared cases in /srv/prepared; no DICOM file is opened in training",

@@ -40,7 +40,7 @@ class OneRun(Resource):
     def get(self, name: str) -> Response:
         """Return a run's rounds, scores, bytes, hours and privacy."""
         _check_here()
-        return jsonify(federation.one_run(writing_engine(), name))
+        return jsonify(federation.one_run(writing_engine(), settings(), name))
 
 
 @blueprint.route("/federation/runs/<string:name>/wish")

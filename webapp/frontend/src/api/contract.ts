@@ -1609,6 +1609,28 @@ export interface components {
             record_number?: string;
             study?: string;
         };
+        CostAnswer: {
+            /** @description null: no limit */
+            budget: string | null;
+            budget_gpu_hours: string | null;
+            /** @description what the coordinator sends and keeps */
+            coordinator: string;
+            currency: string;
+            gpu_hours: string;
+            /** @description the coordinator has named prices */
+            is_priced: boolean;
+            /** @description sites tell how long they work */
+            is_timed: boolean;
+            /** @description the whole run; null where it has ended, or nothing is known */
+            projected: string | null;
+            /** @description the run whose rounds this is worked out from */
+            projected_from: string | null;
+            projected_gpu_hours: string | null;
+            sites: {
+                [key: string]: string;
+            };
+            total: string;
+        };
         DraftAnswer: {
             chosen: {
                 [key: string]: string;
@@ -1892,6 +1914,7 @@ export interface components {
             closes: string;
             /** @description every site counted in every round so far */
             complete: boolean;
+            cost: components["schemas"]["CostAnswer"];
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
             created_at: string;
             efforts: components["schemas"]["EffortAnswer"][];
@@ -1980,7 +2003,7 @@ export interface components {
             cause: string;
             cpu_s: number;
             device: string;
-            /** @description away, idle, training, evaluating, uploading, or the state that keeps it out */
+            /** @description away, waiting, idle, training, evaluating, uploading, or the state that keeps it out */
             doing: string;
             /** @description UTC, as 2026-01-31T23:59:59.999999Z */
             expected_end: string | null;

@@ -28,6 +28,13 @@ export function numberOf(value: number, digits: number): string {
   }).format(value);
 }
 
+/** Return money with two digits after the point, and its currency. */
+export function moneyOf(amount: number, currency: string): string {
+  return new Intl.NumberFormat(i18next.language, { style: "currency", currency, currencyDisplay: "code" }).format(
+    amount,
+  );
+}
+
 const STEPS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const;
 
 /** Return bytes in the largest unit of which there is at least one. */

@@ -54,7 +54,7 @@ export default function Run() {
                 <RunRounds rounds={one.rounds} wanted={one.rounds_wanted} />
               </GridItem>
               <GridItem xl={7}>
-                <RunCost efforts={one.efforts} />
+                <RunCost efforts={one.efforts} cost={one.cost} />
               </GridItem>
               <GridItem xl={5}>
                 <RunAnswers answers={one.answers} />

@@ -1,17 +1,87 @@
-import { Label } from "@patternfly/react-core";
+import { Content, Label, Progress, ProgressMeasureLocation } from "@patternfly/react-core";
 import { BanIcon } from "@patternfly/react-icons/dist/esm/icons/ban-icon";
 import { CheckCircleIcon } from "@patternfly/react-icons/dist/esm/icons/check-circle-icon";
 import { OutlinedClockIcon } from "@patternfly/react-icons/dist/esm/icons/outlined-clock-icon";
 import { Table, Tbody, Td, Th, Tr } from "@patternfly/react-table";
 import { useTranslation } from "react-i18next";
 import { Columns } from "../../parts/Columns";
-import { bytesOf, spanOf } from "../../parts/format";
+import { bytesOf, moneyOf, numberOf, spanOf } from "../../parts/format";
 import { Panel } from "../../parts/Panel";
 import { answerOf, costOf, type Run } from "./runs";
 
-/** What a run has cost each site so far. */
-export function RunCost({ efforts }: Pick<Run, "efforts">) {
+interface LimitProps {
+  name: string;
+  spent: number;
+  limit: number;
+  shown: (amount: number) => string;
+}
+
+/** How much of a budget is spent. */
+function Limit({ name, spent, limit, shown }: LimitProps) {
   const { t } = useTranslation("federation");
+  const text = t("cost.ofBudget", { spent: shown(spent), budget: shown(limit) });
+  return (
+    <Progress
+      title={name}
+      value={Math.min(spent, limit)}
+      max={limit}
+      label={text}
+      valueText={text}
+      measureLocation={ProgressMeasureLocation.outside}
+      size="sm"
+      variant={spent >= limit ? "warning" : undefined}
+    />
+  );
+}
+
+/** What a run may cost, and what it will come to. */
+function Budget({ cost }: Pick<Run, "cost">) {
+  const { t } = useTranslation("federation");
+  const money = (amount: number): string => moneyOf(amount, cost.currency);
+  const hours = (amount: number): string => t("cost.hours", { hours: numberOf(amount, 2) });
+  return (
+    <>
+      {cost.budget !== null && (
+        <Limit name={t("cost.budget")} spent={Number(cost.total)} limit={Number(cost.budget)} shown={money} />
+      )}
+      {cost.budget_gpu_hours !== null && (
+        <Limit
+          name={t("cost.budgetHours")}
+          spent={Number(cost.gpu_hours)}
+          limit={Number(cost.budget_gpu_hours)}
+          shown={hours}
+        />
+      )}
+      {cost.projected !== null && (
+        <Content component="p">
+          {cost.is_priced
+            ? t("cost.projected", {
+                money: money(Number(cost.projected)),
+                hours: hours(Number(cost.projected_gpu_hours)),
+                run: cost.projected_from,
+              })
+            : t("cost.projectedHours", {
+                hours: hours(Number(cost.projected_gpu_hours)),
+                run: cost.projected_from,
+              })}
+        </Content>
+      )}
+      {!cost.is_timed && <Content component="p">{t("cost.notTimed")}</Content>}
+    </>
+  );
+}
+
+/** What a run has cost each site so far, and of what budget. */
+export function RunCost({ efforts, cost }: Pick<Run, "efforts" | "cost">) {
+  const { t } = useTranslation("federation");
+  const coordinator = {
+    site: t("cost.coordinator"),
+    sent_bytes: null,
+    received_bytes: null,
+    gpu_s: null,
+    cpu_s: null,
+    money: cost.coordinator,
+  };
   const all = costOf({ rounds: [], efforts });
   const total = {
     site: t("cost.all"),
@@ -19,22 +89,37 @@ export function RunCost({ efforts }: Pick<Run, "efforts">) {
     received_bytes: all.received,
     gpu_s: all.gpu,
     cpu_s: all.cpu,
+    money: cost.total,
   };
+  const rows = [
+    ...efforts.map((one) => ({ ...one, money: cost.sites[one.site] ?? "0" })),
+    ...(cost.is_priced ? [coordinator] : []),
+    total,
+  ];
+  const cells = (one: (typeof rows)[number]): [string, string][] => [
+    [t("cost.sent"), one.sent_bytes === null ? "–" : bytesOf(one.sent_bytes)],
+    [t("cost.received"), one.received_bytes === null ? "–" : bytesOf(one.received_bytes)],
+    [t("cost.gpu"), one.gpu_s === null ? "–" : spanOf(one.gpu_s)],
+    [t("cost.cpu"), one.cpu_s === null ? "–" : spanOf(one.cpu_s)],
+    ...(cost.is_priced ? [[t("cost.money"), moneyOf(Number(one.money), cost.currency)] as [string, string]] : []),
+  ];
   return (
     <Panel title={t("cost.title")}>
+      <Budget cost={cost} />
       {efforts.length === 0 ? (
         t("cost.none")
       ) : (
         <Table variant="compact" gridBreakPoint="grid-md" aria-label={t("cost.title")}>
-          <Columns columns={[t("site.name"), t("cost.sent"), t("cost.received"), t("cost.gpu"), t("cost.cpu")]} />
+          <Columns columns={[t("site.name"), ...cells(total).map(([name]) => name)]} />
           <Tbody>
-            {[...efforts, total].map((one) => (
-              <Tr key={one === total ? "" : one.site}>
+            {rows.map((one) => (
+              <Tr key={one === total || one === coordinator ? `-${one.site}` : one.site}>
                 <Th dataLabel={t("site.name")}>{one.site}</Th>
-                <Td dataLabel={t("cost.sent")}>{bytesOf(one.sent_bytes)}</Td>
-                <Td dataLabel={t("cost.received")}>{bytesOf(one.received_bytes)}</Td>
-                <Td dataLabel={t("cost.gpu")}>{spanOf(one.gpu_s)}</Td>
-                <Td dataLabel={t("cost.cpu")}>{spanOf(one.cpu_s)}</Td>
+                {cells(one).map(([name, value]) => (
+                  <Td key={name} dataLabel={name}>
+                    {value}
+                  </Td>
+                ))}
               </Tr>
             ))}
           </Tbody>

@@ -18,6 +18,7 @@ interface Props {
 
 const LOOKS = {
   connected: { status: "success", icon: <CheckCircleIcon /> },
+  waiting: { color: "blue", icon: <OutlinedClockIcon /> },
   away: { status: "warning", icon: <DisconnectedIcon /> },
   problem: { status: "danger", icon: <ExclamationCircleIcon /> },
   invited: { color: "grey", icon: <OutlinedClockIcon /> },
@@ -49,6 +50,9 @@ function Doing({ site }: { site: Site }) {
     return steps && site.run ? t("site.lastSteps", { count: steps.total, done: steps.done }) : "–";
   }
   if (!doing) return "–";
+  if (doing === "waiting") {
+    return site.expected_end ? t("site.waitsUntil", { at: momentOf(site.expected_end) }) : t("site.doing.waiting");
+  }
   if (doing === "idle" || !steps) return t(`site.doing.${doing}`);
   const age = site.progress_age_s ?? 0;
   return (
