@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,11 +11,12 @@ from sqlalchemy import Engine, select
 
 from core.clock import age_s, now, span
 from core.cost import load_prices
+from core.errors import ConfigError
 from core.records.costs import MAY_GO_ON, Rows, RunCost, cost_from, own_projection
 from core.records.db import reading
 from core.records.runs import runs_in
 from core.records.tables import Effort, Offer, Presence, Round, Run, Site, StudyBundle, Version
-from core.study import study_of
+from core.study import Study, study_of
 from core.supervision import states_of
 
 # A site reports every few seconds; one that has been silent for longer is away.
@@ -60,7 +62,7 @@ class RunView:
         answers: each asked site's answer to the study, with its reason.
         complete: whether every site counted in every round so far.
         rounds: one entry a try.
-        cost: what it has cost; None of a simulation, whose study was offered to nobody.
+        cost: what it has cost; None where its study was offered to nobody, as in a simulation, or cannot be read.
     """
 
     run: str
@@ -97,7 +99,7 @@ def status_of(records: Engine, home: Path) -> Status:
         rounds = _by(session.scalars(select(Round).order_by(Round.number_of_try)), lambda one: one.run)
         answers = _by(session.scalars(select(Offer)), lambda one: one.study)
         versions = list(session.scalars(select(Version)))
-        studies = {row.name: study_of(row.toml) for row in session.scalars(select(StudyBundle))}
+        studies = _readable(session.scalars(select(StudyBundle)))
     prices = load_prices(home / "server.toml")
 
     def cost(run: Run) -> RunCost | None:
@@ -145,6 +147,15 @@ def _doing(presence: Presence | None) -> str:
         return "idle"
     waits = presence.state == "idle" and presence.expected_end is not None and presence.expected_end > now()
     return "waiting" if waits else presence.state
+
+
+def _readable(bundles: Iterable[StudyBundle]) -> dict[str, Study]:
+    """Return the studies that this release can read: one of a later release must not hide everything else."""
+    found = {}
+    for row in bundles:
+        with suppress(ConfigError):
+            found[row.name] = study_of(row.toml)
+    return found
 
 
 RowT = TypeVar("RowT")

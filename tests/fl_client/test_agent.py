@@ -3,6 +3,7 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from threading import Thread
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from core.certificates import serial_of
 from core.clock import now
 from core.errors import AuditError, ConnectionProblem
+from core.hours import DAYS, HoursSettings
 from core.records.audit import events as audit_events
 from core.records.db import open_database, reading
 from core.signing import load_public
@@ -377,3 +379,30 @@ def test_nothing_that_is_told_can_hold_more_than_the_protocol_lets_it(home: Site
     ProgressFile(home.progress).show(TRAINING)
     assert len(agent.status().cause) == 500
     assert json.loads(agent.status().model_dump_json())["cause"] == "x" * 500
+
+
+def elsewhen() -> HoursSettings:
+    """Hours that do not begin before the day after tomorrow."""
+    day = DAYS[(datetime.now(UTC).weekday() + 2) % 7]
+    return HoursSettings(windows=(f"{day} 10:00-11:00",))
+
+
+def test_outside_its_hours_a_site_tells_until_when_it_waits_whatever_its_trainer_was_at(
+    home: SiteHome, agent: Agent
+) -> None:
+    agent.site = agent.site.model_copy(update={"hours": elsewhen()})
+    ProgressFile(home.progress).show(replace(TRAINING, is_private=True))
+    told = agent.status()
+    assert (told.state, told.run, told.round) == ("idle", "r-1", 3)
+    assert told.expected_end is not None
+    assert told.expected_end > now()
+    until = told.expected_end[:16].replace("T", " ")
+    assert told.cause == f"waits until {until} UTC: the site's own hours"
+    ProgressFile(home.progress).show(replace(TRAINING, state="uploading"))
+    assert agent.status().state == "uploading", "what is done may leave at any time"
+
+
+def test_what_is_wrong_at_a_site_goes_before_its_hours(home: SiteHome, agent: Agent) -> None:
+    agent.site = agent.site.model_copy(update={"hours": elsewhen()})
+    ProgressFile(home.progress).show(replace(TRAINING, state="idle", cause="no room"))
+    assert agent.status().cause == "no room"

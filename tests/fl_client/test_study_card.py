@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from core.hours import HoursSettings
 from core.study import (
     WHOLE_NETWORK_PRICE,
     FederationSettings,
@@ -84,6 +85,18 @@ def test_a_card_says_what_was_worked_out_by_hand(tmp_path: Path) -> None:
         "                beside it, while `fl-client start` runs: what `fl-client status` shows of progress and device",
         "differences     no version was approved before",
         'by rule: no     every study is left to a person ([policy] approve = "never" in site.toml)',
+    ]
+
+
+def test_a_card_says_what_a_run_may_cost_and_when_its_rounds_begin(tmp_path: Path) -> None:
+    further = {"budget": {"money": 500, "gpu_hours": 40}, "hours": {"windows": ["20:00-06:00"]}}
+    study = Study.model_validate({**STUDY.model_dump(), **further})
+    site = SITE.model_copy(update={"hours": HoursSettings(windows=("sat-sun 00:00-24:00",), timezone="Europe/Berlin")})
+    lines = card_lines(card_of(known(*bundled(tmp_path, study)), site, sites=None, last=None, was_refused=False))
+    place = lines.index("rounds begin    20:00-06:00 (UTC)")
+    assert lines[place + 1 : place + 3] == [
+        "                this site trains sat-sun 00:00-24:00 (Europe/Berlin), and rests in between",
+        "may cost        500.00 EUR and 40 GPU hours, all sites together: there it stops with the best model so far",
     ]
 
 

@@ -304,6 +304,91 @@ def test_of_a_cpu_work_is_counted_and_of_a_gpu_the_time_it_was_held(monkeypatch:
     assert on_gpu.read() == Effort(1.0, 22.0, (7,))
 
 
+class Hours:
+    """Hours that a test opens and closes, in the place of a clock."""
+
+    def __init__(self) -> None:
+        self.begun, self.waited = Event(), Event()
+
+    @property
+    def is_due(self) -> bool:
+        return not self.begun.is_set()
+
+    def take(self, check: Callable[[], None]) -> None:
+        self.waited.set()
+        while self.is_due:
+            check()
+            sleep(0.01)
+
+
+def test_a_task_that_comes_outside_the_site_s_hours_waits_and_is_then_worked_on(
+    home: SiteHome, text: str, working: Trainer
+) -> None:
+    working.rest = hours = Hours()
+    thread, answers = calling(working, a_call(text, a_request(STUDY)))
+    assert hours.waited.wait(60)
+    told = read_progress(home.progress)
+    assert (told.state, told.run, told.round) == ("idle", "tiny-run-1", 1)
+    assert not events(home, "task.received")
+    hours.begun.set()
+    thread.join(60)
+    assert unpack(answers[0])[0].keys() == {"key"}
+
+
+def test_a_task_whose_run_is_stopped_while_it_waits_for_hours_is_not_begun(
+    home: SiteHome, text: str, working: Trainer
+) -> None:
+    working.rest = hours = Hours()
+    thread, answers = calling(working, a_call(text, a_request(STUDY)))
+    assert hours.waited.wait(60)
+    working.respond(pack({"kind": STOP, "runs": ["tiny-run-1"]}))
+    thread.join(60)
+    assert unpack(answers[0])[0]["kind"] == "FederationError"
+    assert not events(home, "task.received")
+
+
+def test_training_rests_where_the_hours_end_and_goes_on_to_the_same_bits_and_the_rest_costs_nothing(
+    home: SiteHome, text: str, working: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = trainer.answer("train", read_task(a_request(STUDY)), load_site(home), STUDY)
+    working.rest = hours = Hours()
+    hours.begun.set()
+    honest = working.progress.report
+    steps: list[str] = []
+
+    def closing(*arguments: object) -> object:
+        show = honest(*arguments)
+
+        def report(step: str, done: int, total: int) -> None:
+            show(step, done, total)
+            steps.append(step)
+            if len(steps) == 1:
+                hours.begun.clear()
+
+        return report
+
+    monkeypatch.setattr(working.progress, "report", closing)
+    thread, answers = calling(working, a_call(text, a_request(STUDY)))
+    assert hours.waited.wait(60)
+    assert not answers
+    hours.begun.set()
+    thread.join(60)
+    _, answer = unpack(answers[0])
+    assert answer.arrays["weights"].tobytes() == undisturbed.arrays["weights"].tobytes()
+    assert "training" in steps[1:]
+
+
+def test_a_meter_counts_nothing_while_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = {"now": 100.0}
+    monkeypatch.setattr(trainer_process.time, "monotonic", lambda: clock["now"])
+    meter = Meter(Effort(), on_gpu=True)
+    clock["now"] = 110.0
+    with meter.stopped():
+        clock["now"] = 50_110.0
+    clock["now"] += 5
+    assert meter.read().gpu_s == 15.0
+
+
 def test_a_process_that_met_an_unexpected_error_leaves_the_next_task_to_a_fresh_one(
     text: str, working: Trainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

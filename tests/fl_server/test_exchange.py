@@ -8,7 +8,7 @@ from flwr.app import Error, Message
 
 from core.errors import FederationError, RecordsError
 from fl_server import exchange as module
-from fl_server import journal
+from fl_server import journal, uploads
 from fl_server.exchange import ASK_AGAIN_S, NO_ANSWER, NOT_CONNECTED, UNDELIVERED, Answers, exchange
 from fl_server.strategies import FederatedAveraging, task_content
 from fl_server.uploads import Upload
@@ -467,4 +467,71 @@ def test_a_node_that_was_started_before_or_hands_an_answer_over_is_not_asked_aga
     clock.events.append((58, lambda: setattr(clock, "now", 1000)))
     answers, _ = run_watched(tmp_path, watched(clock, answer), edge)
     assert asked.count("site-a") == 1
+    assert answers.failed == {"site-a": NO_ANSWER}
+
+
+NOON, EVENING = "2026-11-24T12:00:00.000000Z", "2026-11-24T20:00:00.000000Z"
+
+
+@pytest.fixture
+def noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is noon for whoever looks whether a site waits until the evening."""
+    monkeypatch.setattr(uploads, "now", lambda: NOON)
+
+
+def counted_asks() -> tuple[Answer, list[str]]:
+    return failing("nobody", 0)
+
+
+@pytest.mark.usefixtures("noon")
+def test_a_site_outside_its_hours_is_not_asked_and_left_out_with_them_as_its_cause(
+    tmp_path: Path, clock: Clock
+) -> None:
+    answer, asked = counted_asks()
+    edge = Edge()
+    edge.uploads["site-c"] = Upload("0", "0", opens=EVENING)
+    answers, strategy = run_watched(tmp_path, watched(clock, answer), edge)
+    assert counting(strategy, answers) == ["site-a", "site-b"]
+    assert asked == ["site-a", "site-b"]
+    assert answers.failed == {"site-c": "waits until 2026-11-24 20:00 UTC: the site's own hours"}
+    assert 1000 <= clock.now < 1001, "the others are a quorum: the deadline is as agreed"
+
+
+@pytest.mark.usefixtures("noon")
+def test_below_the_quorum_a_round_waits_for_hours_and_its_deadline_with_it(tmp_path: Path, clock: Clock) -> None:
+    answer, asked = counted_asks()
+    edge, grid = Edge(), watched(clock, answer)
+    for site in ("site-b", "site-c"):
+        edge.uploads[site] = Upload("0", "0", opens=EVENING)
+    # Far beyond deadline and grace, b's hours begin; c's do not.
+    clock.events.append((50_000, lambda: edge.uploads.update({"site-b": Upload("0", "0")})))
+    answers, strategy = run_watched(tmp_path, grid, edge)
+    assert counting(strategy, answers) == ["site-a", "site-b"]
+    assert asked == ["site-a", "site-b"]
+    # From then on the others are a quorum, and the thousand seconds of the deadline pass.
+    assert 51_000 <= clock.now < 51_020
+    assert answers.seconds == pytest.approx(clock.now)
+
+
+@pytest.mark.usefixtures("noon")
+def test_a_site_that_rests_in_the_middle_of_a_task_has_not_lost_it(tmp_path: Path, clock: Clock) -> None:
+    answer, asked = failing("site-a", 1, lambda *_: [])
+    edge, grid = Edge(), watched(clock, answer)
+    resting = Upload("", "", "2026-11-24T19:00:00.000000Z", "2026-11-24T06:00:00.000000Z", opens=EVENING)
+    clock.events.append((1, lambda: edge.uploads.update({"site-a": resting})))
+    answers, _ = run_watched(tmp_path, grid, edge)
+    assert asked.count("site-a") == 1
+    assert answers.failed["site-a"].startswith("waits until 2026-11-24 20:00 UTC")
+
+
+@pytest.mark.usefixtures("noon")
+def test_a_site_whose_hours_have_begun_and_that_does_not_answer_is_left_out_for_that(
+    tmp_path: Path, clock: Clock
+) -> None:
+    edge = Edge()
+    edge.uploads["site-a"] = Upload("0", "0", opens=EVENING)
+    clock.events.append((100, lambda: edge.uploads.update({"site-a": Upload("0", "0")})))
+    answer, asked = failing("site-a", 9, lambda *_: [])
+    answers, _ = run_watched(tmp_path, watched(clock, answer), edge)
+    assert "site-a" in asked
     assert answers.failed == {"site-a": NO_ANSWER}

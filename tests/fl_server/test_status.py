@@ -107,3 +107,30 @@ def test_a_run_over_a_subset_never_calls_itself_complete(records: Engine, tmp_pa
     runs.register_version(records, "s-1", name="0001-s-abcd", weights_sha256="f" * 64)
     assert not status_of(records, tmp_path).runs[0].complete
     assert "finished, but not by all sites in every round" in text_of(records, tmp_path)
+
+
+def test_a_site_outside_its_hours_waits_and_says_until_when(records: Engine, tmp_path: Path) -> None:
+    until = after(3600)
+    present(records, state="idle", expected_end=until, cause="waits until 20:00 UTC: the site's own hours")
+    (site,) = [site for site in status_of(records, tmp_path).sites if site.site == "north"]
+    assert (site.doing, site.expected_end) == ("waiting", until)
+    assert "waits until 20:00 UTC" in text_of(records, tmp_path)
+    present(records, state="idle", expected_end=after(-1))
+    (site,) = [site for site in status_of(records, tmp_path).sites if site.site == "north"]
+    assert site.doing == "idle", "what it said last is over"
+
+
+def test_a_run_shows_what_it_has_cost_of_its_budget_and_what_it_will_come_to(records: Engine, tmp_path: Path) -> None:
+    toml = 'name = "b"\n[federation]\nrounds = 3\n[budget]\nmoney = 20\ngpu_hours = 6\n'
+    runs.offer_study(records, study="b", toml=toml, bundle=b"", bundle_sha256="a" * 64, sites=["north"], actor="c")
+    runs.create_run(records, run="b-1", study="b", folder="f", sites=["north"], actor="c", state="running")
+    (tmp_path / "server.toml").write_text("[prices]\ngpu_hour = 2.5\n")
+    with transaction(records) as session:
+        session.add(Effort(run="b-1", site="north", sent_bytes=0, received_bytes=0, cpu_s=0, gpu_s=5400.0))
+        row = a_round(1, ["north"], {})
+        row.run = "b-1"
+        session.add(row)
+    text = text_of(records, tmp_path)
+    # 1.5 hours at 2.50 in one of three rounds.
+    assert "3.75 of 20.00 EUR, 11.25 in all" in text
+    assert "1.50 of 6.00 GPU h, 4.50 in all" in text

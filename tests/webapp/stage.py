@@ -31,6 +31,9 @@ name = "gbm"
 [federation]
 rounds = 12
 quorum = 2
+[budget]
+money = 20
+gpu_hours = 18
 """
 PRIVATE = f"""
 name = "gbm-private"
@@ -66,6 +69,7 @@ def a_hospital(
 def a_coordinator(folder: Path, database: str = "") -> Iterator[Running]:
     """A coordinator's server with sites, runs and versions on record, and what signs its wishes as `fl-server` does."""
     home = a_home(folder / "home")
+    (home / "server.toml").write_text("[prices]\ngpu_hour = 0.8\ngb_sent = 0.09\n")
     (first,) = list_versions(home / "registry")
     candidate = another_version(home, 0.01, approve=False)
     with running(folder, home, USERS, database, site={"serves": "coordinator"}) as server:

@@ -137,6 +137,33 @@ def test_a_coordinator_sees_sites_runs_and_rounds(server: Server) -> None:
     assert (private["privacy"]["epsilon"], private["rounds"][0]["by_site"]) == (8, None)
 
 
+def test_a_coordinator_sees_what_a_run_costs_and_prometheus_is_told(server: Server) -> None:
+    a_federation(server)
+    (server.config.home / "server.toml").write_text(
+        '[coordinator]\naddress = "a:1"\n[database]\nurl = "mysql+pymysql://u:hidden@h/n"\n[prices]\ngpu_hour = 60\n'
+    )
+    coco = server.browser("coco")
+    cost = coco.get("/federation/runs/s-1").json["cost"]
+    # One of two rounds counted: 60 s of GPU so far, as much again to come.
+    assert (cost["sites"], cost["total"], cost["projected"]) == ({"north": "1.00"}, "1.00", "2.00")
+    assert (cost["projected_from"], cost["budget"], cost["is_timed"]) == ("s-1", None, True)
+    private = coco.get("/federation/runs/p-1").json["cost"]
+    assert (private["is_timed"], private["projected"]) == (False, None)
+    toml = STUDY_TOML.replace('"s"', '"b"') + "[budget]\nmoney = 30\n"
+    runs.offer_study(
+        server.engine, study="b", toml=toml, bundle=b"", bundle_sha256="a" * 64, sites=["north"], actor="c"
+    )
+    runs.create_run(server.engine, run="b-1", study="b", folder="f", sites=["north"], actor="c", state="running")
+    offered = coco.get("/federation/runs/b-1").json["cost"]
+    assert (offered["total"], offered["budget"]) == ("0.00", "30.00")
+    assert (offered["projected"], offered["projected_from"]) == ("2.00", "s-1"), "by an earlier run of the same work"
+    told = server.browser("ada").get("/metrics").text
+    assert 'gliofed_run_cost{currency="EUR",run="s-1"} 1.0' in told
+    assert 'gliofed_run_budget{currency="EUR",run="b-1"} 30.0' in told
+    assert 'gliofed_run_budget{currency="EUR",run="s-1"}' not in told
+    assert "hidden" not in told
+
+
 def test_a_coordinator_stops_a_run_by_a_wish(server: Server) -> None:
     a_federation(server)
     coco = server.browser("coco")

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bytesOf, dayOf, percentOf, personOf } from "./format";
+import { bytesOf, dayOf, moneyOf, percentOf, personOf } from "./format";
 
 describe("a name of DICOM", () => {
   it("is shown with the family first", () => {
@@ -15,6 +15,10 @@ describe("numbers", () => {
     expect(bytesOf(0)).toBe("0 byte");
     expect(bytesOf(72_345_000)).toBe("72.3 MB");
     expect(bytesOf(1000)).toBe("1 kB");
+  });
+
+  it("are money with two digits and its currency", () => {
+    expect(moneyOf(1234.5, "EUR")).toBe("EUR\u00a01,234.50");
   });
 
   it("are dates only where they are", () => {

@@ -6,6 +6,7 @@ describe("standingOf", () => {
     expect(standingOf({ state: "enrolled", doing: "idle", cause: "" })).toBe("connected");
     expect(standingOf({ state: "enrolled", doing: "idle", cause: "no room on the disk" })).toBe("problem");
     expect(standingOf({ state: "enrolled", doing: "away", cause: "not heard of for 3 min" })).toBe("away");
+    expect(standingOf({ state: "enrolled", doing: "waiting", cause: "waits until 20:00" })).toBe("waiting");
     expect(standingOf({ state: "invited", doing: "invited", cause: "" })).toBe("invited");
   });
 });
@@ -13,6 +14,7 @@ describe("standingOf", () => {
 describe("doingOf", () => {
   it("is null of a site that is away or kept out", () => {
     expect(doingOf({ doing: "training" })).toBe("training");
+    expect(doingOf({ doing: "waiting" })).toBe("waiting");
     expect(doingOf({ doing: "away" })).toBeNull();
     expect(doingOf({ doing: "invited" })).toBeNull();
   });
