@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from core.cost import load_prices
 from core.errors import FederationError
 from core.hours import opens_at, waits_sentence
-from core.records.costs import budget_end
+from core.records.budgets import budget_end
 from core.records.runs import note_waiting, run_of
 from core.study import Study
 

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from flwr.app import Error, Message
+from flwr.app import Message
 from flwr.serverapp import Grid
 
 from core.clock import age_s, moment_of, now
 from core.errors import FederationError
 from core.hours import waits_sentence
-from core.messages import HELD_BACK, SITE_ERROR
 from core.study import FederationSettings
+from fl_server.meanings import meaning_of
 from fl_server.strategies import FederatedAveraging
 from fl_server.uploads import Upload
 
@@ -42,31 +42,6 @@ NOT_CONNECTED = "not connected"
 NO_ANSWER = "no answer before the round closed"
 UNDELIVERED = "the task could not be delivered"
 IMPOSTOR = "another node answered in its place"
-
-# What an error code means, in our words: the text that comes with it is the site's and is never kept.
-# Below SITE_ERROR the codes are Flower's own (flwr.common.constant.ErrorCode).
-MEANINGS = {
-    1: "the site's app could not be loaded",
-    2: "the site's app stopped with an error that it did not report itself",
-    3: "the task expired before the site took it",
-    4: "the answer expired before it arrived",
-    5: "the site's node went offline",
-    7: "the site did not approve this app",
-    8: "the site's app stopped responding",
-    SITE_ERROR: "an unexpected error at the site",
-    SITE_ERROR + 2: "the site's settings are wrong",
-    SITE_ERROR + 3: "scans or labels at the site cannot be used",
-    SITE_ERROR + 4: "scans or labels at the site cannot be used",
-    SITE_ERROR + 5: "scans or labels at the site cannot be used",
-    SITE_ERROR + 6: "the site's cohort is not prepared for this study",
-    SITE_ERROR + 7: "the site could not use the task: not approved there, or another release, study or model",
-    SITE_ERROR + 8: "training at the site could not go on",
-    SITE_ERROR + 10: "the site's records cannot be used",
-    SITE_ERROR + 11: "the site's audit log is not what was written",
-    SITE_ERROR + 13: "the site's trainer cannot be reached",
-    SITE_ERROR + 14: "the site's privacy budget or floor does not allow this round",
-    HELD_BACK: "the site's gate did not let its answer out: its ledger says why",
-}
 
 
 @dataclass(frozen=True)
@@ -236,11 +211,6 @@ def _rest_s(elapsed: float, federation: FederationSettings, rest: float) -> floa
     return min(rest, max(closes - elapsed, POLL_S / 10))
 
 
-def meaning_of(error: Error) -> str:
-    """Say what an error reply means without repeating its text, which could hold anything."""
-    return f"{MEANINGS.get(error.code, 'an error without a known meaning')} (code {error.code})"
-
-
 def _send(
     grid: Grid, strategy: FederatedAveraging, sites: dict[str, _Site], tasks: list[Message], elapsed: float
 ) -> None:
@@ -278,7 +248,7 @@ def _collect(grid: Grid, strategy: FederatedAveraging, sites: list[_Site], elaps
             if site is None or node is None:
                 continue
             if reply.has_error():
-                _rest(site, meaning_of(reply.error), elapsed)
+                _rest(site, meaning_of(reply.error.code), elapsed)
             elif reply.metadata.src_node_id != node:
                 _rest(site, IMPOSTOR, elapsed)
             else:

@@ -11,7 +11,9 @@ from core.clock import now
 from core.cost import Prices, budget_sentence
 from core.errors import ConfigError
 from core.public_files import public_file
-from core.records.costs import check_comparable, exceeds, projection, projection_sentences
+from core.records.budgets import check_comparable, exceeds
+from core.records.cost_views import projection_sentences
+from core.records.costs import projection
 from core.records.db import reading
 from core.records.runs import create_run, offer_study
 from core.records.tables import Site

@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 
 from core.clock import moment_of, span
-from core.records.costs import RunCost
+from core.records.cost_views import RunCost
 from core.records.status import RunView, SiteView, Status
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, select
 
 from core.cost import load_prices
 from core.errors import FederationError
-from core.records.costs import cost_of
+from core.records.cost_views import cost_of
 from core.records.db import reading
 from core.records.rounds import rounds_of
 from core.records.runs import answers_of, offered_study, run_of

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, select
 from core.clock import age_s, now, span
 from core.cost import load_prices
 from core.errors import ConfigError
-from core.records.costs import MAY_GO_ON, Rows, RunCost, cost_from, own_projection
+from core.records.cost_views import RunCost, cost_from
+from core.records.costs import MAY_GO_ON, Rows, own_projection
 from core.records.db import reading
 from core.records.runs import runs_in
 from core.records.tables import Effort, Offer, Presence, Round, Run, Site, StudyBundle, Version

@@ -12,7 +12,8 @@ from flwr.app import Error, Message
 from core.errors import FederationError
 from core.messages import SITE_ERROR, update_records
 from fl_server.checkpoints import RunState
-from fl_server.exchange import IMPOSTOR, MEANINGS, NO_ANSWER, NOT_CONNECTED, meaning_of
+from fl_server.exchange import IMPOSTOR, NO_ANSWER, NOT_CONNECTED
+from fl_server.meanings import MEANINGS, meaning_of
 from fl_server.rounds import Plan, run_rounds
 from tests.fl_server.factories_answers import (
     INITIAL,
@@ -208,5 +209,5 @@ def test_neither_records_nor_logs_hold_a_sites_error_text(tmp_path: Path, caplog
     ],
 )
 def test_an_errors_meaning_never_repeats_its_text(error: Error, said: str) -> None:
-    assert meaning_of(error) == said
+    assert meaning_of(error.code) == said
     assert all(meaning[0].islower() for meaning in MEANINGS.values())

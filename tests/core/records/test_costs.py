@@ -8,7 +8,9 @@ from core.clock import after
 from core.cost import Prices
 from core.errors import ConfigError
 from core.records import runs
-from core.records.costs import budget_end, cost_of, projection, projection_sentences
+from core.records.budgets import budget_end
+from core.records.cost_views import cost_of, projection_sentences
+from core.records.costs import projection
 from core.records.db import open_database, transaction
 from core.records.tables import Effort, Round, Site
 from core.study import Study, settings_to_share
