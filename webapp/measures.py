@@ -15,6 +15,7 @@ from core.clock import age_s
 from core.records.db import reading
 from core.records.web_tables import Prediction, Tally
 from webapp.config import WebConfig
+from webapp.cost_measures import cost_measures
 from webapp.federation_measures import federation_measures
 from webapp.queue import unfinished
 from webapp.server_measures import server_measures
@@ -37,6 +38,8 @@ class _Measures(Collector):
             yield from _prediction_measures(session)
             if self._config.site.serves == "coordinator":
                 yield from federation_measures(session)
+        if self._config.site.serves == "coordinator":
+            yield from cost_measures(self._engine, self._config)
         model = GaugeMetricFamily("gliofed_model_version", "The model version that is served", labels=["version"])
         if self._version:
             model.add_metric([self._version], 1)

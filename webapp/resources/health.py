@@ -7,7 +7,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from core.errors import FLError
 from webapp.answers import AliveAnswer, ReadyAnswer, ServerAnswer
-from webapp.cost_measures import RunCosts
 from webapp.database import writing_engine
 from webapp.described import BYTES
 from webapp.guards import allow, open_to_all, settings, vault
@@ -69,6 +68,4 @@ class Metrics(Resource):
         except FLError:
             version = ""
         registry = registry_of(writing_engine(), settings(), version)
-        if settings().site.serves == "coordinator":
-            registry.register(RunCosts(writing_engine(), settings()))
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
