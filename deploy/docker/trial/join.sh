@@ -4,7 +4,7 @@ set -eu
 umask 077
 if [ ! -e "$FL_HOME/pki/site.crt" ]; then
     cp /trial/site.toml "$FL_HOME/site.toml"
-    fl-client join /srv/invitation/invitation
+    fl-client join "/srv/invitation/$FL_SITE__NAME/invitation"
 fi
 fl-client prepare
 fl-client check
