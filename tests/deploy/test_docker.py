@@ -163,9 +163,8 @@ def typed_in(path: Path) -> list[list[str]]:
 
 def test_every_command_of_ours_that_the_trial_types_exists_with_its_options() -> None:
     typed = [service["command"] for service in SERVICES.values() if service["command"][0] in PROGRAMS]
-    for path in TRIAL.iterdir():
-        if path.suffix in (".py", ".sh"):
-            typed += typed_in(path)
+    for path in [*DOCKER.rglob("*.py"), *DOCKER.rglob("*.sh")]:
+        typed += typed_in(path)
     named = {(words[0], words[1]) for words in typed}
     assert len(named) >= 14
     for program, *arguments in typed:
@@ -177,7 +176,7 @@ def test_every_command_of_ours_that_the_trial_types_exists_with_its_options() ->
 
 
 def test_every_file_that_the_trial_names_is_in_it() -> None:
-    texts = [(DOCKER / "compose.yaml").read_text(), *(path.read_text() for path in TRIAL.glob("*.sh"))]
+    texts = [(DOCKER / "compose.yaml").read_text(), *(path.read_text() for path in DOCKER.rglob("*.sh"))]
     named = {name for text in texts for name in re.findall(r"/trial/([a-z.]+)", text)}
     assert named == {path.name for path in TRIAL.iterdir()}
 

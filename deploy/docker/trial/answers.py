@@ -6,4 +6,4 @@ import urllib.request
 
 if __name__ == "__main__":
     url, authority = sys.argv[1:]
-    urllib.request.urlopen(url, context=ssl.create_default_context(cafile=authority), timeout=4).close()
+    urllib.request.urlopen(url, context=ssl.create_default_context(cafile=authority), timeout=15).close()

@@ -1,14 +1,17 @@
 """Say by the exit code whether a site takes part: each of its processes runs, and the coordinator has just answered."""
 
-import json
-import subprocess
 import sys
+
+from core.clock import age_s
+from core.supervision import states_of
+from fl_client.contact import read_contact
+from fl_client.paths import this_home
 
 RECENT_S = 60
 
 if __name__ == "__main__":
-    told = subprocess.run(["fl-client", "status", "--json"], stdout=subprocess.PIPE, check=True).stdout
-    status = json.loads(told)
-    age_s = status["contact"]["age_s"]
-    runs = bool(status["processes"]) and all(process["pid"] for process in status["processes"])
-    sys.exit(not (runs and age_s is not None and age_s < RECENT_S))
+    home = this_home()
+    processes = states_of(home.root)
+    reached_at = read_contact(home.contact).reached_at
+    runs = bool(processes) and all(process.pid for process in processes)
+    sys.exit(not (runs and reached_at and age_s(reached_at) < RECENT_S))

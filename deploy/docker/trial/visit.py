@@ -14,6 +14,15 @@ import pyotp
 VISITOR = Path("/srv/visitor")
 SCANS = Path("/srv/scans/train")
 WAIT_S = 300
+SHOWN = (
+    "verdict",
+    "tumor_probability",
+    "tumor_decision",
+    "mgmt_probability",
+    "mgmt_interval",
+    "mgmt_decision",
+    "reasons",
+)
 
 
 def zipped(patient: Path) -> bytes:
@@ -43,9 +52,12 @@ def main() -> None:
                 "Origin": sys.argv[1],
             },
         )
-    print(f"Patient {patient.name}: HTTP {answer.status_code}")
-    print(json.dumps(answer.json(), indent=1))
-    sys.exit(answer.status_code != httpx.codes.OK)
+    told = answer.json()
+    if answer.status_code != httpx.codes.OK:
+        sys.exit(f"HTTP {answer.status_code}: {told}")
+    print(f"{patient.name} by {told['version']}:")
+    for name in SHOWN:
+        print(f"  {name}: {told['result'][name]}")
 
 
 if __name__ == "__main__":
