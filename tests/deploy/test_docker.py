@@ -68,6 +68,12 @@ def test_the_image_names_no_registry_but_that_of_torch_and_runs_as_a_number() ->
     assert [line for line in lines if line.startswith("FROM")][-1] == "FROM runtime"
 
 
+def test_the_trials_image_is_built_once_and_never_pulled() -> None:
+    assert {(service["image"], service["pull_policy"]) for service in SERVICES.values()} == {("gliofed:trial", "never")}
+    built = [service["build"] for service in SERVICES.values() if "build" in service]
+    assert [(DOCKER / build["context"] / build["dockerfile"]).resolve() for build in built] == [DOCKER / "Dockerfile"]
+
+
 @each_service
 def test_a_container_can_do_no_more_than_an_account_without_rights(service: dict[str, Any]) -> None:
     assert service["user"] == "10001:10001"

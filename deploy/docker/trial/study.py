@@ -34,12 +34,12 @@ def finished_version() -> str:
 
 def main() -> None:
     if not json.loads(fl_server("status", "--json"))["runs"]:
-        print(fl_server("launch", sys.argv[1]), flush=True)
+        print(fl_server("launch", sys.argv[1]), end="", flush=True)
     version = finished_version()
     if any(
         one["version"] == version and one["state"] == "candidate" for one in json.loads(fl_server("models", "--json"))
     ):
-        print(fl_server("approve", version), flush=True)
+        print(fl_server("approve", version), end="", flush=True)
 
 
 if __name__ == "__main__":
