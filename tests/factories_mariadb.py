@@ -14,6 +14,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, text
 
+# Durability is not what most tests are about, and a crash of the machine ends the test anyway.
+FAST = ("--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M")
 ACCOUNT = pwd.getpwuid(os.getuid()).pw_name
 
 
@@ -56,16 +58,17 @@ class MariaDB:
 
 
 @contextmanager
-def mariadb(*options: str) -> Iterator[MariaDB]:
+def mariadb(*options: str, settings: Path | None = None) -> Iterator[MariaDB]:
     """Run a server while the block runs.
 
     Args:
         options: more of mariadbd's, as `--name=value`.
+        settings: the one file of settings that it reads; else none.
     """
     with tempfile.TemporaryDirectory(prefix="mariadb-") as name:  # not pytest's: a socket's path is at most 107 bytes
         folder, port = Path(name), _free_port()
-        # Durability is not what is tested, and a crash of the machine ends the test anyway.
-        shared = ["--no-defaults", f"--datadir={folder / 'data'}", f"--user={ACCOUNT}", "--innodb-log-file-size=8M"]
+        first = f"--defaults-file={settings}" if settings else "--no-defaults"
+        shared = [first, f"--datadir={folder / 'data'}", f"--user={ACCOUNT}", "--innodb-log-file-size=8M"]
         shared.append(
             f"--tmpdir={folder}"
         )  # a server that starts deletes the temporary tables of others in a shared one
@@ -76,11 +79,9 @@ def mariadb(*options: str) -> Iterator[MariaDB]:
             f"--socket={folder / 'socket'}",
             f"--log-error={folder / 'log'}",
             f"--pid-file={folder / 'pid'}",
-            "--bind-address=127.0.0.1",
             f"--port={port}",
-            "--innodb-flush-log-at-trx-commit=0",
             "--innodb-flush-method=nosync",
-            "--innodb-buffer-pool-size=32M",
+            *(["--debug-no-sync"] if settings else FAST),
             *options,
         ]
         root = create_engine(f"mysql+pymysql://root@localhost/mysql?unix_socket={folder / 'socket'}")

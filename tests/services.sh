@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
-# Makes sure that the programs which tests run beside Python are there: MariaDB's server, Nginx with auth_request, ip,
-# setpriv, Chromium, Prometheus and systemd-analyze. On Debian or Ubuntu as root it installs what is missing, and starts
-# nothing, nor lets Prometheus start later; else it says what to type.
+# Makes sure that the programs which tests run beside Python are there: MariaDB's server and client, Nginx with auth_request,
+# ip, setpriv, Chromium, age, ShellCheck, systemd-analyze, Prometheus, Certbot, and an authority and a name server for it. On
+# Debian or Ubuntu as root it installs what is missing, and starts nothing, now or later; else it says what to type.
 set -euo pipefail
 
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps servers, and where not every account looks
-PACKAGES=(mariadb-server-core mariadb-client-core nginx iproute2 util-linux chromium fonts-dejavu-core prometheus systemd)
+PACKAGES=(mariadb-server-core mariadb-client nginx iproute2 util-linux chromium fonts-dejavu-core age shellcheck systemd
+    prometheus certbot pebble bind9 bind9-dnsutils)
+PROGRAMS=(mariadbd mariadb-install-db my_print_defaults mariadb mariadb-dump mariadb-binlog nginx ip setpriv chromium age
+    age-keygen shellcheck systemd-analyze prometheus promtool certbot pebble named tsig-keygen nsupdate)
+# Debian's listen on every address from the next boot on; tests start their own.
+LISTENERS=(prometheus named)
 POLICY=/usr/sbin/policy-rc.d
 
 missing() {
-    for program in mariadbd mariadb-install-db my_print_defaults nginx ip setpriv chromium prometheus promtool \
-        systemd-analyze; do
+    for program in "${PROGRAMS[@]}"; do
         command -v "$program" >/dev/null || echo "$program"
     done
     if command -v nginx >/dev/null && ! nginx -V 2>&1 | grep -q http_auth_request_module; then
@@ -32,10 +36,14 @@ if [ ! -e "$POLICY" ]; then # Debian asks it before it starts what it has instal
     printf '#!/bin/sh\nexit 101\n' >"$POLICY"
     chmod +x "$POLICY"
 fi
-had_prometheus=$(command -v prometheus || true)
+new=()
+for service in "${LISTENERS[@]}"; do
+    command -v "$service" >/dev/null || new+=("$service")
+done
 export DEBIAN_FRONTEND=noninteractive
 install() { apt-get install --yes --quiet --no-install-recommends "${PACKAGES[@]}"; }
 install || { apt-get update --quiet && install; } || refuse # the list of packages may be old, or none
 [ -z "$(missing)" ] || refuse
-# Debian's listens on every address from the next boot on; tests start their own.
-[ -n "$had_prometheus" ] || update-rc.d prometheus disable
+for service in "${new[@]}"; do
+    update-rc.d "$service" disable
+done

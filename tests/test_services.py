@@ -8,9 +8,10 @@ import pytest
 
 SCRIPT = Path(__file__).resolve().parent / "services.sh"
 PROGRAMS = (
-    "mariadbd", "mariadb-install-db", "my_print_defaults", "nginx", "ip", "setpriv", "chromium", "prometheus",
-    "promtool", "systemd-analyze",
-)  # fmt: skip
+    *("mariadbd", "mariadb-install-db", "my_print_defaults", "mariadb", "mariadb-dump", "mariadb-binlog", "nginx"),
+    *("ip", "setpriv", "chromium", "age", "age-keygen", "shellcheck", "systemd-analyze", "prometheus", "promtool"),
+    *("certbot", "pebble", "named", "tsig-keygen", "nsupdate"),
+)
 TOOLS = ("bash", "grep", "sed", "paste", "rm", "chmod", "touch", "cat")
 WITH_AUTH_REQUEST = "echo --with-http_auth_request_module >&2"
 
@@ -78,7 +79,7 @@ def test_root_installs_what_is_missing_and_starts_nothing(tmp_path: Path) -> Non
     assert not (tmp_path / "policy-rc.d").exists()
     assert machine.run().returncode == 0
     assert len(machine.asked()) == 1
-    assert machine.disabled() == ["prometheus disable"]
+    assert machine.disabled() == ["prometheus disable", "named disable"]
 
 
 def test_a_prometheus_that_was_there_goes_on(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_a_prometheus_that_was_there_goes_on(tmp_path: Path) -> None:
     for program in ("prometheus", "promtool"):
         machine.add(program)
     assert machine.run().returncode == 0
-    assert (len(machine.asked()), machine.disabled()) == (1, [])
+    assert (len(machine.asked()), machine.disabled()) == (1, ["named disable"])
 
 
 def test_the_list_of_packages_is_fetched_only_when_it_is_needed(tmp_path: Path) -> None:
@@ -115,8 +116,9 @@ def test_without_root_or_apt_it_stops_with_the_one_line_to_type(tmp_path: Path, 
     assert done.returncode == 1
     problem, fix = done.stderr.splitlines()
     assert problem == (
-        "Tests need what is not installed: mariadb-install-db, my_print_defaults, nginx, ip, setpriv, chromium, "
-        "prometheus, promtool, systemd-analyze"
+        "Tests need what is not installed: mariadb-install-db, my_print_defaults, mariadb, mariadb-dump, mariadb-binlog, "
+        "nginx, ip, setpriv, chromium, age, age-keygen, shellcheck, systemd-analyze, prometheus, promtool, certbot, "
+        "pebble, named, tsig-keygen, nsupdate"
     )
     assert fix.startswith("Type: sudo apt-get install --no-install-recommends mariadb-server-core ")
     assert machine.asked() == []
@@ -124,8 +126,8 @@ def test_without_root_or_apt_it_stops_with_the_one_line_to_type(tmp_path: Path, 
 
 def test_an_nginx_without_auth_request_is_told(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
-    machine.add_apt(provides=PROGRAMS[:3])
-    for program in PROGRAMS[3:]:
+    machine.add_apt(provides=PROGRAMS[:6])
+    for program in PROGRAMS[6:]:
         machine.add(program)
     done = machine.run()
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""The commands that keep a server's state: keys rotated, exported and imported; backups, restores and their drill."""
+"""The commands that keep a server's state: keys, backups, restores and their drill, tables."""
 
 import sys
 from pathlib import Path
@@ -138,7 +138,46 @@ def restore(
         typer.echo(f"Next: fl-client models pull, fl-web run --data {data}. What came after {about.made_at} is lost.")
 
 
-COMMANDS = (rotate_keys, export_keys, import_keys, backup, restore)
+def upgrade_database(
+    database: Annotated[
+        str, typer.Option("--database", envvar="FL_OWNER_DATABASE", help="URL, of the account that owns the tables.")
+    ],
+) -> None:
+    """Make the tables of any side's database, or bring them up to this release, with the account that may.
+
+    For MariaDB or MySQL, where the account that programs run with may not; elsewhere they do it by themselves. It needs
+    no folder. A URL with a password belongs into FL_OWNER_DATABASE, since everybody can read a command line.
+
+    Example: fl-web upgrade-database --database 'mysql+pymysql://gliofed-owner@localhost/gliofed?unix_socket=FILE'
+    """
+    from core.records.db import open_database
+    from core.records.migrate import HEAD
+
+    engine = open_database(database)
+    typer.echo(f"The tables of {engine.url.database} are of revision {HEAD}, which this release needs.")
+    engine.dispose()
+
+
+def accept_restore(data: Data) -> None:
+    """After the database alone was restored to an earlier moment: go on from there, with the log saying so.
+
+    With the server stopped. The log must be whole and agree with every signed head up to its end. Heads of events that
+    are lost are moved to a file beside the others, and the event `backup.restored` keeps how many there were.
+
+    Example: fl-web accept-restore --data /srv/gliofed-web
+    """
+    from webapp.rewound import accept
+    from webapp.serving import load_web
+
+    config = load_web(data)
+    with bars() as report:
+        done = accept(config, report)
+    typer.echo(f"The log is intact up to event {done.events} and agrees with {done.checkpoints} signed heads.")
+    if done.aside:
+        typer.echo(f"{done.lost} events after it had been signed and are lost; their heads are kept in {done.aside}.")
+
+
+COMMANDS = (rotate_keys, export_keys, import_keys, backup, restore, upgrade_database, accept_restore)
 
 
 def _of(at: str) -> str:

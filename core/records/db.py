@@ -26,7 +26,7 @@ WAIT_S = 30
 
 _OPTIONS = {"ssl_ca", "ssl_cert", "ssl_key", "unix_socket"}
 # What MySQL and MariaDB number, by what the reader can do about it.
-_ACCOUNT = "check the account, its password and its rights on this database: ALL is enough"
+_ACCOUNT = "check the account, its password and its rights on this database; deploy/mariadb/accounts.sh gives them"
 _FIXES = {
     1044: _ACCOUNT,
     1045: _ACCOUNT,

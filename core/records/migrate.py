@@ -1,6 +1,7 @@
 """Bring a database's tables up to this release, by the migrations in core/records/migrations.
 
-Alembic is loaded only where there is something to do.
+Alembic is loaded only where there is something to do. In a deployment the program's account may not change tables: the
+owner's does, by `fl-web upgrade-database`, and the program starts where there is nothing left to do.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import OperationalError
 
 from core.errors import RecordsError
 
@@ -19,12 +21,14 @@ HEAD = "0006"
 # A table that is there for as long as a backup is being loaded: nobody takes the others for whole.
 RESTORING = "restoring"
 _WAIT_S = 120
+# MySQL's and MariaDB's numbers for a statement on a database or a table that this account has no right to.
+_DENIED = {1044, 1142}
 
 
 def migrate(engine: Engine) -> None:
     """Bring the tables up to this release; processes that do so at once wait for one another.
 
-    Raises: RecordsError: a newer release has made them.
+    Raises: RecordsError: a newer release has made them, or this account may not change them.
     """
     found = revision_of(engine)
     if found == HEAD:
@@ -43,6 +47,14 @@ def migrate(engine: Engine) -> None:
     except CommandError:
         raise RecordsError(
             f"The database {engine.url.database} is not of this release", fix="install the release that last used it"
+        ) from None
+    except OperationalError as error:
+        if error.orig is None or error.orig.args[0] not in _DENIED:
+            raise
+        state = f"are of revision {found}, this release needs {HEAD}," if found else "are not there yet"
+        raise RecordsError(
+            f"The tables of the database {engine.url.database} {state} and this account may not change them",
+            fix="stop the programs, run fl-web upgrade-database with the owner's account, and start them again",
         ) from None
 
 

@@ -148,7 +148,7 @@ def test_what_the_server_refuses_is_told_with_what_to_do(mariadb_server: MariaDB
     assert "CREATE DATABASE" in fix({"database": "absent", **root})
     with mariadb_server.root.begin() as connection:
         connection.execute(text(f"REVOKE TRIGGER ON {url.database}.* FROM {url.username}@localhost"))
-    assert "check the account" in fix({})
+    assert "upgrade-database" in fix({})
 
 
 def test_a_database_that_goes_away_is_told(tmp_path: Path) -> None:
