@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 import pymysql
+import pytest
 from sqlalchemy import make_url, select, text
 from sqlalchemy.exc import DBAPIError
 from typer.testing import CliRunner
