@@ -5,7 +5,7 @@
 . "$(dirname "$0")/keeping.sh"
 
 folder=$BACKUPS/database
-alone_in "$folder" "copy of binary logs"
+alone_in "$folder" binlogs
 newest=$(find "$folder" -mindepth 1 -maxdepth 1 -name '20*' | sort | tail -n 1)
 again="Make another dump now: systemctl start gliofed-dump"
 [ -n "$newest" ] || refuse "There is no dump yet that binary logs could follow" "$again"

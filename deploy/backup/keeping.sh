@@ -16,11 +16,11 @@ refuse() {
 . "$SETTINGS"
 [[ $KEEP_DAYS =~ ^[1-9][0-9]*$ && $KEEP_WEEKS =~ ^[0-9]+$ ]] || refuse "KEEP_DAYS and KEEP_WEEKS are no numbers" "Write KEEP_DAYS=14"
 
-# Lets one process of a kind at a time work in a folder; the lock ends with it. In: the folder, and the kind.
+# Lets one script of a name at a time work in a folder; the lock ends with it. In: the folder, and the name.
 alone_in() {
     [ -d "$1" ] || refuse "There is no folder $1" "Mount the disk for backups: it is not made, so that no other disk is filled"
     exec {lock}>"$1/.lock-$2"
-    flock --wait 240 "$lock" || refuse "Another process has been making a $2 in $1 for four minutes" "Wait for it"
+    flock --wait 240 "$lock" || refuse "Another $2.sh has been at work in $1 for four minutes" "Wait for it"
 }
 
 # Deletes what is neither of the last KEEP_DAYS days that have a backup nor the last of the last KEEP_WEEKS weeks.
