@@ -202,16 +202,19 @@ def test_a_plain_connection_is_refused(deployed: Deployment, made: Database) -> 
     account = {"user": address.username, "password": address.password, "database": address.database}
     where = {"host": "127.0.0.1", "port": deployed.server.port, "ssl_disabled": True}
     refused = pytest.raises(pymysql.OperationalError, match="1045")
+    with refused:
+        pymysql.connect(**where, **account)
+    deployed.as_root(f"ALTER USER {made.account} REQUIRE NONE")
+    with refused:  # by the server, whoever it is
+        pymysql.connect(**where, **account)
     deployed.as_root("SET GLOBAL require_secure_transport = OFF")
     try:
-        with refused:  # the account's own demand
-            pymysql.connect(**where, **account)
-        deployed.as_root(f"ALTER USER {made.account} REQUIRE NONE")
         pymysql.connect(**where, **account).close()
+        deployed.as_root(f"ALTER USER {made.account} REQUIRE SSL")
+        with refused:  # by the account
+            pymysql.connect(**where, **account)
     finally:
         deployed.as_root("SET GLOBAL require_secure_transport = ON")
-    with refused:  # the server's, of everybody
-        pymysql.connect(**where, **account)
 
 
 def test_over_tls_the_server_must_be_the_one_that_was_meant(
