@@ -102,7 +102,9 @@ def test_logs_that_mariadb_has_no_more_or_begun_anew_are_told(dumped: Backups, d
     assert done.returncode == 1
     assert "were begun anew: binlog.999999 is copied" in done.stderr
     (folder / "binlog.999999.age").unlink()
-    deployed.as_root(f"PURGE BINARY LOGS TO '{first[:-6]}{int(first[-6:]) + 1:06}'")
+    # MariaDB keeps a log without a word for as long as it has not noticed that its reader is gone.
+    while first in {row[0] for row in deployed.as_root("SHOW BINARY LOGS")}:
+        deployed.as_root(f"PURGE BINARY LOGS TO '{first[:-6]}{int(first[-6:]) + 1:06}'")
     done = dumped.run("binlogs.sh")
     assert done.returncode == 1
     assert f"MariaDB has no longer {first}" in done.stderr
