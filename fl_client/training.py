@@ -8,14 +8,15 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import cos, isfinite, pi
+from math import cos, pi
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from core.errors import FederationError
 from core.learning.augmentation import sample
-from core.learning.cases import TrainingCase, augmented, collate
+from core.learning.cases import TrainingCase, augmented, collate, on_device
 from core.learning.evaluation import evaluate
 from core.learning.losses import CaseLosses, ClassWeights, balanced, case_losses
 from core.learning.metrics import add, scores_of
@@ -34,6 +35,7 @@ PLATEAU = 0.5
 # The step that a report names.
 TRAINING = "training"
 CPU = torch.device("cpu")
+_TASKS = CaseLosses._fields
 
 
 @dataclass(frozen=True)
@@ -190,20 +192,30 @@ class Training:
         order = generator.permutation(len(cases))
         # Batches as even as can be: a last one of a single case would weigh as much as a full one.
         batches = np.array_split(order, -(-len(cases) // self.study.training.batch_size))
-        counts: Counts = {}
+        sums = torch.zeros(len(_TASKS), dtype=torch.float64, device=self.device)
+        finite = torch.ones((), dtype=torch.bool, device=self.device)
         self.model.train()
         with seeded(seed, self.device):
             for number, batch in enumerate(batches):
                 progress = span[0] + (span[1] - span[0]) * number / len(batches)
                 chosen = [cases[place] for place in batch]
-                counts = add(counts, self._step(chosen, generator, learning_rate(self.study, progress)))
+                losses, is_finite = self._step(chosen, generator, learning_rate(self.study, progress))
+                sums, finite = sums + losses, finite & is_finite
                 report(TRAINING, number + 1, len(batches))
-        return counts
+        if not finite.item():  # only here does a GPU's work have to be waited for
+            raise FederationError(
+                "Training diverged: the loss is not a finite number",
+                fix="lower training.learning_rate, or look for broken prepared cases",
+            )
+        return _counts_of(len(cases), sums)
 
-    def _step(self, cases: Sequence[TrainingCase], generator: np.random.Generator, rate: float) -> Counts:
+    def _step(
+        self, cases: Sequence[TrainingCase], generator: np.random.Generator, rate: float
+    ) -> tuple[Tensor, Tensor]:
+        """Train on a batch; return the sum of each task's losses, float64 [3], and whether all was finite, bool []."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        varied = [augmented(case, sample(self.study.augmentation, generator)) for case in cases]
+        varied = [augmented(on_device(case, self.device), sample(self.study.augmentation, generator)) for case in cases]
         image, targets = collate(varied, self.device)
         self.optimizer.zero_grad()
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
@@ -214,14 +226,10 @@ class Training:
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.study.training.gradient_clip)
         # Half precision overflows now and then: the scaler skips such a step and mends its scale.
-        if not isfinite(loss.item()) or (not self.scaler.is_enabled() and not isfinite(norm.item())):
-            raise FederationError(
-                "Training diverged: the loss is not a finite number",
-                fix="lower training.learning_rate, or look for broken prepared cases",
-            )
+        is_finite = loss.isfinite() if self.scaler.is_enabled() else loss.isfinite() & norm.isfinite()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        return loss_counts(losses)
+        return torch.stack([values.detach().sum() for values in losses]).double(), is_finite.detach()
 
 
 def _within(report: Report, epoch: int, epochs: int) -> Report:
@@ -235,10 +243,10 @@ def class_weights(cases: Sequence[TrainingCase]) -> ClassWeights:
     return ClassWeights(balanced(tumor.count(0), tumor.count(1)), balanced(mgmt.count(0), mgmt.count(1)))
 
 
-def loss_counts(losses: CaseLosses) -> Counts:
-    """Return sums over a batch: its cases, each task's loss and all tasks' together, in equal parts."""
-    sums = {f"{task}_loss": float(values.detach().sum()) for task, values in losses._asdict().items()}
-    return {"cases": float(len(losses.mgmt)), "loss": sum(sums.values()), **sums}
+def _counts_of(cases: int, sums: Tensor) -> Counts:
+    """Return counts of an epoch: its cases, each task's loss and all tasks' together, in equal parts."""
+    told = {f"{task}_loss": value for task, value in zip(_TASKS, sums.tolist(), strict=True)}
+    return {"cases": float(cases), "loss": sum(told.values()), **told}
 
 
 def precision_of(study: Study, device: torch.device) -> torch.dtype:

@@ -72,7 +72,8 @@ def move(augmentation: Augmentation, values: Tensor) -> Tensor:
     # grid_sample asks where each output voxel comes from, so this is the inverse; it names axes in the order W, H, D.
     inverse = (rotation_matrix(augmentation.rotation).T / augmentation.zoom)[::-1, ::-1]
     affine = torch.from_numpy(np.concatenate([inverse, np.zeros((3, 1))], 1).astype(np.float32))
-    grid = functional.affine_grid(affine[None], [1, *values.shape], align_corners=False).to(values.device)
+    affine = affine.to(values.device, non_blocking=True)
+    grid = functional.affine_grid(affine[None], [1, *values.shape], align_corners=False)
     return functional.grid_sample(values[None], grid, align_corners=False)[0]
 
 
@@ -90,10 +91,12 @@ def rotation_matrix(degrees: Three) -> NDArray[np.float64]:
 
 
 def _change_intensity(augmentation: Augmentation, image: Tensor) -> Tensor:
-    scale = torch.tensor(augmentation.intensity_scale, dtype=image.dtype, device=image.device)[:, None, None, None]
-    shift = torch.tensor(augmentation.intensity_shift, dtype=image.dtype, device=image.device)[:, None, None, None]
-    if bool((scale == 1).all()) and bool((shift == 0).all()):
+    if set(augmentation.intensity_scale) == {1.0} and set(augmentation.intensity_shift) == {0.0}:
         return image
+    scale, shift = (
+        torch.tensor(each, dtype=image.dtype).to(image.device, non_blocking=True)[:, None, None, None]
+        for each in (augmentation.intensity_scale, augmentation.intensity_shift)
+    )
     # Outside the brain stays 0, as preparation leaves it.
     return torch.where(image != 0, image * scale + shift, 0.0)
 

@@ -55,6 +55,12 @@ def training_case(image: NDArray[np.float32], mask: NDArray[np.uint8] | None, mg
     return TrainingCase(torch.from_numpy(image), shares, mgmt, int(mask.any()))
 
 
+def on_device(case: TrainingCase, device: torch.device) -> TrainingCase:
+    """Return a case on a device; a GPU is not waited for."""
+    tumor_map = None if case.tumor_map is None else case.tumor_map.to(device, non_blocking=True)
+    return replace(case, image=case.image.to(device, non_blocking=True), tumor_map=tumor_map)
+
+
 def augmented(case: TrainingCase, augmentation: Augmentation) -> TrainingCase:
     """Return a varied case: image and tumor map moved together, labels as they were."""
     image, tumor_map = apply(augmentation, case.image, case.tumor_map)
@@ -62,20 +68,22 @@ def augmented(case: TrainingCase, augmentation: Augmentation) -> TrainingCase:
 
 
 def collate(cases: Sequence[TrainingCase], device: torch.device) -> tuple[Tensor, Targets]:
-    """Stack cases into a batch on a device; what is unknown of a case is NaN in the targets."""
-    images = torch.stack([case.image for case in cases])
-    targets = Targets(
-        _maps(cases).to(device),
-        torch.tensor([nan if case.tumor is None else float(case.tumor) for case in cases], device=device),
-        torch.tensor([nan if case.mgmt is None else float(case.mgmt) for case in cases], device=device),
-    )
-    return images.to(device, memory_format=torch.channels_last_3d), targets
+    """Stack cases into a batch on a device, not waiting for it; what is unknown of a case is NaN in the targets."""
+    cases = [on_device(case, device) for case in cases]
+    labels = torch.tensor(
+        [
+            [nan if case.tumor is None else float(case.tumor) for case in cases],
+            [nan if case.mgmt is None else float(case.mgmt) for case in cases],
+        ]
+    ).to(device, non_blocking=True)
+    images = torch.stack([case.image for case in cases]).to(memory_format=torch.channels_last_3d)
+    return images, Targets(_maps(cases), labels[0], labels[1])
 
 
 def _maps(cases: Sequence[TrainingCase]) -> Tensor:
     """Stack the cases' tumor maps, NaN where there is none: float32 [B, 3, n, n, n]."""
     size = cases[0].image.shape[-1] // MAP_STRIDE
-    unknown = torch.full((len(REGIONS), size, size, size), nan)
+    unknown = torch.full((len(REGIONS), size, size, size), nan, device=cases[0].image.device)
     return torch.stack([unknown if case.tumor_map is None else case.tumor_map for case in cases])
 
 
