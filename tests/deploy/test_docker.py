@@ -60,7 +60,7 @@ def test_shellcheck_finds_nothing_in_the_scripts() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_image_names_no_registry_but_that_of_torch_and_runs_as_a_number() -> None:
+def test_the_image_names_no_registry_and_runs_as_a_number() -> None:
     lines = (DOCKER / "Dockerfile").read_text().splitlines()
     assert re.findall(r"https?://[^\s\"]+", "\n".join(lines)) == []
     assert [line for line in lines if line.startswith("USER")] == ["USER 10001:10001", "USER 0", "USER 10001:10001"]
