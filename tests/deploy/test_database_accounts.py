@@ -19,7 +19,7 @@ from core.records.db import connect, open_database, reading, transaction
 from core.records.migrate import HEAD
 from core.records.tables import AuditEvent
 from tests.core.records.test_db_tls import write_certificate
-from tests.deploy.factories_database import DEPLOY, Database, Deployment, run
+from tests.deploy.factories_database import DEPLOY, Database, Deployment
 from webapp.cli import app
 
 # Access denied: to a database, to files, to a table, to a column, for want of a global right, to a routine.
@@ -253,17 +253,3 @@ def test_every_setting_says_why() -> None:
         for line in path.read_text().splitlines():
             block = [*block, line] if line else []
             assert not re.match(r"\w+ = ", line) or any(one.startswith("#") for one in block), f"{path.name}: {line}"
-
-
-def test_the_scripts_are_clean() -> None:
-    scripts = sorted(
-        path.relative_to(DEPLOY.parent) for folder in ("mariadb", "backup") for path in (DEPLOY / folder).glob("*.sh")
-    )
-    assert len(scripts) == 6
-    done = run(
-        Path("shellcheck"),
-        "--external-sources",
-        f"--source-path={DEPLOY.parent}",
-        *map(str, (DEPLOY.parent / one for one in scripts)),
-    )
-    assert done.returncode == 0, done.stdout

@@ -51,15 +51,6 @@ def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_shellcheck_finds_nothing_in_the_scripts() -> None:
-    shellcheck = shutil.which("shellcheck")
-    assert shellcheck, "shellcheck is missing: make test installs it"
-    scripts = list(DOCKER.rglob("*.sh"))
-    assert len(scripts) >= 3
-    done = subprocess.run([shellcheck, *scripts], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
-
-
 def test_the_image_names_no_registry_and_runs_as_a_number() -> None:
     lines = (DOCKER / "Dockerfile").read_text().splitlines()
     assert re.findall(r"https?://[^\s\"]+", "\n".join(lines)) == []

@@ -111,18 +111,6 @@ def test_nothing_is_asked_of_or_sent_to_another_machine() -> None:
     assert not re.search(r"remote_|_sd_configs|http:|https:/|insecure_skip_verify|credentials:", settings)
 
 
-def test_the_nightly_verification_is_a_sound_unit_that_may_do_little(tmp_path: Path) -> None:
-    for name in ("gliofed-verify-audit.service", "gliofed-verify-audit.timer"):
-        unit = (UNITS / name).read_text()
-        (tmp_path / name).write_text(unit.replace("/opt/gliofed/current/bin/fl-web", "/bin/true"))
-    for verb in (["verify", "--man=no"], ["security", "--offline=true", "--threshold=20", "--no-pager"]):
-        units = sorted(tmp_path.iterdir()) if verb[0] == "verify" else [tmp_path / "gliofed-verify-audit.service"]
-        done = subprocess.run(["systemd-analyze", *verb, *map(str, units)], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-    command = ["fl-web", "verify-audit", "--data", "/var/lib/gliofed/web"]
-    assert f"bin/{' '.join(command)}\n" in (UNITS / "gliofed-verify-audit.service").read_text()
-
-
 @pytest.mark.parametrize("as_hook", [True, False])
 def test_the_end_of_a_certificate_that_nginx_serves_is_told_in_a_file(tmp_path: Path, as_hook: bool) -> None:
     key = new_key()
