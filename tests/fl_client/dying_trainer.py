@@ -13,7 +13,7 @@ from core.files import write_private
 from core.progress import Report
 from fl_client import epoch_checkpoint, trainer_process
 from fl_client.jobs import Job
-from fl_client.trainer_process import Trainer
+from fl_client.trainer_process import Meter, Trainer
 
 
 def die() -> None:
@@ -23,8 +23,8 @@ def die() -> None:
 def dying_at_batch(number: int) -> None:
     honest = Trainer._watched
 
-    def watched(self: Trainer, job: Job, show: Report) -> Report:
-        heard = honest(self, job, show)
+    def watched(self: Trainer, job: Job, show: Report, meter: Meter) -> Report:
+        heard = honest(self, job, show, meter)
 
         def report(step: str, done: int, total: int) -> None:
             heard(step, done, total)

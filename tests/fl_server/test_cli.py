@@ -188,6 +188,7 @@ def test_a_study_is_offered_with_its_rules_in_one_sentence_and_is_pending_in_the
     done = fl_server(home, "launch", path, "--sites", "north-1, south-1")
     assert done.returncode == 0, done.stderr
     assert "2 of 2 sites within 1 hour, else wait 10 minutes more, then pause and keep what is done" in done.stdout
+    assert "Cost: Not projected: no earlier run of the same work tells what a round costs." in done.stdout
     (run,) = [
         run for run in json.loads(fl_server(home, "status", "--json").stdout)["runs"] if run["study"] == "offered"
     ]
