@@ -5,6 +5,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import threading
@@ -170,6 +171,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, help="holds the approved version that the hospital predicts with")
     parser.add_argument("--json", type=Path, help="where to write the addresses and how to sign in")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else its servers would go on without it
     with tempfile.TemporaryDirectory(prefix="gliofed-stage-") as name:
         folder = Path(name)
         at_hospital = a_hospital(folder / "hospital", home=options.home)

@@ -53,10 +53,10 @@ export default function Run() {
               <GridItem>
                 <RunRounds rounds={one.rounds} wanted={one.rounds_wanted} />
               </GridItem>
-              <GridItem xl={7}>
+              <GridItem>
                 <RunCost efforts={one.efforts} cost={one.cost} />
               </GridItem>
-              <GridItem xl={5}>
+              <GridItem>
                 <RunAnswers answers={one.answers} />
               </GridItem>
             </Grid>
