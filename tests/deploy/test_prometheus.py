@@ -31,8 +31,8 @@ ELSEWHERE = {
 }
 # Of a federation, a machine and a model; nothing that grows with patients, users or requests.
 LABELS = {
-    "__name__", "instance", "job", "certificate", "direction", "folder", "outcome", "part", "run", "site", "state",
-    "step", "version",
+    "__name__", "instance", "job", "certificate", "currency", "direction", "folder", "outcome", "part", "run", "site",
+    "state", "step", "version",
 }  # fmt: skip
 OF_ALERTS = {"alertname", "alertstate", "severity"}
 
