@@ -1,4 +1,4 @@
-import { Content, Label, Progress, ProgressMeasureLocation } from "@patternfly/react-core";
+import { Content, Flex, Label, Progress, ProgressMeasureLocation } from "@patternfly/react-core";
 import { BanIcon } from "@patternfly/react-icons/dist/esm/icons/ban-icon";
 import { CheckCircleIcon } from "@patternfly/react-icons/dist/esm/icons/check-circle-icon";
 import { OutlinedClockIcon } from "@patternfly/react-icons/dist/esm/icons/outlined-clock-icon";
@@ -40,7 +40,7 @@ function Budget({ cost }: Pick<Run, "cost">) {
   const money = (amount: number): string => moneyOf(amount, cost.currency);
   const hours = (amount: number): string => t("cost.hours", { hours: numberOf(amount, 2) });
   return (
-    <>
+    <Flex direction={{ default: "column" }} alignItems={{ default: "alignItemsStretch" }}>
       {cost.budget !== null && (
         <Limit name={t("cost.budget")} spent={Number(cost.total)} limit={Number(cost.budget)} shown={money} />
       )}
@@ -67,7 +67,7 @@ function Budget({ cost }: Pick<Run, "cost">) {
         </Content>
       )}
       {!cost.is_timed && <Content component="p">{t("cost.notTimed")}</Content>}
-    </>
+    </Flex>
   );
 }
 
