@@ -40,5 +40,13 @@ def test_every_file_that_a_page_links_to_exists() -> None:
     assert not missing
 
 
+def test_every_test_that_a_page_names_exists() -> None:
+    named = {
+        name for page in ROOT.glob("docs/*.md") for name in re.findall(r"`(tests/[\w/]+\.py)`", page.read_text("utf-8"))
+    }
+    assert len(named) >= 40
+    assert not [name for name in sorted(named) if not (ROOT / name).exists()]
+
+
 def test_make_has_the_two_commands() -> None:
     assert {"demo:", "test:"} <= {line.split(" ")[0] for line in (ROOT / "Makefile").read_text().splitlines()}
