@@ -9,6 +9,7 @@ import fl_client.cli
 import fl_server.cli
 import simulations.cli
 import webapp.cli
+from core.errors import FLError
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = {
@@ -20,7 +21,7 @@ COMMANDS = {
 
 
 def test_every_command_that_a_readme_names_exists() -> None:
-    pages = [ROOT / "README.md", *ROOT.glob("deploy/**/*.md")]
+    pages = [ROOT / "README.md", ROOT / "docs" / "runbook.md", *ROOT.glob("deploy/**/*.md")]
     text = "\n".join(page.read_text("utf-8") for page in pages)
     named = set(re.findall(r"(fl-client|fl-server|fl-simulate|fl-web) ([a-z-]+)", text))
     known = {(program, command) for program, app in COMMANDS.items() for command in get_command(app).commands}
@@ -46,6 +47,15 @@ def test_every_test_that_a_page_names_exists() -> None:
     }
     assert len(named) >= 40
     assert not [name for name in sorted(named) if not (ROOT / name).exists()]
+
+
+def test_the_runbook_has_every_exit_code() -> None:
+    told = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "runbook.md").read_text("utf-8"), re.MULTILINE)
+    kinds = [FLError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    ours = {kind.exit_code for kind in kinds if kind.__module__ == "core.errors"}
+    assert list(map(int, told)) == sorted(ours | {0})
 
 
 def test_make_has_the_two_commands() -> None:
