@@ -52,8 +52,9 @@ def test_any_place_in_the_patient_reads_back_by_nibabel_and_by_simpleitk(
     seen = nibabel.load(tmp_path / "file.nii.gz")
     for form in (seen.affine, seen.get_sform()):
         np.testing.assert_allclose(form, affine_of(grid), atol=2e-4)
-    # A quaternion in single precision: where its first part is near zero, it is right to about 3e-4 of a voxel's edge.
-    np.testing.assert_allclose(seen.get_qform(), affine_of(grid), atol=4e-4 * max(1.0, *spacing))
+    # A quaternion in single precision: nibabel takes a first part below the root of three epsilons (6e-4) for zero, and
+    # a direction is twice as far off.
+    np.testing.assert_allclose(seen.get_qform(), affine_of(grid), atol=1.3e-3 * max(1.0, *spacing))
     assert (int(seen.header["qform_code"]), int(seen.header["sform_code"])) == (1, 1)
     assert seen.header.get_xyzt_units()[0] == "mm"
     np.testing.assert_array_equal(np.asarray(seen.dataobj), voxels.T)
