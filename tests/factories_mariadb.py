@@ -14,6 +14,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine, create_engine, text
 
+from tests.factories_ports import free_port
+
 # Durability is not what most tests are about, and a crash of the machine ends the test anyway.
 FAST = ("--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M")
 ACCOUNT = pwd.getpwuid(os.getuid()).pw_name
@@ -66,7 +68,7 @@ def mariadb(*options: str, settings: Path | None = None) -> Iterator[MariaDB]:
         settings: the one file of settings that it reads; else none.
     """
     with tempfile.TemporaryDirectory(prefix="mariadb-") as name:  # not pytest's: a socket's path is at most 107 bytes
-        folder, port = Path(name), _free_port()
+        folder, port = Path(name), free_port()
         first = f"--defaults-file={settings}" if settings else "--no-defaults"
         shared = [first, f"--datadir={folder / 'data'}", f"--user={ACCOUNT}", "--innodb-log-file-size=8M"]
         shared.append(
@@ -118,9 +120,3 @@ def _program(name: str) -> str:
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
     assert found, f"{name} is missing: run tests/services.sh"
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

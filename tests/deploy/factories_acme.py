@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 
 from core.certificates import Use, certificate_text, issue, new_key, private_text
-from tests.deploy.factories_nginx import NAME, free_port, listens
+from tests.deploy.factories_nginx import NAME
+from tests.factories_ports import free_port, listens
 
 _ZONE = f"""$TTL 60
 @ IN SOA ns.hospital.test. it.hospital.test. (1 60 60 600 60)

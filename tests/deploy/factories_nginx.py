@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.factories_ports import free_port, listens
 from webapp.app import PAGES
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -68,13 +68,6 @@ class Front:
         return (self.folder / "access.log").read_text()
 
 
-def free_port() -> int:
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def site(values: Mapping[str, object]) -> str:
     """Return deploy/nginx/web.conf with what stands between @ and @ filled in."""
     # All clients of a test come from one address.
@@ -126,9 +119,3 @@ def nginx_in_front(folder: Path, sockets: list[Path], certificate: Path, key: Pa
     finally:
         front.process.terminate()
         front.process.wait(30)
-
-
-def listens(port: int) -> bool:
-    """Say whether somebody listens at a port of 127.0.0.1."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from tests.factories_ports import free_port
 from tests.webapp.factories_running import Running
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "prometheus"
@@ -63,7 +63,7 @@ def prometheus(folder: Path, server: Running) -> Iterator[Prometheus]:
         server: its administrator `ada` makes the token.
     """
     folder.mkdir()
-    port = _free_port()
+    port = free_port()
     config = _configuration(folder, server)
     argv = [
         _program("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",
@@ -102,8 +102,8 @@ def _configuration(folder: Path, server: Running) -> Path:
         ("/etc/prometheus/gliofed-ca.pem", str(server.config.data / "tls" / "certificate.pem")),
         ("/etc/prometheus/gliofed.token", str(folder / "token")),
         ("127.0.0.1:8443", f"127.0.0.1:{server.port}"),
-        ("127.0.0.1:9093", f"127.0.0.1:{_free_port()}"),  # nobody: this machine's own must not be told
-        ("127.0.0.1:9100", f"127.0.0.1:{_free_port()}"),
+        ("127.0.0.1:9093", f"127.0.0.1:{free_port()}"),  # nobody: this machine's own must not be told
+        ("127.0.0.1:9100", f"127.0.0.1:{free_port()}"),
         ("_interval: 30s", "_interval: 1s"),
     ):
         assert before in text
@@ -124,9 +124,3 @@ def _program(name: str) -> str:
     found = shutil.which(name)
     assert found, "run tests/services.sh"
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

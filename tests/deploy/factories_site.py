@@ -2,9 +2,10 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 import httpx
@@ -49,20 +50,19 @@ def a_site(folder: Path) -> Iterator[Site]:
 
 
 @contextmanager
-def asking(site: Site) -> Iterator[Counter[object]]:
-    """Let four clients ask one after the other while the block runs, on lines that stay open; count what they get."""
+def asking(clients: Iterable[Callable[[], int]]) -> Iterator[Counter[object]]:
+    """Let each client ask again and again while the block runs, and count the statuses and errors that they get."""
     answered: Counter[object] = Counter()
     done = threading.Event()
 
-    def ask() -> None:
-        with site.client() as client:
-            while not done.is_set():
-                try:
-                    answered[client.get("/session/ways").status_code] += 1
-                except httpx.HTTPError as error:
-                    answered[repr(error)] += 1
+    def ask(client: Callable[[], int]) -> None:
+        while not done.is_set():
+            try:
+                answered[client()] += 1
+            except (OSError, HTTPException, httpx.HTTPError) as error:
+                answered[repr(error)] += 1
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threads = [threading.Thread(target=ask, args=(client,)) for client in clients]
     for thread in threads:
         thread.start()
     try:
@@ -71,3 +71,11 @@ def asking(site: Site) -> Iterator[Counter[object]]:
         done.set()
         for thread in threads:
             thread.join()
+
+
+@contextmanager
+def on_open_lines(site: Site, many: int) -> Iterator[list[Callable[[], int]]]:
+    """Clients that ask over lines that stay open."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(site.client()) for _ in range(many)]
+        yield [lambda client=client: client.get("/session/ways").status_code for client in clients]  # type: ignore[misc]

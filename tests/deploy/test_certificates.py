@@ -6,12 +6,9 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
@@ -19,7 +16,7 @@ from cryptography import x509
 
 from tests.deploy.factories_acme import Authority, an_authority
 from tests.deploy.factories_nginx import DEPLOY, NAME, Front
-from tests.deploy.factories_site import Site, a_site
+from tests.deploy.factories_site import Site, a_site, asking
 
 SSLYZE = Path(sys.prefix) / "sslyze" / "bin" / "sslyze"
 
@@ -89,13 +86,13 @@ def test_a_certificate_is_issued_over_port_80_and_nginx_goes_on_with_it(machine:
 
 
 def test_it_is_renewed_under_load_without_a_failed_request(machine: Machine) -> None:
-    before = served(machine.site.front)
-    with asking_anew(machine) as answered:
+    before, context = served(machine.site.front), trusting(machine.authority)
+    with asking([lambda: ask(machine.site.front, context)] * 3) as answered:  # each time over a new line
         machine.renew()
         until_another(machine.site.front, before)
         so_far = answered[200]
         while answered[200] < so_far + 20:
-            assert ask(machine.site.front, trusting(machine.authority)) == 200
+            assert ask(machine.site.front, context) == 200
     assert set(answered) == {200}
 
 
@@ -156,31 +153,6 @@ def until_another(front: Front, before: x509.Certificate) -> x509.Certificate:
     while (now := served(front)).serial_number == before.serial_number:
         assert front.process.poll() is None
     return now
-
-
-@contextmanager
-def asking_anew(machine: Machine) -> Iterator[Counter[object]]:
-    """Let three clients ask while the block runs, each time over a new line, and count what they get."""
-    answered: Counter[object] = Counter()
-    done = threading.Event()
-    context = trusting(machine.authority)
-
-    def asks() -> None:
-        while not done.is_set():
-            try:
-                answered[ask(machine.site.front, context)] += 1
-            except (OSError, HTTPException) as error:
-                answered[repr(error)] += 1
-
-    threads = [threading.Thread(target=asks) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield answered
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
 
 
 def scan(front: Front) -> set[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.factories_nginx import DEPLOY, NAME, free_port, site
+from tests.deploy.factories_nginx import DEPLOY, NAME, site
+from tests.factories_ports import free_port
 from tests.fl_server.factories_coordinator import Coordinator, client, coordinator, edge, enrolled
 from tests.webapp.factories import USERS, a_home
 from tests.webapp.factories_running import Running, running, trusting

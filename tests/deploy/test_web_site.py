@@ -12,7 +12,7 @@ import pytest
 
 from core.supervision import states_of
 from tests.deploy.factories_nginx import NAME
-from tests.deploy.factories_site import Site, a_site, asking
+from tests.deploy.factories_site import Site, a_site, asking, on_open_lines
 from tests.webapp.factories import a_patient, zipped
 from webapp.app import _HEADERS, _PAGE_POLICY
 
@@ -89,7 +89,7 @@ def test_no_line_of_the_log_has_a_query_and_no_upload_waits_on_the_disk(site: Si
 
 def test_a_reload_cuts_no_request_off_and_reads_the_settings_anew(site: Site, tmp_path: Path) -> None:
     path = zipped(a_patient(tmp_path / "b", "MRN-78"), tmp_path / "b.zip")
-    with asking(site) as answered, site.client() as slow:
+    with on_open_lines(site, 4) as clients, asking(clients) as answered, site.client() as slow:
         halfway, go_on = threading.Event(), threading.Event()
         upload = threading.Thread(target=_upload, args=(site, path, halfway, go_on, answered))
         upload.start()

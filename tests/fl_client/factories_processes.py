@@ -1,6 +1,5 @@
 """Processes as a supervisor would start them, which a test never leaves behind."""
 
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,8 +16,3 @@ def started(argv: list[str], environment: Mapping[str, str], folder: Path) -> It
         finally:
             process.kill()
             process.wait()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

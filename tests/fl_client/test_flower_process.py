@@ -13,8 +13,9 @@ from fl_client.flower_process import ENDED, SILENT, hang_bell, ring, shortened, 
 from fl_client.paths import SiteHome
 from fl_client.relay import Answer
 from fl_client.supernode import command, make_node_key, prepare, silence
+from tests.factories_ports import free_port
 from tests.fl_client.factories_fleet import Call, as_superlink, coordinator, make_pki
-from tests.fl_client.factories_processes import free_port, started
+from tests.fl_client.factories_processes import started
 
 
 @pytest.fixture

@@ -17,9 +17,10 @@ from fl_client.paths import SiteHome
 from fl_client.relay import Answer
 from fl_client.supernode import command, environment, make_node_key, prepare, superexec_command
 from fl_client.traffic import Traffic
+from tests.factories_ports import free_port
 from tests.fl_client.factories_fleet import Call, as_superlink, coordinator, make_pki
 from tests.fl_client.factories_gate import gate
-from tests.fl_client.factories_processes import free_port, started
+from tests.fl_client.factories_processes import started
 
 NOT_LET_IN = Answer(412, "application/json", b'{"code": 2004, "detail": "Failed to activate SuperNode."}')
 

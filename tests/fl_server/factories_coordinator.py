@@ -45,6 +45,7 @@ from fl_server.provisioning import (
 )
 from fl_server.site_api import make_app, serve
 from fl_server.site_routes import site_routes
+from tests.factories_ports import free_port
 
 PASSPHRASE = "a passphrase of the tests"
 ROOT = Path(__file__).resolve().parents[2]
@@ -231,13 +232,6 @@ def accepts(host: str, port: int) -> bool:
     with suppress(OSError), socket.create_connection((host, port), timeout=5):
         return True
     return False
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def main(home: Path) -> None:

@@ -13,6 +13,7 @@ from core.errors import ConfigError, FederationError
 from fl_server import edge as module
 from fl_server.edge import check_edge, edge_process, reload_edge, write_edge
 from fl_server.provisioning import renew_own
+from tests.factories_ports import free_port
 from tests.fl_server.factories_coordinator import (
     Coordinator,
     accepts,
@@ -20,7 +21,6 @@ from tests.fl_server.factories_coordinator import (
     coordinator,
     edge,
     enrolled,
-    free_port,
     running,
     wait_for,
 )

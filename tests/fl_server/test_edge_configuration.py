@@ -17,6 +17,7 @@ from flwr.proto.node_pb2 import Node
 from fl_server.edge_configuration import edge_configuration
 from fl_server.site_api import EDGE_REFUSALS, UNKNOWN_CALL
 from fl_server.superlink import superlink_process, write_flower
+from tests.factories_ports import free_port
 from tests.fl_server.factories_coordinator import (
     Coordinator,
     Identity,
@@ -25,7 +26,6 @@ from tests.fl_server.factories_coordinator import (
     coordinator,
     edge,
     enrolled,
-    free_port,
     outdated,
     refusals,
     running,

@@ -24,11 +24,11 @@ from fl_server.superlink import (
     superlink_process,
     write_flower,
 )
+from tests.factories_ports import free_port
 from tests.fl_server.factories_coordinator import (
     Coordinator,
     accepts,
     coordinator,
-    free_port,
     node_key,
     running,
     wait_for,

@@ -39,13 +39,6 @@ def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the provider did not start")
 
 
-def a_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def vouch(issuer: str, subject: str, name: str, groups: object, **claims: object) -> None:
     """Let a provider say this of somebody."""
     said = {"preferred_username": name, "groups": groups, **claims}

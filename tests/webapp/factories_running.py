@@ -22,6 +22,7 @@ import tomli_w
 
 from core.records.db import open_database
 from core.supervision import states_of
+from tests.factories_ports import free_port
 from tests.webapp.factories import PASSWORD, a_patient
 from webapp.accounts import create_user
 from webapp.config import WebConfig
@@ -171,7 +172,7 @@ def running(
         uri = create_user(engine, vault, name, role, PASSWORD, by="service").totp_uri
         secrets[name] = parse_qs(urlparse(uri).query)["secret"][0]
     engine.dispose()
-    server = Running(config, home, _free_port(), secrets, socket_at)
+    server = Running(config, home, free_port(), secrets, socket_at)
     server.start()
     try:
         yield server
@@ -234,9 +235,3 @@ def _of_session(leader: int) -> Iterator[int]:
         with suppress(OSError):
             if int((place / "stat").read_text().rpartition(") ")[2].split()[3]) == leader:
                 yield int(place.name)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

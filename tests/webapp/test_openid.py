@@ -22,8 +22,9 @@ from core.clock import after
 from core.records import audit
 from core.records.db import reading, unlogged
 from core.records.web_tables import User
+from tests.factories_ports import free_port
 from tests.webapp.factories import PASSWORD, Browser, Server, a_config, a_server, code
-from tests.webapp.factories_provider import ROLES, a_port, a_provider, openid_settings, vouch
+from tests.webapp.factories_provider import ROLES, a_provider, openid_settings, vouch
 from webapp import openid
 from webapp.errors import Denied
 from webapp.guards import COOKIE
@@ -34,7 +35,7 @@ FLOW_COOKIE = "__Host-gliofed-sign-on"
 
 @pytest.fixture(scope="module")
 def issuer() -> Iterator[str]:
-    with a_provider(a_port()) as issuer:
+    with a_provider(free_port()) as issuer:
         yield issuer
 
 
@@ -350,7 +351,7 @@ def test_a_method_that_is_demanded_must_have_been_used(tmp_path: Path, issuer: s
 def test_new_keys_of_the_provider_are_taken_and_a_provider_that_is_down_is_said_to_be(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    port, clock = a_port(), [1000.0]
+    port, clock = free_port(), [1000.0]
     monkeypatch.setattr(openid.time, "monotonic", lambda: clock[0])
     with a_provider(port) as issuer:
         server = a_hospital(tmp_path, "", issuer)

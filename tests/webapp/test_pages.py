@@ -14,8 +14,9 @@ from core.clock import now
 from core.records.db import open_database, unlogged
 from core.records.web_tables import Credential, User
 from tests.factories_mariadb import mariadb
+from tests.factories_ports import free_port
 from tests.webapp.factories_drill import DURABLE
-from tests.webapp.factories_provider import a_port, a_provider, openid_settings, vouch
+from tests.webapp.factories_provider import a_provider, openid_settings, vouch
 from tests.webapp.factories_running import Running
 from tests.webapp.stage import a_coordinator, a_hospital, told
 
@@ -29,7 +30,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Runn
     folder = tmp_path_factory.mktemp("pages")
     with ExitStack() as stack:
         database = stack.enter_context(mariadb(*DURABLE))
-        openid = openid_settings(stack.enter_context(a_provider(a_port())))
+        openid = openid_settings(stack.enter_context(a_provider(free_port())))
         hospital = stack.enter_context(a_hospital(folder / "hospital", database.fresh(), limits=LIMITS, openid=openid))
         coordinator = stack.enter_context(a_coordinator(folder / "coordinator", database.fresh()))
         yield {"hospital": hospital, "coordinator": coordinator}

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import httpx
 import pyotp
 import pytest
 
+from tests.factories_ports import free_port
 from tests.webapp.factories import PASSWORD, a_home, a_patient
 
 
@@ -37,16 +37,10 @@ def environment(home: Path) -> dict[str, str]:
     }
 
 
-def a_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def serving(data: Path, home: Path) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
     """Run a server while the block runs, and yield its address and its supervisor."""
-    port = a_port()
+    port = free_port()
     command = [sys.executable, "-m", "webapp", "run", "--port", str(port), "--data", str(data)]
     process = subprocess.Popen(command, env=environment(home), stdout=subprocess.DEVNULL)
     try:

@@ -1,7 +1,4 @@
 import {
-  Card,
-  CardBody,
-  CardTitle,
   DescriptionList,
   DescriptionListDescription,
   DescriptionListGroup,
@@ -13,6 +10,7 @@ import {
 import { useTranslation } from "react-i18next";
 import { useWho } from "../../app/session";
 import { PageTitle } from "../../parts/PageTitle";
+import { Panel } from "../../parts/Panel";
 import { ChangePassword } from "./ChangePassword";
 import { MyTokens } from "./MyTokens";
 import { NewToken } from "./NewToken";
@@ -28,49 +26,37 @@ export default function Account() {
       <PageSection>
         <Grid hasGutter>
           <GridItem span={12}>
-            <Card>
-              <CardTitle component="h2">{t("who")}</CardTitle>
-              <CardBody>
-                <DescriptionList isHorizontal isCompact>
-                  <DescriptionListGroup>
-                    <DescriptionListTerm>{t("name")}</DescriptionListTerm>
-                    <DescriptionListDescription>{who.user}</DescriptionListDescription>
-                  </DescriptionListGroup>
-                  <DescriptionListGroup>
-                    <DescriptionListTerm>{t("role")}</DescriptionListTerm>
-                    <DescriptionListDescription>
-                      {tc(`role.${who.role}`)}: {t(`may.${who.role}`)}
-                    </DescriptionListDescription>
-                  </DescriptionListGroup>
-                </DescriptionList>
-              </CardBody>
-            </Card>
+            <Panel title={t("who")}>
+              <DescriptionList isHorizontal isCompact>
+                <DescriptionListGroup>
+                  <DescriptionListTerm>{t("name")}</DescriptionListTerm>
+                  <DescriptionListDescription>{who.user}</DescriptionListDescription>
+                </DescriptionListGroup>
+                <DescriptionListGroup>
+                  <DescriptionListTerm>{t("role")}</DescriptionListTerm>
+                  <DescriptionListDescription>
+                    {tc(`role.${who.role}`)}: {t(`may.${who.role}`)}
+                  </DescriptionListDescription>
+                </DescriptionListGroup>
+              </DescriptionList>
+            </Panel>
           </GridItem>
           <GridItem span={12}>
-            <Card>
-              <CardTitle component="h2">{t("tokens")}</CardTitle>
-              <CardBody>
-                <MyTokens />
-              </CardBody>
-            </Card>
+            <Panel title={t("tokens")}>
+              <MyTokens />
+            </Panel>
           </GridItem>
           {who.has_password && (
             <>
               <GridItem lg={6}>
-                <Card isFullHeight>
-                  <CardTitle component="h2">{t("changePassword")}</CardTitle>
-                  <CardBody>
-                    <ChangePassword />
-                  </CardBody>
-                </Card>
+                <Panel title={t("changePassword")}>
+                  <ChangePassword />
+                </Panel>
               </GridItem>
               <GridItem lg={6}>
-                <Card isFullHeight>
-                  <CardTitle component="h2">{t("makeToken")}</CardTitle>
-                  <CardBody>
-                    <NewToken />
-                  </CardBody>
-                </Card>
+                <Panel title={t("makeToken")}>
+                  <NewToken />
+                </Panel>
               </GridItem>
             </>
           )}

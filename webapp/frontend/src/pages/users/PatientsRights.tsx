@@ -1,5 +1,6 @@
-import { Card, CardBody, CardTitle, Content, Grid, GridItem } from "@patternfly/react-core";
+import { Content, Grid, GridItem } from "@patternfly/react-core";
 import { useTranslation } from "react-i18next";
+import { Panel } from "../../parts/Panel";
 import { ErasePatient } from "./ErasePatient";
 import { ExportPatient } from "./ExportPatient";
 
@@ -14,20 +15,14 @@ export function PatientsRights() {
         </Content>
       </GridItem>
       <GridItem lg={6}>
-        <Card isFullHeight>
-          <CardTitle component="h2">{t("export.title")}</CardTitle>
-          <CardBody>
-            <ExportPatient />
-          </CardBody>
-        </Card>
+        <Panel title={t("export.title")}>
+          <ExportPatient />
+        </Panel>
       </GridItem>
       <GridItem lg={6}>
-        <Card isFullHeight>
-          <CardTitle component="h2">{t("erase.title")}</CardTitle>
-          <CardBody>
-            <ErasePatient />
-          </CardBody>
-        </Card>
+        <Panel title={t("erase.title")}>
+          <ErasePatient />
+        </Panel>
       </GridItem>
     </Grid>
   );
