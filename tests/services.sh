@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Makes sure that the programs which tests run beside Python are there: MariaDB's server and client, Nginx with auth_request,
-# ip, setpriv, Chromium, age, systemd-analyze, Prometheus, Certbot, and an authority and a name server for it. On
-# Debian or Ubuntu as root it installs what is missing, and starts nothing, now or later; else it says what to type.
+# ip, setpriv, Chromium, age, systemd-analyze, Prometheus, Certbot, an authority and a name server for it, and what makes
+# machines and boots them. On Debian or Ubuntu as root it installs what is missing, and starts nothing, now or later; else
+# it says what to type.
 set -euo pipefail
 
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps servers, and where not every account looks
 PACKAGES=(mariadb-server-core mariadb-client nginx iproute2 util-linux chromium fonts-dejavu-core age systemd
-    prometheus certbot pebble bind9 bind9-dnsutils)
+    prometheus certbot pebble bind9 bind9-dnsutils mmdebstrap systemd-container)
 PROGRAMS=(mariadbd mariadb-install-db my_print_defaults mariadb mariadb-dump mariadb-binlog nginx ip setpriv chromium age
-    age-keygen systemd-analyze prometheus promtool certbot pebble named tsig-keygen nsupdate)
+    age-keygen systemd-analyze prometheus promtool certbot pebble named tsig-keygen nsupdate mmdebstrap systemd-nspawn)
 # Debian's listen on every address from the next boot on; tests start their own.
 LISTENERS=(prometheus named)
 POLICY=/usr/sbin/policy-rc.d

@@ -1,5 +1,6 @@
 """Every systemd unit and every script of deploy/, as far as systemd's and ShellCheck's own checks go."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,8 @@ SERVICES = sorted((DEPLOY / "systemd").glob("*.service"))
 COMMANDS = {
     "gliofed-web.service": "fl-web run --data /var/lib/gliofed/web --socket /run/gliofed-web.sock",
     "gliofed-verify-audit.service": "fl-web verify-audit --data /var/lib/gliofed/web",
+    "gliofed-coordinator.service": "fl-server start",
+    "gliofed-client.service": "fl-client start",
 }
 
 
@@ -20,7 +23,7 @@ def installed(tmp_path: Path) -> Path:
     for path in (DEPLOY / "systemd").iterdir():
         if path.suffix in (".service", ".socket", ".timer"):
             text = path.read_text().replace("/opt/gliofed/current/deploy", str(DEPLOY))
-            (tmp_path / path.name).write_text(text.replace("/opt/gliofed/current/bin/fl-web", "/bin/true"))
+            (tmp_path / path.name).write_text(re.sub(r"/opt/gliofed/current/bin/fl-\w+", "/bin/true", text))
     return tmp_path
 
 
