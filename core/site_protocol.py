@@ -118,9 +118,12 @@ class Status(Section):
     state: Literal["idle", "training", "evaluating", "uploading"]
     run: str = Field("", max_length=80)
     round: int = Field(0, ge=0)
-    done: int = Field(0, ge=0, description="steps of this state's work that are done")
+    # Of work under differential privacy neither steps nor times are told: they would tell how many patients there are.
+    done: int = Field(0, ge=0, description="steps of this state's work that are done; 0 where they are not told")
     total: int = Field(0, ge=0)
-    progressed_at: str = Field(max_length=27, description="when `done` last grew; text of core.clock")
+    progressed_at: str = Field(
+        max_length=27, description="when `done` last grew, or where it is not told, now; text of core.clock"
+    )
     expected_end: str | None = Field(None, max_length=27, description="while idle: when this site's own hours begin")
     device: str = Field("", max_length=100)
     cause: str = Field("", max_length=500, description="our own sentence for what is wrong, or empty")
@@ -129,7 +132,7 @@ class Status(Section):
     cpu_s: float = Field(0, ge=0, description="seconds of training for this run on a CPU")
     gpu_s: float = Field(0, ge=0)
     receipt: Digest = Field(description="head of this site's audit log")
-    events: int = Field(ge=0, description="how many events that log has")
+    events: int = Field(ge=0, description="how many events that log has, but for those that name patients")
 
 
 class Orders(Section):

@@ -111,7 +111,11 @@ class Agent:
         passed = self.carried.of(progress.run, progress.flower_runs)
         events, head = self.records.end()
         state, opens = self._state(progress, passed), opens_at(self.site.hours, datetime.now(UTC))
-        expected_end = None if progress.is_private else progress.expected_end
+        expected_end = progress.expected_end
+        if progress.is_private and state in ("evaluating", "training"):
+            # A step takes as long as the patients that it draws: neither steps nor their pace leave.
+            state, expected_end = "training", None
+            progress = replace(progress, done=0, total=0, progressed_at=now())
         cause = self._cause(progress)
         if opens is not None and state != "uploading":
             # Work that was begun rests: see fl_client.rest.

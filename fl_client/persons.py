@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 # What a person is known by: names, scans, or keyed pseudonyms of them; at least one.
 Handles = tuple[str, ...]
+# The event of a site's audit log that names persons, by keyed pseudonyms: see fl_client.privacy_ledger.
+COHORT = "privacy.cohort"
 
 
 class Persons:

@@ -2,6 +2,8 @@
 
 PREPARED/<id>-<16 digits>.safetensors   one prepared case; the digits stand for its files, its mask and the settings
 PREPARED/cohort.json                    every patient of the cohort: file, label, verdict and the reasons against it
+
+Each file is this account's alone, and so is the folder where it is made here.
 """
 
 import hashlib
@@ -14,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core.errors import FLError, PreparationError
-from core.files import write_atomically
+from core.files import private_folder, write_private
 from core.imaging.case import Quality, load_case, save_case
 from core.imaging.nifti import read_mask
 from core.imaging.preprocessing import prepare_case
@@ -82,7 +84,7 @@ def prepare_cohort(config: SiteConfig, report: Report = silent) -> PreparedCohor
     labels = read_labels(config.site.data / "train_labels.csv")
     patients = read_patients(config.site.data / "patients.csv")
     folders = {folder.name: folder for folder in folders_of_cases(config.site.data)}
-    config.site.prepared.mkdir(parents=True, exist_ok=True)
+    private_folder(config.site.prepared)
     jobs = [
         _Job(folder, _mask_of(config, id_), config.site.prepared, config.preprocessing)
         for id_, folder in folders.items()
@@ -199,4 +201,4 @@ def _write_index(cohort: PreparedCohort, config: SiteConfig) -> None:
         "cases": [asdict(entry) for entry in cohort.entries],
         "absent": cohort.absent,
     }
-    write_atomically(config.site.prepared / INDEX, json.dumps(index, indent=1))
+    write_private(config.site.prepared / INDEX, json.dumps(index, indent=1))

@@ -29,10 +29,10 @@ from core.records.db import open_database
 from core.records.following import Event, Follower
 from core.signing import load_public
 from fl_client.paths import SiteHome
-from fl_client.persons import Handles, Persons
+from fl_client.persons import COHORT, Handles, Persons
 
 ACTOR = "ledger"
-COHORT, RESERVED, SENT = "privacy.cohort", "privacy.reserved", "update.sent"
+RESERVED, SENT = "privacy.reserved", "update.sent"
 ACTIONS = (COHORT, RESERVED, SENT, LOST)
 KEY_BYTES = 32
 # Of a keyed pseudonym: 80 bits, of which no two patients in a billion share one.

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.clock import now
@@ -18,6 +19,7 @@ from core.site_protocol import StudyOffer
 from core.study import Study, study_of
 from fl_client.known_studies import Approved, KnownOffer
 from fl_client.ledger import ACTIONS, Departure, Sent, departure_of, sent_by_run
+from fl_client.persons import COHORT
 
 REASON_CHARACTERS = 500
 BY_RULE = "by this site's policy"
@@ -42,9 +44,15 @@ class SiteRecords:
         return self.end()[1]
 
     def end(self) -> tuple[int, str]:
-        """Return how many events the audit log has, and its head."""
+        """Return how many events the audit log has, but for those that name patients, and its head.
+
+        One event names some hundred patients; their number would tell how many there are. Each is written together with
+        a reservation, so that no two heads have the same number.
+        """
         with reading(self._engine) as session:
-            return end_of(session)
+            events, head = end_of(session)
+            named = select(func.count()).where(AuditEvent.action == COHORT)
+            return events - (session.scalar(named) or 0), head
 
     def has_lost_events(self) -> bool:
         """Say whether the coordinator has ever seen further than this audit log goes."""

@@ -193,7 +193,7 @@ def _sent_lines(status: SiteStatus) -> list[str]:
             f"  {sent.run}: {sent.answers} answers up to round {sent.round}; {passed.sent / 1e6:.1f} MB out, "
             f"{passed.received / 1e6:.1f} MB in"
         )
-    return ["Left the building, weights and counts only:", *lines] if lines else ["Nothing has left the building"]
+    return ["Answers that left the building:", *lines] if lines else ["No answer has left the building"]
 
 
 def _waits(offer: KnownOffer, records: SiteRecords, site: SiteConfig) -> list[str]:

@@ -41,6 +41,13 @@ def _read(path: Path) -> str:
         raise AccessError(
             f"The passphrase file {path} cannot be read ({error.strerror})", fix=f"mend {VARIABLE} or the file's rights"
         ) from None
-    if mode & 0o077:
+    # systemd's newer credentials are root's and let the service in by an ACL, whose mask shows as the group's bits.
+    if mode & (0o007 if _is_credential(path) else 0o077):
         raise AccessError(f"Others may read the passphrase file {path}", fix=f"chmod 600 {path}")
     return text
+
+
+def _is_credential(path: Path) -> bool:
+    """Say whether a file lies directly in the folder of systemd's credentials, which only this service may enter."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    return folder != "" and path.resolve().parent == Path(folder).resolve()

@@ -38,9 +38,10 @@ def _site_cells(site: SiteView) -> list[str]:
     now = [site.doing]
     if site.run and site.doing in ("training", "evaluating", "uploading"):
         now.append(f"{site.run}, round {site.round}")
-        now.append("{} of {} steps".format(*site.progress))
-        if site.progress_age_s is not None:
-            now.append(f"last step {span(site.progress_age_s)} ago")
+        if site.progress[1]:
+            now.append("{} of {} steps".format(*site.progress))
+            if site.progress_age_s is not None:
+                now.append(f"last step {span(site.progress_age_s)} ago")
         if site.expected_end:
             now.append(f"until {moment_of(site.expected_end).astimezone():%H:%M:%S}")
     return [

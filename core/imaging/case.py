@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from core.errors import PreparationError
-from core.files import atomic
+from core.files import write_private
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,14 @@ class PreparedCase:
 
 
 def save_case(case: PreparedCase, path: Path) -> None:
-    """Write a case as one safetensors file, atomically; equal cases give equal bytes."""
+    """Write a case as one safetensors file, this account's alone and atomically; equal cases give equal bytes."""
     tensors: dict[str, NDArray[Any]] = {"image": case.image, "brain": case.brain.astype(np.uint8)}
     if case.tumor is not None:
         tensors["tumor"] = case.tumor
     record = json.dumps({"reasons": case.quality.reasons, "record": case.record}, sort_keys=True)
-    with atomic(path) as temporary:
-        save_file(
-            {name: np.ascontiguousarray(array) for name, array in tensors.items()}, temporary, {"gliofed": record}
-        )
+    write_private(
+        path, save({name: np.ascontiguousarray(array) for name, array in tensors.items()}, {"gliofed": record})
+    )
 
 
 def load_case(path: Path) -> PreparedCase:

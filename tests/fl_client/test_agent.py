@@ -9,9 +9,10 @@ from threading import Thread
 import pytest
 
 from core.certificates import serial_of
-from core.clock import now
+from core.clock import after, age_s, now
 from core.errors import AuditError, ConnectionProblem
 from core.hours import DAYS, HoursSettings
+from core.learning.privacy import Spend
 from core.records.audit import events as audit_events
 from core.records.db import open_database, reading
 from core.signing import load_public
@@ -21,7 +22,7 @@ from fl_client.agent import Agent, attend
 from fl_client.config import PolicySettings, load_site
 from fl_client.contact import read_contact
 from fl_client.paths import SiteHome
-from fl_client.privacy_ledger import PrivacyLedger
+from fl_client.privacy_ledger import AT_ONCE, PrivacyLedger, Request
 from fl_client.progress import Progress, ProgressFile
 from fl_client.traffic import Passed, Traffic
 from fl_client.trainer_socket import listen, pack, serve, unpack
@@ -65,7 +66,43 @@ def test_how_long_a_private_task_took_is_for_this_site_alone(home: SiteHome, age
     ProgressFile(home.progress).show(replace(TRAINING, is_private=True, expected_end=now(), gpu_s=2.0))
     told = agent.status()
     assert (told.cpu_s, told.gpu_s, told.expected_end) == (0.0, 0.0, None)
-    assert (told.state, told.done) == ("training", 5)
+    assert (told.state, told.run, told.round) == ("training", "r-1", 3)
+
+
+@pytest.mark.parametrize("state", ["evaluating", "training"])
+def test_the_steps_of_a_private_task_and_their_pace_are_for_this_site_alone(
+    home: SiteHome, agent: Agent, state: str
+) -> None:
+    long_ago = after(-600)
+    ProgressFile(home.progress).show(replace(TRAINING, state=state, is_private=True, progressed_at=long_ago))
+    told = agent.status()
+    assert (told.state, told.done, told.total) == ("training", 0, 0), "nor when patients are looked up before"
+    assert age_s(told.progressed_at) < 60
+    ProgressFile(home.progress).show(replace(TRAINING, state=state, progressed_at=long_ago))
+    told = agent.status()
+    assert (told.state, told.done, told.total, told.progressed_at) == (state, 5, 20, long_ago)
+
+
+def test_when_a_private_task_ended_is_told_so_that_a_lost_one_is_asked_for_again(home: SiteHome, agent: Agent) -> None:
+    ended = after(-600)
+    ProgressFile(home.progress).show(Progress("idle", "r-1", 3, progressed_at=ended, is_private=True))
+    assert agent.status().progressed_at == ended
+
+
+def test_as_many_events_are_told_however_many_patients_they_name(home: SiteHome, agent: Agent) -> None:
+    ledger = PrivacyLedger.of_home(home)
+    before = agent.status()
+    ledger.reserve(a_request(1))
+    one = agent.status()
+    ledger.reserve(a_request(2 * AT_ONCE + 1))
+    many = agent.status()
+    assert one.events - before.events == many.events - one.events == 1
+    assert len({told.receipt for told in (before, one, many)}) == 3
+
+
+def a_request(patients: int) -> Request:
+    spend = Spend(1.0, 0.1, 5)
+    return Request("tiny", "r-1", 1, tuple((f"{number:020x}",) for number in range(patients)), spend, spend)
 
 
 def test_a_head_that_the_coordinator_has_seen_and_this_log_never_had_is_an_event_and_stays_known(

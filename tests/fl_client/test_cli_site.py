@@ -123,6 +123,7 @@ def test_status_tells_what_runs_what_left_and_what_waits(
     empty = json.loads(fl_client("status", "--json", home=home.root).stdout)
     assert (empty["site"], empty["processes"], empty["sent"], empty["offers"]) == ("north", [], [], [])
     assert empty["progress"]["state"] == "idle"
+    assert "No answer has left the building" in fl_client("status", home=home.root).stdout
     records = SiteRecords("north", home.records)
     sent = {"study": "tiny", "run": "tiny-run-1", "weights_sha256": "0" * 64, "bytes": 1000}
     records.append("trainer", "update.sent", round=1, **sent)
@@ -143,6 +144,7 @@ def test_status_tells_what_runs_what_left_and_what_waits(
         "Not running: `fl-client start`",
         "Coordinator not reached yet",
         "Trainer training on CPU: run tiny-run-1, round 3, 5 of 20 steps; last progress ",
+        "Answers that left the building:",
         "  tiny-run-1: 2 answers up to round 2; 33.0 MB out, 66.0 MB in",
         "Study second WAITS for an answer: `fl-client approve second`, or refuse",
         "  asked: north, south; a round: 2 of 2 sites within 1 hour, else wait 10 minutes more, then pause and keep",

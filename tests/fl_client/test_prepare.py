@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -159,3 +160,35 @@ def test_a_killed_preparation_goes_on_where_it_was(hospital: Path, tmp_path: Pat
     kept = len(list(prepared.glob("0*.safetensors")))
     cohort = prepare_cohort(a_config(hospital, prepared))
     assert (cohort.made, len(cohort.entries)) == (3 - kept, 3)
+
+
+def test_nobody_else_may_read_a_prepared_file_whatever_the_umask(
+    hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []  # also the temporary files, before they take their names
+
+    def fsync(descriptor: int) -> None:
+        if not stat.S_ISDIR(mode := os.fstat(descriptor).st_mode):
+            written.append(mode)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    before = os.umask(0)
+    try:
+        prepare_cohort(a_config(hospital, tmp_path / "deep" / "prepared"))
+    finally:
+        os.umask(before)
+    everything = [tmp_path / "deep" / "prepared", *(tmp_path / "deep" / "prepared").rglob("*")]
+    assert len(everything) == 1 + 3 + 1, "the folder, three cases and the index"
+    assert {path.name: oct(path.stat().st_mode & 0o077) for path in everything} == dict.fromkeys(
+        (path.name for path in everything), "0o0"
+    )
+    assert len(written) == 3 + 1
+    assert not [mode for mode in written if mode & 0o077]
+
+
+def test_a_folder_that_was_there_keeps_its_rights_and_gets_private_files(hospital: Path, tmp_path: Path) -> None:
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared").chmod(0o755)
+    prepare_cohort(a_config(hospital, tmp_path / "prepared"))
+    assert oct((tmp_path / "prepared").stat().st_mode & 0o777) == "0o755"
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "prepared").iterdir()} == {0o600}

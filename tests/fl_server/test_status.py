@@ -76,6 +76,13 @@ def test_a_site_that_trains_shows_how_far_it_is_and_what_it_has_cost(records: En
     assert "90 s GPU" in text
 
 
+def test_a_site_that_does_not_tell_its_steps_shows_none(records: Engine, tmp_path: Path) -> None:
+    present(records, done=0, total=0, expected_end=None)
+    text = text_of(records, tmp_path)
+    assert "s-1, round 3" in text
+    assert "step" not in text
+
+
 def test_a_site_that_is_silent_is_away_whatever_it_said_last(records: Engine, tmp_path: Path) -> None:
     present(records, site="south", state="training")
     (site,) = [site for site in status_of(records, tmp_path).sites if site.site == "south"]

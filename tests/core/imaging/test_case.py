@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +57,12 @@ def test_a_file_that_lacks_a_part_is_refused_with_a_fix(tmp_path: Path, lacking:
 def test_the_same_pixels_are_recognised_under_another_name() -> None:
     assert pixel_digest(a_case()) == pixel_digest(a_case(tumor=False))
     assert pixel_digest(a_case()) != pixel_digest(a_case(seed=1))
+
+
+def test_nobody_else_may_read_a_case_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        save_case(a_case(), tmp_path / "x.safetensors")
+    finally:
+        os.umask(before)
+    assert oct((tmp_path / "x.safetensors").stat().st_mode & 0o777) == "0o600"
