@@ -10,13 +10,12 @@ FRONTEND := webapp/frontend
 # npm finds node in .venv too.
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" $(CURDIR)/$(BIN)/npm --prefix $(FRONTEND) --silent
 
-.PHONY: demo test pages check check-pages client format clean wheel bundle
+.PHONY: demo test pages check check-pages client format clean wheel bundle drill build/drill
 
 demo: $(VENV)/.simulation
 	$(BIN)/fl-simulate run simulations/scenarios/demo.toml --out demo
 
-test: $(VENV)/.dev $(VENV)/sslyze/.installed webapp/pages/index.html
-	tests/services.sh
+test: $(VENV)/.dev $(VENV)/sslyze/.installed build/drill
 	$(MAKE) --no-print-directory check check-pages
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -n 2 --dist loadfile
 
@@ -30,6 +29,19 @@ wheel: webapp/pages/index.html
 # What it installs where there is no network: every wheel for this Python and kind of machine, signed.
 bundle: wheel
 	deploy/bundle.sh "$(KEY)" $(BIN)/python
+
+# What the drill needs: programs, the machines' Debian, and a bundle signed with a key that is good for nothing else.
+build/drill: wheel
+	tests/services.sh
+	[ "$$(id -u)" != 0 ] || tests/deploy/machine.sh build/machine
+	rm -rf $@ && mkdir -p $@
+	openssl genpkey -algorithm ed25519 -out $@/release.key
+	deploy/bundle.sh $@/release.key $(BIN)/python $@
+
+# The whole deployment, on machines that it boots: needs root. `make test` does one hospital's half of it.
+drill: $(VENV)/.dev $(VENV)/sslyze/.installed build/drill
+	mkdir build/drill/run
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tests.deploy.drill build/drill/run
 
 check-pages: $(FRONTEND)/node_modules/.installed
 	$(NPM) run lint

@@ -101,7 +101,7 @@ unpack() {
     (cd "$work" && sha256sum --quiet --strict --check SHA256SUMS) || refuse "The bundle is damaged" "copy it again"
     strange=$(cd "$work" && find . -type f -printf '%P\n' | grep -vFxf <(cut -c 67- SHA256SUMS; echo SHA256SUMS; echo SHA256SUMS.sig) || true)
     [ -z "$strange" ] || refuse "The bundle holds what its maker did not put there: $strange" "do not use it"
-    install -D -m 644 "$key" $SETTINGS/release.pub.new && mv $SETTINGS/release.pub.new $SETTINGS/release.pub
+    cmp --quiet "$key" $SETTINGS/release.pub || install -D -m 644 "$key" $SETTINGS/release.pub
     say "The bundle is whole, and signed with $key."
     bash "$work/deploy/install.sh" "$ROLE" --name "$NAME" --listen "$LISTEN" ${ADDRESS:+--address "$ADDRESS"} --unpacked "$work"
     exit
@@ -175,7 +175,7 @@ put() {
     cat >"$new"
     if cmp --quiet "$new" "$1"; then
         rm "$new"
-        return
+        return 0 # said outright: within the trap, a bare one is the failure that it was set for
     fi
     chown "$3" "$new" && chmod "$2" "$new" && mv "$new" "$1"
     CHANGED+=("$1")
@@ -412,15 +412,17 @@ for folder in "$PROGRAM"/releases/*; do # a GPU's takes 5 GB
 done
 
 say "$(basename "$WANTED") serves at https://$NAME/app/ on $LISTEN:$PORT."
-todo() { say "  - $*"; }
-say "What is left to do, once:"
-todo "a certificate that browsers trust: $PROGRAM/current/deploy/certbot/issue.sh $NAME MAIL"
-todo "the first user: sudo fl-web create-user YOU --role administrator --data $DATA"
-todo "who can open the database's backups: $SETTINGS/backup.recipients (docs/database.md), then install.sh again"
+todo() { # todo FILE WORDS: unless the file is there
+    [ -e "$1" ] || say "  - to do: $2"
+}
+todo /etc/letsencrypt/renewal/gliofed-web.conf "a certificate that browsers trust: $PROGRAM/current/deploy/certbot/issue.sh $NAME MAIL"
+todo $SETTINGS/backup.recipients "who can open the database's backups (docs/database.md); then install.sh again, which starts them"
+[ "$(sql --execute 'SELECT COUNT(*) FROM gliofed.users')" != 0 ] ||
+    todo '' "the first user: sudo fl-web create-user YOU --role administrator --data $DATA"
 if [ "$ROLE" = coordinator ]; then
-    todo "a copy of $SETTINGS/passphrase in a safe: without it the federation's keys open for nobody"
-    todo "each hospital: sudo fl-server invite SITE"
+    [ "$(sql --execute 'SELECT COUNT(*) FROM gliofed.sites')" != 0 ] || todo '' "a copy of $SETTINGS/passphrase in a safe: without it the
+    federation's keys open for nobody. Then sudo fl-server invite SITE, for each hospital"
 else
-    todo "sudo fl-client join INVITATION --data FOLDER --prepared $STATE/prepared, then prepare and check,"
-    todo "then systemctl start gliofed-client; and, when a model is approved, sudo fl-client models pull"
+    todo $STATE/pki/site.crt "sudo fl-client join INVITATION --data FOLDER --prepared $STATE/prepared, then fl-client prepare
+    and check, and systemctl start gliofed-client; when a model is approved, fl-client models pull"
 fi

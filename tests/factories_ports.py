@@ -10,7 +10,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def listens(port: int) -> bool:
-    """Say whether somebody listens at a port of 127.0.0.1."""
+def listens(port: int, address: str = "127.0.0.1") -> bool:
+    """Say whether somebody listens at a port."""
     with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((address, port)) == 0

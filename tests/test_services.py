@@ -10,7 +10,7 @@ SCRIPT = Path(__file__).resolve().parent / "services.sh"
 PROGRAMS = (
     *("mariadbd", "mariadb-install-db", "my_print_defaults", "mariadb", "mariadb-dump", "mariadb-binlog", "nginx"),
     *("ip", "setpriv", "chromium", "age", "age-keygen", "systemd-analyze", "prometheus", "promtool"),
-    *("certbot", "pebble", "named", "tsig-keygen", "nsupdate"),
+    *("certbot", "pebble", "named", "tsig-keygen", "nsupdate", "mmdebstrap", "systemd-nspawn"),
 )
 TOOLS = ("bash", "grep", "sed", "paste", "rm", "chmod", "touch", "cat")
 WITH_AUTH_REQUEST = "echo --with-http_auth_request_module >&2"

@@ -5,7 +5,7 @@ import os
 import shutil
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,12 +17,12 @@ from core.certificates import Use, certificate_text, issue, new_key, private_tex
 from tests.deploy.factories_nginx import NAME
 from tests.factories_ports import free_port, listens
 
-_ZONE = f"""$TTL 60
+_ZONE = """$TTL 60
 @ IN SOA ns.hospital.test. it.hospital.test. (1 60 60 600 60)
 @ IN NS ns.hospital.test.
 ns IN A 127.0.0.1
-{NAME.removesuffix(".hospital.test")} IN A 127.0.0.1
 """
+LOOPBACK = "127.0.0.1"
 _NAMED = """
 include "{folder}/tsig.key";
 options {{
@@ -63,21 +63,31 @@ class Authority:
 
 
 @contextmanager
-def an_authority(folder: Path, http_port: int) -> Iterator[Authority]:
-    """Run an authority that asks for HTTP-01 answers at a port, while the block runs."""
+def an_authority(
+    folder: Path, http_port: int, names: Mapping[str, str] | None = None, at: str = LOOPBACK
+) -> Iterator[Authority]:
+    """Run an authority while the block runs.
+
+    Args:
+        folder: to make.
+        http_port: where it asks for HTTP-01 answers.
+        names: those of hospital.test that its DNS knows, and their addresses.
+        at: the address of its own.
+    """
     folder.mkdir()
     with ExitStack() as stack:
-        dns_port = stack.enter_context(_dns(folder / "dns"))
-        yield stack.enter_context(_pebble(folder, http_port, dns_port))
+        dns_port = stack.enter_context(_dns(folder / "dns", names or {NAME: LOOPBACK}))
+        yield stack.enter_context(_pebble(folder, http_port, dns_port, at))
 
 
 @contextmanager
-def _dns(folder: Path) -> Iterator[int]:
+def _dns(folder: Path, names: Mapping[str, str]) -> Iterator[int]:
     folder.mkdir()
     port = free_port()
     key = subprocess.run([_program("tsig-keygen"), "gliofed"], check=True, capture_output=True, text=True).stdout
     (folder / "tsig.key").write_text(key)
-    (folder / "zone").write_text(_ZONE)
+    known = [f"{name.removesuffix('.hospital.test')} IN A {address}\n" for name, address in names.items()]
+    (folder / "zone").write_text(_ZONE + "".join(known))
     (folder / "named.conf").write_text(_NAMED.format(folder=folder, port=port, name=NAME))
     argv = [_program("named"), "-g", "-n", "1", "-c", str(folder / "named.conf")]
     with (folder / "log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log) as named:
@@ -90,14 +100,14 @@ def _dns(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def _pebble(folder: Path, http_port: int, dns_port: int) -> Iterator[Authority]:
+def _pebble(folder: Path, http_port: int, dns_port: int, at: str) -> Iterator[Authority]:
     key = new_key()
-    made = issue("Pebble", key.public_key(), timedelta(days=1), Use.SERVER, key, hosts=("localhost", "127.0.0.1"))
+    made = issue("Pebble", key.public_key(), timedelta(days=1), Use.SERVER, key, hosts=("localhost", LOOPBACK, at))
     (folder / "key.pem").write_text(private_text(key))
     (folder / "trusted.pem").write_text(certificate_text(made))
     port, management = free_port(), free_port()
     settings = {
-        "listenAddress": f"127.0.0.1:{port}",
+        "listenAddress": f"{at}:{port}",
         "managementListenAddress": f"127.0.0.1:{management}",
         "certificate": str(folder / "trusted.pem"),
         "privateKey": str(folder / "key.pem"),
@@ -108,17 +118,17 @@ def _pebble(folder: Path, http_port: int, dns_port: int) -> Iterator[Authority]:
     }
     (folder / "pebble.json").write_text(json.dumps({"pebble": settings}))
     argv = [_program("pebble"), "-config", str(folder / "pebble.json"), "-dnsserver", f"127.0.0.1:{dns_port}"]
-    # It refuses one nonce in twenty, as a real one may any, and wants every name proven every time.
-    unkind = {"PEBBLE_WFE_NONCEREJECT": "5", "PEBBLE_AUTHZREUSE": "0"}
+    # It wants every name proven every time, and refuses no nonce at random: Certbot gives up at two in a row.
+    unkind = {"PEBBLE_AUTHZREUSE": "0", "PEBBLE_WFE_NONCEREJECT": "0"}
     environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", **unkind}
     trusting = ssl.create_default_context(cafile=str(folder / "trusted.pem"))
     with (folder / "log").open("wb") as log, subprocess.Popen(argv, stdout=log, stderr=log, env=environment) as pebble:
         try:
-            while not (listens(port) and listens(management)):
+            while not (listens(port, at) and listens(management)):
                 assert pebble.poll() is None, (folder / "log").read_text()
             root = folder / "root.pem"
             root.write_text(httpx.get(f"https://127.0.0.1:{management}/roots/0", verify=trusting).text)
-            directory = f"https://127.0.0.1:{port}/dir"
+            directory = f"https://{at}:{port}/dir"
             yield Authority(directory, folder / "trusted.pem", root, dns_port, folder / "dns" / "tsig.key")
         finally:
             pebble.terminate()

@@ -1,11 +1,9 @@
 """The web's certificate from an ACME authority, by Certbot and our scripts, into a running Nginx; its TLS, scanned."""
 
 import os
-import re
 import socket
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPSConnection
@@ -17,8 +15,7 @@ from cryptography import x509
 from tests.deploy.factories_acme import Authority, an_authority
 from tests.deploy.factories_nginx import DEPLOY, NAME, Front
 from tests.deploy.factories_site import Site, a_site, asking
-
-SSLYZE = Path(sys.prefix) / "sslyze" / "bin" / "sslyze"
+from tests.deploy.factories_tls import scan, served
 
 
 @dataclass
@@ -71,7 +68,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 def test_a_certificate_is_issued_over_port_80_and_nginx_goes_on_with_it(machine: Machine) -> None:
-    before = served(machine.site.front)
+    before = now(machine.site.front)
     assert "development" in before.subject.rfc4514_string()
     machine.issue()
     certificate = until_another(machine.site.front, before)
@@ -86,7 +83,7 @@ def test_a_certificate_is_issued_over_port_80_and_nginx_goes_on_with_it(machine:
 
 
 def test_it_is_renewed_under_load_without_a_failed_request(machine: Machine) -> None:
-    before, context = served(machine.site.front), trusting(machine.authority)
+    before, context = now(machine.site.front), trusting(machine.authority)
     with asking([lambda: ask(machine.site.front, context)] * 3) as answered:  # each time over a new line
         machine.renew()
         until_another(machine.site.front, before)
@@ -97,7 +94,7 @@ def test_it_is_renewed_under_load_without_a_failed_request(machine: Machine) -> 
 
 
 def test_where_nobody_reaches_port_80_the_dns_proves_the_name(machine: Machine) -> None:
-    before = served(machine.site.front)
+    before = now(machine.site.front)
     machine.issue("--dns", "--force-renewal")
     until_another(machine.site.front, before)
     machine.renew()  # Certbot has kept how
@@ -107,13 +104,13 @@ def test_where_nobody_reaches_port_80_the_dns_proves_the_name(machine: Machine) 
 
 
 def test_tls_is_mozillas_intermediate_and_the_scan_would_see_a_weak_cipher(machine: Machine) -> None:
-    assert scan(machine.site.front) == set()
+    assert scan("127.0.0.1", machine.site.front.port, NAME) == set()
     configuration = machine.site.front.folder / "web.conf"
     strong = configuration.read_text()
     configuration.write_text(strong.replace("ssl_ciphers ", "ssl_ciphers ECDHE-ECDSA-AES128-SHA:"))
     machine.site.front.reload()
     try:
-        assert scan(machine.site.front) == {"ciphers"}
+        assert scan("127.0.0.1", machine.site.front.port, NAME) == {"ciphers"}
     finally:
         configuration.write_text(strong)
         machine.site.front.reload()
@@ -138,28 +135,13 @@ def ask(front: Front, context: ssl.SSLContext) -> int:
             connection.close()
 
 
-def served(front: Front) -> x509.Certificate:
+def now(front: Front) -> x509.Certificate:
     """The certificate that Nginx shows now."""
-    context = ssl._create_unverified_context()
-    line = socket.create_connection(("127.0.0.1", front.port), timeout=600)
-    with context.wrap_socket(line, server_hostname=NAME) as wrapped:
-        content = wrapped.getpeercert(binary_form=True)
-    assert content
-    return x509.load_der_x509_certificate(content)
+    return served(NAME, "127.0.0.1", front.port)
 
 
 def until_another(front: Front, before: x509.Certificate) -> x509.Certificate:
     """Return Nginx's certificate when it is another than before: a reload takes it a moment."""
-    while (now := served(front)).serial_number == before.serial_number:
+    while (found := now(front)).serial_number == before.serial_number:
         assert front.process.poll() is None
-    return now
-
-
-def scan(front: Front) -> set[str]:
-    """Return what is not as Mozilla's intermediate demands, but for what a test's authority causes."""
-    argv = [str(SSLYZE), "--mozilla_config=intermediate", f"127.0.0.1:{front.port}", f"--sni={NAME}"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=600, check=False)
-    _, compared, verdict = done.stdout.partition("Checking results against Mozilla")
-    assert compared, done.stdout + done.stderr
-    found = set(re.findall(r"^ *\* (\w+):", verdict, re.MULTILINE))
-    return found - {"certificate_path_validation", "maximum_certificate_lifespan"}
+    return found

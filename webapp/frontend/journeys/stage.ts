@@ -10,6 +10,8 @@ interface Server {
   url: string;
   folder: string;
   users: Record<string, { role: string; password: string; secret: string }>;
+  /** Its certificate is one that the browser trusts. */
+  trusted?: boolean;
 }
 
 interface Stage {
@@ -80,7 +82,7 @@ export const complaints: string[] = [];
 export async function visit(browser: Browser, where: Where, user: string | null, look: Look = {}): Promise<Page> {
   const context: BrowserContext = await browser.newContext({
     baseURL: stage[where].url,
-    ignoreHTTPSErrors: true,
+    ignoreHTTPSErrors: !stage[where].trusted,
     viewport: { width: look.width ?? 1280, height: look.height ?? 900 },
     colorScheme: look.scheme ?? "light",
     locale: look.language ?? "en",
