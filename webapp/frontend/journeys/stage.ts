@@ -12,6 +12,8 @@ interface Server {
   users: Record<string, { role: string; password: string; secret: string }>;
   /** Its certificate is one that the browser trusts. */
   trusted?: boolean;
+  /** Its model was validated on too few to say anything of MGMT. */
+  withheld?: boolean;
 }
 
 interface Stage {
