@@ -75,6 +75,8 @@ if [ "$ROLE" = coordinator ]; then
 else
     PORT=443
 fi
+AT=$NAME:$PORT
+AT=${AT%:443}
 [ "$(id -u)" = 0 ] || refuse "This needs root" "sudo $0 ..."
 [ -d /run/systemd/system ] || refuse "This machine is not run by systemd" "in a container: deploy/docker"
 command -v apt-get >/dev/null || refuse "This is no Debian or Ubuntu" "docs/runbook.md tells what to do by hand"
@@ -123,7 +125,8 @@ packages() {
         trap 'rm -f /usr/sbin/policy-rc.d' EXIT
     fi
     export DEBIAN_FRONTEND=noninteractive
-    apt-get install --yes --quiet --no-install-recommends "${missing[@]}" >/dev/null ||
+    # The list of packages may be old, or none.
+    apt-get install --yes --quiet --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
         { apt-get update --quiet >/dev/null && apt-get install --yes --quiet --no-install-recommends "${missing[@]}" >/dev/null; } ||
         refuse "Debian's packages could not be installed: ${missing[*]}" "without a network, install them from your mirror or installation medium first"
     [ -z "$(trap -p EXIT)" ] || rm -f $policy # ours
@@ -152,6 +155,7 @@ release() {
     [ ! -e "$folder/.whole" ] || return 0
     rm -rf "$folder"
     "$python" -m venv "$folder"
+    export TMPDIR=$folder # where /tmp is memory, it has no room for a GPU's libraries
     if [ -n "$UNPACKED" ]; then # each file by its hash, and nothing that is not in the list
         (cd "$from" && sed -n 's#^\([0-9a-f]*\)  \(wheels/.*\)#./\2 --hash=sha256:\1#p' SHA256SUMS >requirements.txt &&
             "$folder/bin/pip" install --quiet --no-index --no-deps --require-hashes --requirement requirements.txt)
@@ -189,10 +193,12 @@ UNITS+=(gliofed-{backup,dump,binlogs}.{service,timer})
 PROGRAMS=(gliofed-web.socket gliofed-web.service)
 if [ "$ROLE" = coordinator ]; then
     PROGRAMS+=(gliofed-coordinator.service)
-    SITE=$STATE/nginx/web/web.conf LOG=$STATE/logs/web.log TLS_OWNER=gliofed:gliofed RELOAD="systemctl reload gliofed-coordinator"
+    SITE=$STATE/nginx/web/web.conf LOG=$STATE/logs/web.log TLS_OWNER=gliofed:gliofed
+    EDGE=gliofed-coordinator RELOAD="systemctl reload gliofed-coordinator"
 else
     PROGRAMS+=(gliofed-client.service)
-    SITE=/etc/nginx/conf.d/gliofed.conf LOG=/var/log/nginx/gliofed.log TLS_OWNER=root:root RELOAD="systemctl reload nginx"
+    SITE=/etc/nginx/conf.d/gliofed.conf LOG=/var/log/nginx/gliofed.log TLS_OWNER=root:root
+    EDGE=nginx RELOAD="systemctl reload nginx"
 fi
 UNITS+=("${PROGRAMS[2]}")
 URL="mysql+pymysql://gliofed@localhost/gliofed?unix_socket=$MARIADB"
@@ -245,7 +251,7 @@ configure() {
     changed /etc/systemd/system && systemctl daemon-reload
     [ "$ROLE" = hospital ] || as gliofed mkdir -p $STATE/nginx/web $STATE/logs
     upload=$("$1/bin/python" -c 'import sys, tomllib; print(tomllib.load(open(sys.argv[1], "rb")).get("limits", {}).get("upload_mb", 2048) + 100)' $DATA/web.toml)
-    sed "/^#/d; s|@NAME@|$NAME|g; s|@LISTEN@|$LISTEN:$PORT|; s|@LISTEN_PLAIN@|$LISTEN:80|; s|@CERTIFICATE@|$SETTINGS/tls/certificate.pem|
+    sed "/^#/d; s|https://@NAME@|https://$AT|g; s|@NAME@|$NAME|g; s|@LISTEN@|$LISTEN:$PORT|; s|@LISTEN_PLAIN@|$LISTEN:80|; s|@CERTIFICATE@|$SETTINGS/tls/certificate.pem|
         s|@KEY@|$SETTINGS/tls/key.pem|; s|@SOCKETS@|    server unix:$SOCKET;|; s|@PAGES@|$PROGRAM/current/pages|; s|@ACME@|$ACME|
         s|@UPLOAD_MB@|$upload|; s|@LOG@|$LOG|; s|@HEADERS@|$PROGRAM/current/deploy/nginx/headers.conf|" "$deploy/nginx/web.conf" |
         put "$SITE" 644 root:root
@@ -300,16 +306,17 @@ try() {
     systemctl reset-failed gliofed-try 2>/dev/null || true
     systemd-run --quiet --collect --unit=gliofed-try --uid=gliofed --gid=gliofed -p RuntimeDirectory=gliofed-try -p UMask=0077 \
         -p EnvironmentFile=-$SETTINGS/web.env -E FL_HOME=$STATE "$new/bin/fl-web" run --data $DATA --socket /run/gliofed-try/web.sock
-    answers gliofed-try /run/gliofed-try/web.sock
+    answers gliofed-try --unix-socket /run/gliofed-try/web.sock "http://$NAME/healthz"
     systemctl stop gliofed-try
 }
 
-# Waits until a service answers at its socket, as long as it is not started again and again.
+# answers UNIT CURL'S ARGUMENTS...: waits until it does, as long as it is not started again and again.
 answers() {
-    local until=$((SECONDS + PATIENCE_S))
-    until curl --silent --fail --max-time 5 --output /dev/null --unix-socket "$2" "http://$NAME/healthz"; do
-        if [ $SECONDS -gt $until ] || [ "$(systemctl show --value --property=NRestarts "$1")" -gt 2 ] || ! systemctl --quiet is-active "$1"; then
-            journalctl --unit="$1" --output=cat --lines=10 --no-pager >&2
+    local unit=$1 until=$((SECONDS + PATIENCE_S))
+    shift
+    until curl --silent --fail --max-time 5 --output /dev/null "$@"; do
+        if [ $SECONDS -gt $until ] || [ "$(systemctl show --value --property=NRestarts "$unit")" -gt 2 ] || ! systemctl --quiet is-active "$unit"; then
+            journalctl --unit="$unit" --output=cat --lines=10 --no-pager >&2
             say "The new release does not serve." >&2
             return 1
         fi
@@ -323,7 +330,7 @@ federation() {
     [ -e $passphrase ] || head -c 24 /dev/urandom | base64 | put $passphrase 600 root:root
     [ ! -e $STATE/server.toml ] || return 0
     install -m 600 -o gliofed $passphrase $STATE/.passphrase
-    as gliofed env FL_PASSPHRASE_FILE=$STATE/.passphrase "$1/bin/fl-server" init "$ADDRESS" --listen "$listen" --database "$URL"
+    as gliofed env FL_PASSPHRASE_FILE=$STATE/.passphrase "$1/bin/fl-server" init "$ADDRESS" --listen "$listen" --database "$URL" >/dev/null
     rm $STATE/.passphrase
 }
 
@@ -340,7 +347,9 @@ switch() {
     configure "$new"
     point $PROGRAM/current "$new"
     start
-    answers gliofed-web $SOCKET
+    answers gliofed-web --unix-socket $SOCKET "http://$NAME/healthz"
+    # Whose certificate it is does not matter here.
+    answers "$EDGE" --insecure --resolve "$NAME:$PORT:$LISTEN" "https://$NAME:$PORT/healthz"
     trap - EXIT
     rm -rf $ASIDE
     [ "$OLD" = "$new" ] || point $PROGRAM/previous "$OLD"
@@ -411,7 +420,7 @@ for folder in "$PROGRAM"/releases/*; do # a GPU's takes 5 GB
     [[ $(readlink -e $PROGRAM/current) = "$folder" || $(readlink -e $PROGRAM/previous || true) = "$folder" ]] || rm -rf "$folder"
 done
 
-say "$(basename "$WANTED") serves at https://$NAME/app/ on $LISTEN:$PORT."
+say "$(basename "$WANTED") serves at https://$AT/app/ on $LISTEN."
 todo() { # todo FILE WORDS: unless the file is there
     [ -e "$1" ] || say "  - to do: $2"
 }

@@ -118,7 +118,7 @@ def test_without_root_or_apt_it_stops_with_the_one_line_to_type(tmp_path: Path, 
     assert problem == (
         "Tests need what is not installed: mariadb-install-db, my_print_defaults, mariadb, mariadb-dump, "
         "mariadb-binlog, nginx, ip, setpriv, chromium, age, age-keygen, systemd-analyze, prometheus, "
-        "promtool, certbot, pebble, named, tsig-keygen, nsupdate"
+        "promtool, certbot, pebble, named, tsig-keygen, nsupdate, mmdebstrap, systemd-nspawn"
     )
     assert fix.startswith("Type: sudo apt-get install --no-install-recommends mariadb-server-core ")
     assert machine.asked() == []
