@@ -73,13 +73,13 @@ if [ "$ROLE" = coordinator ]; then
     PORT=${ADDRESS##*:}
     [[ $PORT =~ ^[0-9]+$ ]] || PORT=443
 else
-    PORT=443
+    ADDRESS='' PORT=443
 fi
 AT=$NAME:$PORT
 AT=${AT%:443}
 [ "$(id -u)" = 0 ] || refuse "This needs root" "sudo $0 ..."
 [ -d /run/systemd/system ] || refuse "This machine is not run by systemd" "in a container: deploy/docker"
-command -v apt-get >/dev/null || refuse "This is no Debian or Ubuntu" "docs/runbook.md tells what to do by hand"
+command -v apt-get >/dev/null || refuse "This is no Debian or Ubuntu" "elsewhere: deploy/docker"
 
 # --- the bundle ----------------------------------------------------------------------------------------------------------
 
@@ -211,7 +211,8 @@ machine() {
     put /etc/mysql/mariadb.conf.d/70-gliofed.cnf 644 root:root <"$deploy/mariadb/gliofed.cnf"
     put /etc/sysusers.d/gliofed-database.conf 644 root:root <"$deploy/systemd/gliofed-database.sysusers.conf"
     put /etc/tmpfiles.d/gliofed-database.conf 644 root:root <"$deploy/systemd/gliofed-database.tmpfiles.conf"
-    systemd-sysusers 2>/dev/null && systemd-tmpfiles --create gliofed-database.conf
+    systemd-sysusers gliofed-database.conf 2>&1 | sed '/^Creating /d' >&2
+    systemd-tmpfiles --create gliofed-database.conf
     systemctl enable --quiet mariadb
     if changed 70-gliofed.cnf; then systemctl restart mariadb; else systemctl start mariadb; fi
     install -d -m 700 -o gliofed -g gliofed $DATA
@@ -250,7 +251,17 @@ configure() {
     done
     changed /etc/systemd/system && systemctl daemon-reload
     [ "$ROLE" = hospital ] || as gliofed mkdir -p $STATE/nginx/web $STATE/logs
-    upload=$("$1/bin/python" -c 'import sys, tomllib; print(tomllib.load(open(sys.argv[1], "rb")).get("limits", {}).get("upload_mb", 2048) + 100)' $DATA/web.toml)
+    upload=$(
+        "$1/bin/python" - $DATA/web.toml "$NAME" <<'END'
+import sys, tomllib
+
+path, name = sys.argv[1:]
+toml = tomllib.load(open(path, "rb"))
+if name not in toml.get("server", {}).get("hosts", []):
+    sys.exit(f"{path} does not have '{name}' in server.hosts\nadd it, then run this again")
+print(toml.get("limits", {}).get("upload_mb", 2048) + 100)
+END
+    )
     sed "/^#/d; s|https://@NAME@|https://$AT|g; s|@NAME@|$NAME|g; s|@LISTEN@|$LISTEN:$PORT|; s|@LISTEN_PLAIN@|$LISTEN:80|; s|@CERTIFICATE@|$SETTINGS/tls/certificate.pem|
         s|@KEY@|$SETTINGS/tls/key.pem|; s|@SOCKETS@|    server unix:$SOCKET;|; s|@PAGES@|$PROGRAM/current/pages|; s|@ACME@|$ACME|
         s|@UPLOAD_MB@|$upload|; s|@LOG@|$LOG|; s|@HEADERS@|$PROGRAM/current/deploy/nginx/headers.conf|" "$deploy/nginx/web.conf" |
@@ -275,10 +286,11 @@ stop() {
 }
 point() { ln -sfn "$2" "$1.new" && mv -T "$1.new" "$1"; }
 
-# What the tables were, for as long as the new release has not taken over. Of an upgrade that was cut off, what it kept
-# stays: its tables may be half changed, and no program of the old release can have written since.
+# Which release it was, and its tables, for as long as the new one has not taken over. Of an upgrade that was cut off, what
+# it kept stays: its tables may be half changed, and no program of the old release can have written since.
 keep_aside() {
     install -d -m 700 $ASIDE
+    echo "$OLD" >$ASIDE/from
     [ ! -e $ASIDE/database.sql ] || [ "$(cat $ASIDE/revision)" = "$(revision)" ] || return 0
     revision >$ASIDE/revision
     if [ "$(cat $ASIDE/revision)" != none ]; then
@@ -326,18 +338,20 @@ answers() {
 
 # The coordinator's federation, once: its passphrase is made here, and opens the keys in the unit alone.
 federation() {
-    local passphrase=$SETTINGS/passphrase listen=$LISTEN:$PORT
+    local passphrase=$SETTINGS/passphrase listen=$LISTEN:$PORT failed=0
     [ -e $passphrase ] || head -c 24 /dev/urandom | base64 | put $passphrase 600 root:root
     [ ! -e $STATE/server.toml ] || return 0
-    install -m 600 -o gliofed $passphrase $STATE/.passphrase
-    as gliofed env FL_PASSPHRASE_FILE=$STATE/.passphrase "$1/bin/fl-server" init "$ADDRESS" --listen "$listen" --database "$URL" >/dev/null
-    rm $STATE/.passphrase
+    install -m 600 -o gliofed $passphrase /run/gliofed-passphrase
+    as gliofed env FL_PASSPHRASE_FILE=/run/gliofed-passphrase "$1/bin/fl-server" init "$ADDRESS" --listen "$listen" --database "$URL" >/dev/null ||
+        failed=$?
+    rm /run/gliofed-passphrase
+    return "$failed"
 }
 
 # Makes a release the one that serves; what fails brings back the one before.
 switch() {
     local new=$1
-    OLD=$(readlink -e $PROGRAM/current || echo "$new")
+    OLD=$(grep . $ASIDE/from 2>/dev/null || readlink -e $PROGRAM/current || echo "$new")
     say "Trying $(basename "$new") ..."
     TOUCHED=''
     trap back EXIT
@@ -416,8 +430,9 @@ else
     start
     if changed "$SITE"; then $RELOAD; fi
 fi
-for folder in "$PROGRAM"/releases/*; do # a GPU's takes 5 GB
-    [[ $(readlink -e $PROGRAM/current) = "$folder" || $(readlink -e $PROGRAM/previous || true) = "$folder" ]] || rm -rf "$folder"
+KEPT=" $(readlink -e $PROGRAM/current) $(readlink -e $PROGRAM/previous || true) $UNPACKED "
+for folder in "$PROGRAM"/releases/* "$PROGRAM"/releases/.unpacked.*; do # a GPU's takes 5 GB
+    [[ $KEPT = *" $folder "* ]] || rm -rf "$folder"
 done
 
 say "$(basename "$WANTED") serves at https://$AT/app/ on $LISTEN."

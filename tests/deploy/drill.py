@@ -25,6 +25,7 @@ STEPS = {
     "load": drill_web.load,
     "tls": drill_web.tls,
     "loss": drill_loss.loss,
+    "broken upgrade": drill_install.broken_upgrade,
     "upgrade": drill_install.upgrade,
     "verify": drill_federation.verify,
 }

@@ -83,10 +83,14 @@ def refused(drill: Drill, name: str) -> str:
 
 
 def upgrade(drill: Drill) -> None:
-    """To another release, to one that is broken, with a cut of power, and back, at north."""
+    """To another release, with a cut of power, and back, at north."""
     drill.step("upgrade cut off by a cut of power, and run again", lambda: cut_off(drill))
-    drill.step("upgrade to a release that changes tables and does not serve", lambda: broken(drill))
     drill.step("install.sh --back", lambda: went_back(drill))
+
+
+def broken_upgrade(drill: Drill) -> None:
+    """To a release that is broken, and so not, at north."""
+    drill.step("upgrade to a release that changes tables and does not serve", lambda: broken(drill))
 
 
 def cut_off(drill: Drill) -> str:
