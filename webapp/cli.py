@@ -32,28 +32,32 @@ def run_(
     socket: Annotated[
         Path | None, typer.Option("--socket", help="For Nginx: a Unix socket, instead of a port.")
     ] = None,
+    name: Annotated[str, typer.Option("--name", help="Of one of several servers on one folder: web-2, say.")] = "",
 ) -> None:
     """Serve, with a worker beside, until stopped; nothing else need be installed.
 
     Without web.toml: SQLite, and a certificate of its own under DATA/tls. The model is the one that lies approved in
     $FL_HOME, as `fl-client models pull` brings it. SIGHUP makes it read web.toml anew without cutting a request off.
+    Several may serve one folder and database, each at a socket and under a name of its own, as back ends of one Nginx;
+    their logs are in DATA/servers/NAME/logs.
 
     Example: fl-web run --data /srv/gliofed-web --port 8443
     """
     from core.records.db import open_database
     from core.supervision import Supervisor
     from webapp.erasure import erase_again
-    from webapp.serving import listen, load_web, processes_of
+    from webapp.serving import listen, load_web, place_of, processes_of
 
     private_folder(data)
     config = load_web(data)
+    place = private_folder(place_of(config.data, name))
     private_folder(config.files)
     erase_again(open_database(config.database_url), config)  # before anybody is served
     listener = listen(socket) if socket else None
-    processes = processes_of(config, port, listener)
+    processes = processes_of(config, port, listener, name)
     where = f"the socket {socket}" if socket else f"https://127.0.0.1:{port}/"
-    typer.echo(f"Serving at {where}; logs are in {config.data / 'logs'}. The first user: fl-web create-user")
-    Supervisor(config.data, processes).run()
+    typer.echo(f"Serving at {where}; logs are in {place / 'logs'}. The first user: fl-web create-user")
+    Supervisor(place, processes).run()
 
 
 @app.command()

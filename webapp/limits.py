@@ -1,4 +1,4 @@
-"""How often anybody may ask: counted in this process, which is the only one that serves."""
+"""How often anybody may ask: counted in this process; each of several servers on one folder counts for itself."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar

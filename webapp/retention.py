@@ -29,14 +29,14 @@ def clear_away(engine: Engine, config: WebConfig) -> None:
     kept = config.retention
     drafts = (Prediction.state == "draft", Prediction.created_at < after(-kept.draft_hours * _HOUR_S))
     for identifier in _those(engine, *drafts):
-        _delete(engine, config, identifier, "draft.expired", whole=True)
+        _delete(engine, config, identifier, drafts, "draft.expired", whole=True)
     ended = Prediction.state.in_(("done", "failed"))
     scans = (ended, Prediction.draft_sealed.is_not(None), Prediction.finished_at < after(-kept.upload_hours * _HOUR_S))
     for identifier in _those(engine, *scans):
-        _delete(engine, config, identifier, "scans.expired", whole=False)
+        _delete(engine, config, identifier, scans, "scans.expired", whole=False)
     results = (ended, Prediction.files_deleted_at.is_(None), Prediction.finished_at < after(-kept.result_days * _DAY_S))
     for identifier in _those(engine, *results):
-        _delete(engine, config, identifier, "result.expired", whole=True)
+        _delete(engine, config, identifier, results, "result.expired", whole=True)
     with transaction(engine) as session:
         session.execute(delete(Credential).where(Credential.expires_at < after(-_CREDENTIAL_DAYS * _DAY_S)))
     clear_orphans(engine, config, ORPHAN_S)
@@ -47,11 +47,19 @@ def _those(engine: Engine, *conditions: ColumnElement[bool]) -> list[str]:
         return list(session.scalars(select(Prediction.id).where(*conditions).limit(_AT_ONCE)))
 
 
-def _delete(engine: Engine, config: WebConfig, identifier: str, action: str, *, whole: bool) -> None:
+def _delete(
+    engine: Engine,
+    config: WebConfig,
+    identifier: str,
+    conditions: tuple[ColumnElement[bool], ...],
+    action: str,
+    *,
+    whole: bool,
+) -> None:
     folder = config.files / identifier
     with transaction(engine) as session:
-        row = session.get(Prediction, identifier, with_for_update=True)
-        if row is None or row.state in ("queued", "running"):
+        row = session.scalar(select(Prediction).where(Prediction.id == identifier, *conditions).with_for_update())
+        if row is None:  # started or taken back meanwhile, or another worker was first
             return
         _forget(session, row, whole=whole)
         note(session, SERVICE, action, About(identifier), owner=row.owner)

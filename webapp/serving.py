@@ -1,12 +1,17 @@
 """The processes of a server: Gunicorn with the application, and the worker, under one supervisor."""
 
 import atexit
+import fcntl
 import os
+import re
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import IO
 
 from flask import Flask
 
@@ -23,9 +28,12 @@ from webapp.guards import tell_counted
 from webapp.request_log import log_to_stderr
 from webapp.retention import ORPHAN_S, clear_orphans
 from webapp.scratch import clear_scratch
+from webapp.vault import Vault
 
 # Names the folder to the processes that are started here.
 DATA = "GLIOFED_WEB_DATA"
+# Names the server to its worker, where several share the folder.
+SERVER = "GLIOFED_WEB_SERVER"
 # Under DATA, for as long as a restore is not done: nothing is served then.
 RESTORING = ".restoring"
 _CERTIFICATE_VALID = timedelta(days=397)
@@ -73,13 +81,31 @@ def application() -> Flask:
     config = load_web(Path(os.environ[DATA]))
     app = create_app(config)
     clear_scratch(config)  # what the process before has left, if it was killed
-    # After a reload, the process before is still taking uploads.
-    clear_orphans(app.extensions["gliofed-engine"], config, ORPHAN_S if _has_sibling() else 0)
+    lock, is_alone = _joined(config)
+    # Others may be taking uploads: another server on this folder, or, after a reload, the process before.
+    clear_orphans(app.extensions["gliofed-engine"], config, 0 if is_alone else ORPHAN_S)
+    fcntl.flock(lock, fcntl.LOCK_SH)  # waits for whoever clears away
+    app.extensions["gliofed-serving"] = lock  # for as long as this process lives
     atexit.register(tell_counted, app)
     return app
 
 
-def processes_of(config: WebConfig, port: int, listener: socket.socket | None = None) -> list[Process]:
+def place_of(data: Path, server: str) -> Path:
+    """Return where a server's processes are noted and their logs lie: DATA, or the folder of one of several on it.
+
+    Args:
+        data: that they share.
+        server: its name; "" where it needs none.
+    Raises: ConfigError: this is no name.
+    """
+    if server and not re.fullmatch(r"[a-z0-9-]{1,20}", server):
+        raise ConfigError("A server's name is up to 20 small letters, digits and -", fix="name it so, such as web-2")
+    return data / "servers" / server if server else data
+
+
+def processes_of(
+    config: WebConfig, port: int, listener: socket.socket | None = None, server: str = ""
+) -> list[Process]:
     """Return what runs on a server: the application, and the worker where scans are taken.
 
     Both read their settings anew when they are told to reload: requests in hand, and the prediction in hand, are
@@ -89,11 +115,15 @@ def processes_of(config: WebConfig, port: int, listener: socket.socket | None = 
         config: of the server.
         port: on 127.0.0.1, with HTTPS.
         listener: for Nginx instead, without; it stays open, and whoever calls waits, while the process is replaced.
+        server: its name, where several share the folder.
     """
-    head_signer(config)  # makes the key before two processes might
-    environment = {**os.environ, DATA: str(config.data)}
+    with _making(config):  # the keys, before two processes might
+        Vault(config.keys_path)
+        head_signer(config)
+        gunicorn = _gunicorn(config, port, listener)
+    environment = {**os.environ, DATA: str(config.data), SERVER: server}
     inherits = (listener.fileno(),) if listener else ()
-    web = Process("web", _gunicorn(config, port, listener), environment, inherits=inherits, reloads_by=signal.SIGHUP)
+    web = Process("web", gunicorn, environment, inherits=inherits, reloads_by=signal.SIGHUP)
     worker = Process("worker", [sys.executable, "-m", "webapp.worker_process"], environment, reloads_by=signal.SIGTERM)
     return [worker, web] if config.predicts else [web]
 
@@ -129,14 +159,27 @@ def _clear_stale(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _has_sibling() -> bool:
-    """Say whether the process that started this one has another child, which serves too."""
-    parent = os.getppid()
-    return set(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()) != {str(os.getpid())}
+@contextmanager
+def _making(config: WebConfig) -> Iterator[None]:
+    """Let one server on a folder after the other make what it lacks."""
+    with (private_folder(config.data / "run") / "making.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _joined(config: WebConfig) -> tuple[IO[str], bool]:
+    """Return the lock that all who serve a folder share, and whether nobody else has it; it is this process's then."""
+    lock = (private_folder(config.data / "run") / "serving.lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return lock, False
+    return lock, True
 
 
 def _gunicorn(config: WebConfig, port: int, listener: socket.socket | None) -> list[str]:
     options = {
+        "config": "python:webapp.gunicorn_settings",
         "worker-class": "gthread",
         "workers": "1",
         "threads": str(config.server.threads),

@@ -119,6 +119,7 @@ class Worker:
         config: of the server.
         vault: opens uploads, seals results.
         signer: signs the log's head now and then.
+        server: the name of the one whose worker it is, where several share the folder.
         stopping: set from outside.
     """
 
@@ -126,13 +127,14 @@ class Worker:
     config: WebConfig
     vault: Vault
     signer: HeadSigner
+    server: str = ""
     stopping: threading.Event = field(default_factory=threading.Event)
     _loaded: tuple[Path, Predictor, dict[str, Any]] | None = None
 
     @property
     def name(self) -> str:
         """Unique among all workers, and the same after a restart."""
-        return f"{socket.gethostname()}:{self.config.data}"[-100:]
+        return ":".join(filter(None, (socket.gethostname(), str(self.config.data), self.server)))[-100:]
 
     def run(self) -> None:
         """Work until told to stop."""

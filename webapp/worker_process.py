@@ -8,7 +8,7 @@ from core.records.db import open_database
 from core.terminal import run
 from webapp.checkpoints import head_signer
 from webapp.request_log import log_to_stderr
-from webapp.serving import DATA, load_web
+from webapp.serving import DATA, SERVER, load_web
 from webapp.vault import Vault
 from webapp.worker import Worker
 
@@ -17,7 +17,8 @@ def work() -> None:
     """Work until told to stop."""
     config = load_web(Path(os.environ[DATA]))
     config.files.mkdir(mode=0o700, exist_ok=True)
-    worker = Worker(open_database(config.database_url), config, Vault(config.keys_path), head_signer(config))
+    engine, server = open_database(config.database_url), os.environ.get(SERVER, "")
+    worker = Worker(engine, config, Vault(config.keys_path), head_signer(config), server)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: worker.stopping.set())
     worker.run()

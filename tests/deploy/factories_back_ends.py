@@ -1,0 +1,152 @@
+"""Two `fl-web run` on one folder and one database, behind one Nginx, and clients that reach one of them alone."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from core.supervision import states_of
+from tests.deploy.factories_nginx import nginx_in_front
+from tests.deploy.factories_site import HOSTS, Site
+from tests.webapp.factories import a_home
+from tests.webapp.factories_running import Running, running
+from webapp.guards import COOKIE
+from webapp.serving import development_certificate, place_of
+
+
+@dataclass
+class Named(Running):
+    """One of several servers on a folder.
+
+    Attributes:
+        name: its own.
+    """
+
+    name: str = "web-2"
+
+    @property
+    def place(self) -> Path:
+        """Where its processes are noted."""
+        return place_of(self.config.data, self.name)
+
+    def start(self) -> None:
+        """Start it, and return when it can predict."""
+        argv = [sys.executable, "-m", "webapp", "run", "--data", str(self.config.data), "--socket", str(self.socket)]
+        with (self.config.data / "run.log").open("ab") as log:
+            environment = {**os.environ, "FL_HOME": str(self.home)}
+            self.process = subprocess.Popen([*argv, "--name", self.name], env=environment, stdout=log, stderr=log)
+        self.until_ready()
+
+    def serving(self) -> set[int]:
+        """The processes that answer requests."""
+        web = leader(self, "web")
+        return {int(pid) for pid in Path(f"/proc/{web}/task/{web}/children").read_text().split()}
+
+
+@dataclass
+class TwoBackEnds(Site):
+    """Nginx and two servers behind it."""
+
+    second: Running
+
+    @property
+    def servers(self) -> tuple[Running, Running]:
+        """Both."""
+        return self.server, self.second
+
+    @contextmanager
+    def directly(self, client: httpx.Client) -> Iterator[tuple[httpx.Client, httpx.Client]]:
+        """Two clients in the session of one who came in by Nginx; each asks a server of its own, as Nginx would."""
+        headers = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "127.0.0.1"}
+        if COOKIE in client.cookies:
+            headers |= {"Cookie": f"{COOKIE}={client.cookies[COOKIE]}", "X-CSRF-Token": client.headers["X-CSRF-Token"]}
+        first, second = (
+            httpx.Client(
+                base_url="http://localhost",
+                transport=httpx.HTTPTransport(uds=str(server.socket)),
+                headers=headers,
+                timeout=600,
+            )
+            for server in self.servers
+        )
+        with first, second:
+            yield first, second
+
+
+@contextmanager
+def two_back_ends(
+    folder: Path, users: dict[str, str], database: str = "", **sections: dict[str, object]
+) -> Iterator[TwoBackEnds]:
+    """Run Nginx, and two servers of a hospital on one folder and one database.
+
+    Args:
+        folder: of all of it.
+        users: each one's role.
+        database: its address; else SQLite.
+        sections: of web.toml, what differs.
+    """
+    sockets = [folder / "web.sock", folder / "web-2.sock"]
+    settings = {**sections, "server": {**HOSTS, **sections.get("server", {})}}
+    with running(folder, a_home(folder / "home"), users, database, socket_at=sockets[0], **settings) as server:
+        second = Named(server.config, server.home, 0, server.secrets, sockets[1])
+        second.start()
+        certificate, key = development_certificate(server.config)
+        try:
+            with nginx_in_front(folder / "nginx", sockets, certificate, key, SOCKETS=lines_for(sockets)) as front:
+                yield TwoBackEnds(front, server, second)
+        finally:
+            second.stop()
+
+
+def lines_for(sockets: list[Path]) -> str:
+    """What the site's @SOCKETS@ stands for.
+
+    None is ever left out for ten seconds: a socket that nobody listens on refuses at once, and Nginx would also leave
+    out one that has refused an upload before its end, and the other too, after the next.
+    """
+    return " ".join(f"server unix:{path} max_fails=0;" for path in sockets)
+
+
+def leader(server: Running, name: str) -> int:
+    """The running process of that name, `web` or `worker`; what it has started is in its group."""
+    (pid,) = (state.pid for state in states_of(_place(server)) if state.name == name and state.pid)
+    return pid
+
+
+def _place(server: Running) -> Path:
+    return server.place if isinstance(server, Named) else server.config.data
+
+
+def crash(server: Running) -> None:
+    """Kill all processes of a server, none of which is told to stop before, and return when they are dead."""
+    assert server.process
+    server.process.send_signal(signal.SIGSTOP)  # else it would start others
+    leaders = {leader(server, name) for name in ("web", "worker")}
+    dying = [os.pidfd_open(pid) for pid in leaders | server.serving()]
+    for pid in leaders:
+        os.killpg(pid, signal.SIGKILL)
+    server.process.kill()
+    server.process.wait()
+    server.process = None
+    for one in dying:
+        select.select([one], [], [])  # until it has let go of the socket
+        os.close(one)
+
+
+def uploads_at(server: Running) -> int:
+    """How many uploads a server is writing down just now."""
+    files = str(server.config.files)
+    opened = [link for pid in server.serving() for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return sum(str(link.readlink()).startswith(files) for link in opened if link.is_symlink())
+
+
+def answered_by(server: Running) -> int:
+    """How many requests a server has answered."""
+    return (_place(server) / "logs" / "web.log").read_text().count('"says": "answered"')
