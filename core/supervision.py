@@ -98,7 +98,7 @@ class Supervisor:
         """
         run = private_folder(self.home / "run")
         private_folder(self.home / "logs")
-        taken = FederationError(f"{self.home} is started already", fix="stop it first, or name another home in FL_HOME")
+        taken = FederationError(f"{self.home} is started already", fix="stop it first, or name another folder")
         with only_process(run / "supervisor.lock", taken):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._stop)

@@ -263,7 +263,7 @@ print(toml.get("limits", {}).get("upload_mb", 2048) + 100)
 END
     )
     sed "/^#/d; s|https://@NAME@|https://$AT|g; s|@NAME@|$NAME|g; s|@LISTEN@|$LISTEN:$PORT|; s|@LISTEN_PLAIN@|$LISTEN:80|; s|@CERTIFICATE@|$SETTINGS/tls/certificate.pem|
-        s|@KEY@|$SETTINGS/tls/key.pem|; s|@SOCKETS@|    server unix:$SOCKET;|; s|@PAGES@|$PROGRAM/current/pages|; s|@ACME@|$ACME|
+        s|@KEY@|$SETTINGS/tls/key.pem|; s|@SOCKETS@|    server unix:$SOCKET max_fails=0;|; s|@PAGES@|$PROGRAM/current/pages|; s|@ACME@|$ACME|
         s|@UPLOAD_MB@|$upload|; s|@LOG@|$LOG|; s|@HEADERS@|$PROGRAM/current/deploy/nginx/headers.conf|" "$deploy/nginx/web.conf" |
         put "$SITE" 644 root:root
     sed 's/^    //' <<END | put /usr/local/bin/fl-web 755 root:root

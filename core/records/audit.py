@@ -3,6 +3,7 @@
 An event is appended within the transaction that changes what it tells of, so neither is there without the other.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from core.clock import now
 from core.errors import AuditError
 from core.progress import Report, silent
 from core.records.chain import EMPTY, FIX, Look, end_of, hash_of, look_past, seq_of, walk
-from core.records.checkpoints import NONE, Checkpoint, adding, read_checkpoints, write_checkpoint
+from core.records.checkpoints import NONE, Checkpoint, adding, read_checkpoints, unchanging, write_checkpoint
 from core.records.db import reading, transaction
 from core.records.tables import AuditEvent, AuditHead
 from core.signing import canonical
@@ -127,8 +128,10 @@ def verify(
     Raises: AuditError: naming the first event that was changed, removed or inserted, or where the log was truncated; or
         the first bad line of the checkpoints.
     """
-    signed = read_checkpoints(checkpoints, public) if checkpoints else []  # first: the log may grow meanwhile
     with reading(engine) as session:
+        with unchanging(checkpoints) if checkpoints else nullcontext():
+            signed = read_checkpoints(checkpoints, public) if checkpoints else []
+            session.scalar(select(AuditHead.seq))  # with the first look begins the state that is seen from here on
         count, head_now = walk(session, 0, EMPTY, {line.seq: line.hash for line in signed}, report, look)
         if checkpoints:
             _agree(session, signed[-1] if signed else NONE)

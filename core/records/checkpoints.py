@@ -70,6 +70,17 @@ def read_checkpoints(path: Path, public: Ed25519PublicKey | None) -> list[Checkp
 
 
 @contextmanager
+def unchanging(path: Path) -> Iterator[None]:
+    """Let no other process add a checkpoint while the block runs; where there is no file yet, one may."""
+    if not path.exists():
+        yield
+        return
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
 def adding(path: Path, public: Ed25519PublicKey) -> Iterator[tuple[Checkpoint, BinaryIO]]:
     """Yield the last checkpoint and the file open for one more, while no other process adds one.
 

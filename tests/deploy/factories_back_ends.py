@@ -99,19 +99,10 @@ def two_back_ends(
         second.start()
         certificate, key = development_certificate(server.config)
         try:
-            with nginx_in_front(folder / "nginx", sockets, certificate, key, SOCKETS=lines_for(sockets)) as front:
+            with nginx_in_front(folder / "nginx", sockets, certificate, key) as front:
                 yield TwoBackEnds(front, server, second)
         finally:
             second.stop()
-
-
-def lines_for(sockets: list[Path]) -> str:
-    """What the site's @SOCKETS@ stands for.
-
-    None is ever left out for ten seconds: a socket that nobody listens on refuses at once, and Nginx would also leave
-    out one that has refused an upload before its end, and the other too, after the next.
-    """
-    return " ".join(f"server unix:{path} max_fails=0;" for path in sockets)
 
 
 def leader(server: Running, name: str) -> int:

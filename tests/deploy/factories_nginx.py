@@ -95,7 +95,7 @@ def nginx_in_front(folder: Path, sockets: list[Path], certificate: Path, key: Pa
         "LISTEN_PLAIN": f"127.0.0.1:{front.plain_port}",
         "CERTIFICATE": certificate,
         "KEY": key,
-        "SOCKETS": "\n".join(f"    server unix:{path};" for path in sockets),
+        "SOCKETS": " ".join(f"server unix:{path} max_fails=0;" for path in sockets),
         "PAGES": PAGES,
         "ACME": folder / "acme",
         "UPLOAD_MB": 64,

@@ -126,6 +126,15 @@ def test_a_server_that_is_down_is_said_to_be(site: Site) -> None:
     assert [state.name for state in states_of(site.server.config.data)] == ["worker", "web"]
 
 
+def test_who_one_is_may_be_asked_more_often_than_signed_in(site: Site) -> None:
+    with site.client() as client:
+        assert {client.get("/session").status_code for _ in range(50)} == {401}
+        wrong = {"name": "nobody", "password": "wrong", "code": "000000"}
+        answers = [client.post("/session", json=wrong, headers={"Origin": site.front.url}) for _ in range(50)]
+        assert answers[-1].status_code == 429
+        assert answers[-1].json()["problem"] == "Too many requests from this address"
+
+
 def _upload(
     site: Site, path: Path, halfway: threading.Event, go_on: threading.Event, answered: Counter[object]
 ) -> None:

@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import re
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -82,6 +82,25 @@ def test_a_log_agrees_with_its_signed_heads(engine: Engine, signed: Path) -> Non
     verified = verify(engine, signed)
     assert (verified.events, verified.checkpoints) == (10, 3)
     assert [(line.number, line.seq) for line in read_checkpoints(signed, KEY.public_key())] == [(1, 3), (2, 5), (3, 8)]
+
+
+def test_a_head_that_is_signed_while_the_log_is_verified_is_no_false_alarm(
+    engine: Engine, signed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signing: list[Future[None]] = []
+    with ThreadPoolExecutor() as pool:
+
+        def read_slowly(*given: object) -> object:
+            lines = read_checkpoints(*given)  # type: ignore[arg-type]
+            signing.append(pool.submit(audit.sign_head, engine, KEY, signed))
+            wait(signing, 0.5)  # time enough, where nothing holds it up
+            return lines
+
+        monkeypatch.setattr(audit, "read_checkpoints", read_slowly)
+        assert verify(engine, signed).checkpoints == 3
+        signing[0].result()
+    monkeypatch.undo()
+    assert verify(engine, signed).checkpoints == 4
 
 
 def test_a_head_that_has_not_moved_is_not_signed_again(engine: Engine, tmp_path: Path) -> None:
