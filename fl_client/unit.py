@@ -13,6 +13,9 @@ from fl_client.config import SiteConfig
 from fl_client.paths import SiteHome
 
 NAME = "gliofed-client.service"
+SYSTEMS = Path("/etc/systemd/system")
+# As deploy/install.sh puts it there: that unit stays with the program through upgrades.
+_INSTALLED = "ExecStart=/opt/gliofed/current/bin/fl-client start"
 # What any user's service manager can keep; the rest takes the system's.
 _HARDENED = """\
 NoNewPrivileges=yes
@@ -74,10 +77,13 @@ class Installed:
 def install_service(site: SiteConfig, home: SiteHome) -> Installed:
     """Write the unit and enable it: the system's for root, else this user's own.
 
-    Raises: ConfigError: systemd refuses it.
+    Raises: ConfigError: systemd refuses it, or deploy/install.sh has brought one.
     """
+    there = SYSTEMS / NAME
+    if there.exists() and _INSTALLED in there.read_text("utf-8"):
+        raise ConfigError("This machine has that service already: install.sh brought it", fix=f"systemctl start {NAME}")
     is_root = os.geteuid() == 0
-    folder = Path("/etc/systemd/system") if is_root else Path("~/.config/systemd/user").expanduser()
+    folder = SYSTEMS if is_root else Path("~/.config/systemd/user").expanduser()
     owner = pwd.getpwuid(home.root.stat().st_uid).pw_name
     text = unit_text(site, home, owner if is_root else "")
     # Linger: else a user's services end when the user logs out.

@@ -48,6 +48,18 @@ def test_a_users_unit_asks_for_nothing_that_a_user_cannot_have(site: SiteConfig,
     assert parsed(text)["Install"]["WantedBy"] == "default.target"
 
 
+def test_the_unit_that_install_sh_brought_is_left_alone(
+    site: SiteConfig, home: SiteHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unit, "SYSTEMS", tmp_path)
+    shipped = (Path(__file__).resolve().parents[2] / "deploy" / "systemd" / NAME).read_text()
+    (tmp_path / NAME).write_text(shipped)
+    with pytest.raises(ConfigError, match="has that service already") as refusal:
+        install_service(site, home)
+    assert refusal.value.fix == f"systemctl start {NAME}"
+    assert (tmp_path / NAME).read_text() == shipped
+
+
 def test_where_systemd_does_not_run_it_writes_the_unit_and_says_what_to_type(
     site: SiteConfig, home: SiteHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
