@@ -1,14 +1,25 @@
 """The commands that make what every side shares and no hospital's patients go into: weights, atlas, public cases."""
 
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from core.files import write_atomically
 from core.progress import bars
+
+
+class Cohort(StrEnum):
+    """The public cohorts that can be imported."""
+
+    RSNA = "rsna"
+    BRATS = "brats"
+    UPENN_GBM = "upenn-gbm"
+    UCSF_PDGM = "ucsf-pdgm"
 
 
 def pretrain(
@@ -95,7 +106,40 @@ def train_brain_mask(
         train(steps or ITERATIONS, seed, out or WEIGHTS, report)
 
 
+def import_public(
+    cohort: Annotated[Cohort, typer.Argument(help="Which cohort it is.")],
+    source: Annotated[Path, typer.Argument(help="The folder that its download was unpacked into.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for train/, masks/ and train_labels.csv.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="The cohort's table of labels, where it is not beside the scans.")
+    ] = None,
+    apart_from: Annotated[
+        list[Path] | None,
+        typer.Option(help="A cohort imported before: who is in it, as BraTS 2021 numbers them, is left out."),
+    ] = None,
+) -> None:
+    """Bring a public cohort, as one downloads it, into the layout that `split` and `fl-client prepare` read.
+
+    Files are hard-linked, so nothing is copied and the download stays as it is. One scan a patient: follow-ups and what
+    is known to be broken are left out, each with its reason in OUT/import.csv. Safe to interrupt: the next call goes
+    on. RSNA, BraTS and UCSF-PDGM share patients: --apart-from keeps each at one site. UPenn-GBM has some of them too,
+    but its table does not say whom.
+
+    Example: fl-simulate import ucsf-pdgm UCSF-PDGM-v5 --out ucsf --apart-from rsna
+    """
+    from simulations.public_import import import_cohort, summary
+
+    with bars() as report:
+        lines = import_cohort(cohort.value, source, out, labels, apart_from or (), report)
+    table = Table("folders", "", title=f"{cohort.value}, in {out}")
+    for text, count in summary(lines):
+        table.add_row(str(count), text)
+    Console().print(table)
+    Console().print(f"Folder by folder: {out / 'import.csv'}", soft_wrap=True, highlight=False)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
+    "import": import_public,
     "pretrain": pretrain,
     "public-cases": public_cases,
     "build-atlas": build_atlas,

@@ -216,11 +216,11 @@ def _write(
             rows = csv.writer(table, lineterminator="\n")
             rows.writerow(LABELS_HEADER)
             for id_ in ids:
-                shutil.copytree(source / "train" / id_, partial / site / "train" / id_, copy_function=_link)
+                shutil.copytree(source / "train" / id_, partial / site / "train" / id_, copy_function=link)
                 mask = source / "masks" / f"{id_}.nii.gz"
                 if mask.is_file():
                     (partial / site / "masks").mkdir(exist_ok=True)
-                    _link(mask, partial / site / "masks" / mask.name)
+                    link(mask, partial / site / "masks" / mask.name)
                 label = labels.get(id_)
                 rows.writerow([id_, "" if label is None else label])
                 done += 1
@@ -231,7 +231,7 @@ def _write(
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _link(source: str | Path, target: str | Path) -> None:
+def link(source: str | Path, target: str | Path) -> None:
     """Hard-link a file, or copy it where the file system cannot."""
     try:
         os.link(os.path.realpath(source), target)
