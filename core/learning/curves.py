@@ -47,6 +47,20 @@ def auc_interval(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float] | 
     return _around(area, variance)
 
 
+def placements(labels: ArrayLike, scores: ArrayLike) -> tuple[Vector, Vector]:
+    """Return what each case adds to the area; both classes must be present.
+
+    Args:
+        labels: [cases], 0 or 1.
+        scores: float [cases], higher for positive.
+    Returns: for each positive the share of negatives below it, and for each negative the share of positives above it,
+        ties counted one half; float [positives] and [negatives]. The mean of either is the area.
+    Source: DeLong 1988, the structural components V10 and V01.
+    """
+    positive, negative = _by_class(labels, scores)
+    return _placements(positive, negative), 1 - _placements(negative, positive)
+
+
 def interval_from_area(area: float, positives: int, negatives: int) -> tuple[float, float] | None:
     """Return a 95 % interval where only the area and the numbers of cases are known, as with counts of many sites.
 

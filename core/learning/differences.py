@@ -1,0 +1,118 @@
+"""Whether one model is better than another: on the same patients, and over the seeds that both were trained with.
+
+The two questions differ. Patients are a sample of those to come: DeLong's test says whether two given models would
+differ on more of them. Seeds are a sample of trainings: their interval says whether the recipe is better, on these
+patients.
+
+Sources: DeLong, DeLong and Clarke-Pearson 1988, doi:10.2307/2531595; Sun and Xu 2014, doi:10.1109/LSP.2014.2337313 (the
+same variance from ranks, in n log n); Welch 1947, doi:10.1093/biomet/34.1-2.28.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import erfc, sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import t as student
+
+from core.learning.curves import Z, placements
+from core.learning.intervals import Interval
+
+# A standard error below this is rounding: areas are of the order of one.
+_NOTHING = 1e-12
+
+
+@dataclass(frozen=True)
+class AucDifference:
+    """How two models' areas under the curve differ on the same patients.
+
+    Attributes:
+        first, second: the areas.
+        difference: first less second.
+        standard_error: of the difference, pairing taken into account.
+        z, p: the difference in standard errors, and its two-sided p; None where the patients show no variance (both
+            models perfect, or ranking alike), since that is no proof of equality.
+        interval: 95 %, of the difference, within -1 and 1; None as z is.
+    """
+
+    first: float
+    second: float
+    difference: float
+    standard_error: float
+    z: float | None
+    p: float | None
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class SeedDifference:
+    """How two recipes' scores differ over seeds.
+
+    Attributes:
+        first, second: mean scores.
+        difference: first less second.
+        interval: 95 %, of the difference; None where the seeds show no variance.
+        degrees: of freedom, as Welch approximates them; None as the interval is.
+    """
+
+    first: float
+    second: float
+    difference: float
+    interval: Interval | None
+    degrees: float | None
+
+
+def delong_test(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> AucDifference | None:
+    """Compare two models' areas on the same patients.
+
+    Each patient's placement under one model less that under the other is one paired observation: the variance of their
+    mean is DeLong's, covariance included.
+
+    Args:
+        labels: [cases], 0 or 1.
+        first, second: each model's scores, float [cases], in the labels' order.
+    Returns: the comparison, or None with fewer than two of either class.
+    Source: DeLong 1988; Sun and Xu 2014.
+    """
+    truth = np.asarray(labels, np.float64)
+    if not truth.shape == np.shape(first) == np.shape(second):
+        raise ValueError("labels and both models' scores must be of the same patients")
+    if min((truth > 0.5).sum(), (truth <= 0.5).sum()) < 2:
+        return None
+    one, other = placements(truth, first), placements(truth, second)
+    apart = [ours - theirs for ours, theirs in zip(one, other, strict=True)]
+    difference = float(apart[0].mean())
+    error = sqrt(sum(float(each.var(ddof=1)) / len(each) for each in apart))
+    areas = float(one[0].mean()), float(other[0].mean())
+    if error < _NOTHING:
+        return AucDifference(*areas, difference, 0.0, None, None, None)
+    z = difference / error
+    interval = max(-1.0, difference - Z * error), min(1.0, difference + Z * error)
+    return AucDifference(*areas, difference, error, z, erfc(abs(z) / sqrt(2)), interval)
+
+
+def seed_difference(first: Sequence[float], second: Sequence[float]) -> SeedDifference | None:
+    """Compare two recipes by their scores over seeds, not paired: neither variance nor number of seeds need agree.
+
+    Where each seed fixes the split or the patients of both recipes, `intervals.mean_interval` of the differences, one a
+    seed, is narrower.
+
+    Args:
+        first, second: each recipe's scores, one a seed.
+    Returns: the comparison, or None with fewer than two seeds of either.
+    Source: Welch 1947.
+    """
+    ours, theirs = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if min(len(ours), len(theirs)) < 2:
+        return None
+    means = float(ours.mean()), float(theirs.mean())
+    difference = means[0] - means[1]
+    parts = [float(each.var(ddof=1)) / len(each) for each in (ours, theirs)]
+    variance = sum(parts)
+    if sqrt(variance) < _NOTHING:
+        return SeedDifference(*means, difference, None, None)
+    spread = sum(part**2 / (len(each) - 1) for part, each in zip(parts, (ours, theirs), strict=True))
+    degrees = variance**2 / spread
+    half = float(student.ppf(0.975, degrees)) * sqrt(variance)
+    return SeedDifference(*means, difference, (difference - half, difference + half), degrees)
