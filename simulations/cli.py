@@ -1,6 +1,7 @@
 """`fl-simulate`: what a researcher runs, all on one machine."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from core.config import load_config
-from core.errors import FederationError
+from core.errors import ConfigError, FederationError
 from core.files import write_atomically
 from core.progress import bars
 from core.terminal import run as run_command_line
@@ -24,6 +25,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def check_installed() -> None:
+    """Check that there is what simulations need beyond a site's or coordinator's program.
+
+    Raises: ConfigError: there is not.
+    """
+    if find_spec("nilearn") is None:
+        raise ConfigError(
+            "fl-simulate needs more than a hospital's or coordinator's machine has",
+            fix="pip install 'gliofed[simulation]', on a machine for research",
+        )
+
 
 for name, command in cli_public.COMMANDS.items():
     app.command(name)(command)
