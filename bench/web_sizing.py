@@ -33,7 +33,7 @@ from typing import Any
 
 import httpx
 
-from tests.deploy.factories_back_ends import Named, leader, lines_for
+from tests.deploy.factories_back_ends import leader
 from tests.deploy.factories_nginx import nginx_in_front
 from tests.deploy.factories_site import HOSTS
 from tests.factories_mariadb import mariadb
@@ -53,7 +53,7 @@ WARM_UP_S = 2.0
 Client = tuple[str, str]
 
 
-class Waiting(Named):
+class Waiting(Running):
     """A server that has no model."""
 
     def until_ready(self) -> None:
@@ -120,7 +120,7 @@ def serving(first: Running, folder: Path, servers: int, threads: int) -> Iterato
     try:
         for one in back_ends:
             one.start()
-        with nginx_in_front(place, sockets, certificate, key, SOCKETS=lines_for(sockets)) as front:
+        with nginx_in_front(place, sockets, certificate, key) as front:
             yield front.port, back_ends
     finally:
         for one in back_ends:

@@ -45,16 +45,21 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def only_process(lock: Path, taken: FLError) -> Iterator[None]:
+def only_process(lock: Path, taken: FLError | None) -> Iterator[None]:
     """Keep what a lock file stands for to one process while the block runs; the file stays.
 
-    Raises: FLError: `taken`, where another process has it.
+    Args:
+        lock: the file.
+        taken: raised where another process has it; None: it is waited for.
     """
     with lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise taken from None
+        if taken is None:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        else:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise taken from None
         yield
 
 

@@ -285,14 +285,14 @@ def _rounds(records: Engine, run: str) -> list[dict[str, Any]]:
 FoundT = TypeVar("FoundT")
 
 
-def wait_for(look: Callable[[], FoundT | None], what: str) -> FoundT:
+def wait_for(look: Callable[[], FoundT | None], what: str, seconds: float = WAIT_S) -> FoundT:
     """Look until there is something, and return it.
 
     Raises: FLError: nothing came.
     """
-    gives_up = time.monotonic() + WAIT_S
+    gives_up = time.monotonic() + seconds
     while time.monotonic() < gives_up:
         if found := look():
             return found
         time.sleep(POLL_S)
-    raise FLError(f"Waited {WAIT_S:.0f} seconds in vain for {what}", fix="see the logs in the folder")
+    raise FLError(f"Waited {seconds:.0f} seconds in vain for {what}", fix="see the logs in the folder")

@@ -7,8 +7,6 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import IO
@@ -18,7 +16,7 @@ from flask import Flask
 from core.certificates import Use, certificate_text, issue, new_key, private_text
 from core.config import load_config, overlay, validate
 from core.errors import ConfigError
-from core.files import private_folder, write_atomically, write_private
+from core.files import only_process, private_folder, write_atomically, write_private
 from core.imaging import sandbox
 from core.supervision import Process
 from webapp.app import create_app
@@ -117,7 +115,7 @@ def processes_of(
         listener: for Nginx instead, without; it stays open, and whoever calls waits, while the process is replaced.
         server: its name, where several share the folder.
     """
-    with _making(config):  # the keys, before two processes might
+    with only_process(private_folder(config.data / "run") / "making.lock", None):  # the keys, before two might
         Vault(config.keys_path)
         head_signer(config)
         gunicorn = _gunicorn(config, port, listener)
@@ -157,14 +155,6 @@ def _clear_stale(path: Path) -> None:
         if asking.connect_ex(str(path)) == 0:
             raise ConfigError(f"Another process listens on {path}", fix="stop it first, or name another socket")
     path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _making(config: WebConfig) -> Iterator[None]:
-    """Let one server on a folder after the other make what it lacks."""
-    with (private_folder(config.data / "run") / "making.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _joined(config: WebConfig) -> tuple[IO[str], bool]:

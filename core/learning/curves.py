@@ -36,14 +36,13 @@ def auc_interval(labels: ArrayLike, scores: ArrayLike) -> tuple[float, float] | 
     Perfect separation has no variance in the data; there the variance is the one that the interval's own far end would
     have (Hanley and McNeil), so that ten cases cannot claim certainty.
     """
-    positive, negative = _by_class(labels, scores)
-    if len(positive) < 2 or len(negative) < 2:
+    if min(map(len, _by_class(labels, scores))) < 2:
         return None
-    of_positives, of_negatives = _placements(positive, negative), 1 - _placements(negative, positive)
-    area = float(of_positives.mean())
+    positives, negatives = placements(labels, scores)
+    area = float(positives.mean())
     if area in (0.0, 1.0):
-        return interval_from_area(area, len(positive), len(negative))
-    variance = float(of_positives.var(ddof=1) / len(positive) + of_negatives.var(ddof=1) / len(negative))
+        return interval_from_area(area, len(positives), len(negatives))
+    variance = float(positives.var(ddof=1) / len(positives) + negatives.var(ddof=1) / len(negatives))
     return _around(area, variance)
 
 

@@ -3,7 +3,6 @@
 An event is appended within the transaction that changes what it tells of, so neither is there without the other.
 """
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,9 +128,11 @@ def verify(
         the first bad line of the checkpoints.
     """
     with reading(engine) as session:
-        with unchanging(checkpoints) if checkpoints else nullcontext():
-            signed = read_checkpoints(checkpoints, public) if checkpoints else []
-            session.scalar(select(AuditHead.seq))  # with the first look begins the state that is seen from here on
+        signed: list[Checkpoint] = []
+        if checkpoints:
+            with unchanging(checkpoints):
+                signed = read_checkpoints(checkpoints, public)
+                session.scalar(select(AuditHead.seq))  # with the first look begins the state that is seen from here on
         count, head_now = walk(session, 0, EMPTY, {line.seq: line.hash for line in signed}, report, look)
         if checkpoints:
             _agree(session, signed[-1] if signed else NONE)

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.deploy.factories_drill import COHORT, FLEET, ROOT, Drill, until
+from simulations.local import wait_for
+from tests.deploy.factories_drill import COHORT, FLEET, ROOT, Drill
 
 STATE = "/var/lib/gliofed"
 STUDY = """
@@ -74,7 +75,7 @@ def trained(drill: Drill) -> str:
 
     def approve(site: str) -> None:
         machine = drill.machines[site]
-        until(lambda: machine.run("fl-client", "approve", "trial", "--yes", check=False).returncode == 0, "an offer")
+        wait_for(lambda: machine.run("fl-client", "approve", "trial", "--yes", check=False).returncode == 0, "an offer")
 
     def ended() -> dict[str, object] | None:
         (run,) = json.loads(coordinator.run("fl-server", "status", "--json").stdout)["runs"]
@@ -82,7 +83,7 @@ def trained(drill: Drill) -> str:
         return run if run["state"] == "finished" else None
 
     drill.on_all(approve, *SITES)
-    run = until(ended, "the run to finish", 600)
+    run = wait_for(ended, "the run to finish", 600)
     rounds = [(one["round"], sorted(one["sites"])) for one in run["rounds"] if one["counted"]]
     assert all(sites == list(SITES) for _, sites in rounds), rounds
     return f"{len(rounds)} rounds, the last of which only evaluates, each of {' and '.join(SITES)}"
@@ -96,7 +97,7 @@ def pulled(drill: Drill) -> str:
     coordinator.run("fl-server", "approve", version, FL_PASSPHRASE_FILE=passphrase)
     coordinator.run("rm", passphrase)
     north.run("fl-client", "models", "pull")
-    until(lambda: drill.client("north").get("/readyz").status_code == 200, "north to be ready")
+    wait_for(lambda: drill.client("north").get("/readyz").status_code == 200, "north to be ready")
     return f"{version}, and north's predictor is ready"
 
 

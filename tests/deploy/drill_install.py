@@ -6,7 +6,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.deploy.factories_drill import BUNDLES, CURRENT, DRILL, WEB, Drill, until
+from simulations.local import wait_for
+from tests.deploy.factories_drill import BUNDLES, CURRENT, DRILL, WEB, Drill
 
 TABLES = "SELECT GROUP_CONCAT(table_name) FROM information_schema.tables WHERE table_schema = 'gliofed'"
 BROKEN_MIGRATION = """
@@ -100,7 +101,7 @@ def cut_off(drill: Drill) -> str:
     argv = north.inside(f"{BUNDLES}/install.sh", *role, *signed("next.tar"))
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as installing:
         aside = "/var/backups/gliofed/upgrade/database.sql"
-        until(lambda: north.run("test", "-e", aside, check=False).returncode == 0, "the upgrade to begin")
+        wait_for(lambda: north.run("test", "-e", aside, check=False).returncode == 0, "the upgrade to begin")
         north.cut_power()
         installing.kill()
     north.boot()
@@ -122,7 +123,7 @@ def broken(drill: Drill) -> str:
     assert current(drill) == before
     assert counted(drill) == had
     assert "broken" not in drill.sql("north", "SELECT GROUP_CONCAT(column_name) FROM information_schema.columns")
-    until(lambda: drill.client("north").get("/healthz").status_code == 200, "north to serve")
+    wait_for(lambda: drill.client("north").get("/healthz").status_code == 200, "north to serve")
     north.run("fl-web", "verify-audit", "--data", "/var/lib/gliofed/web")
     return f"the old release and its tables are back, with all rows of {len(had)} tables; the log is intact"
 

@@ -3,7 +3,8 @@
 import subprocess
 from datetime import UTC, datetime
 
-from tests.deploy.factories_drill import CURRENT, DATA, Drill, until
+from simulations.local import wait_for
+from tests.deploy.factories_drill import CURRENT, DATA, Drill
 
 BACKUPS = "/var/backups/gliofed"
 COUNTS = "SELECT (SELECT COUNT(*) FROM audit_events), (SELECT COUNT(*) FROM predictions), (SELECT COUNT(*) FROM users)"
@@ -32,7 +33,7 @@ def backed_up(drill: Drill) -> str:
     drill.folder.joinpath("before").write_text(drill.sql("north", COUNTS))
     # The logs are copied up to a second that is over.
     moment = int(datetime.now(UTC).timestamp()) + 1
-    until(lambda: datetime.now(UTC).timestamp() > moment + 1, "two seconds to pass")
+    wait_for(lambda: datetime.now(UTC).timestamp() > moment + 1, "two seconds to pass")
     north.run("systemctl", "start", "gliofed-binlogs")
     drill.folder.joinpath("moment").write_text(datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S"))
     north.sync()
@@ -49,7 +50,7 @@ def destroyed(drill: Drill) -> str:
         "sh", "-c", "rm -rf /var/lib/mysql/* && mariadb-install-db --user=mysql >/dev/null && systemctl start mariadb"
     )
     problem = "Problem: The database gliofed at /run/mysqld/mysqld.sock cannot be used"
-    until(lambda: problem in north.journal("gliofed-web"), "fl-web to say so")
+    wait_for(lambda: problem in north.journal("gliofed-web"), "fl-web to say so")
     return "fl-web says that the database cannot be used"
 
 
@@ -73,7 +74,7 @@ def restored(drill: Drill) -> str:
     accepted = north.run("fl-web", "accept-restore", "--data", DATA).stdout
     drill.install("north")
     north.run("systemctl", "start", "gliofed-dump")
-    until(lambda: drill.client("north").get("/readyz").json()["ready"], "north to be ready")
+    wait_for(lambda: drill.client("north").get("/readyz").json()["ready"], "north to be ready")
     before = (drill.folder / "before").read_text().split()
     after = drill.sql("north", COUNTS).split()
     assert int(after[0]) >= int(before[0]), (before, after)

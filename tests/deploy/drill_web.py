@@ -13,7 +13,8 @@ import httpx
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from tests.deploy.factories_drill import CURRENT, DATA, ROOT, WEB, Drill, until
+from simulations.local import wait_for
+from tests.deploy.factories_drill import CURRENT, DATA, ROOT, WEB, Drill
 from tests.deploy.factories_site import asking
 from tests.deploy.factories_tls import scan, served
 from tests.webapp.factories import PASSWORD, a_patient
@@ -31,17 +32,16 @@ def certificates(drill: Drill) -> None:
 
 
 def issued(drill: Drill) -> str:
-    names = [name for name in drill.machines if name != "south"]
-    for name in names:
+    for name in drill.with_names:
         machine = drill.machines[name]
         machine.write("/usr/local/share/ca-certificates/authority.crt", drill.authority.trusted.read_text())
         machine.run("update-ca-certificates")
         machine.run(
             f"{CURRENT}/deploy/certbot/issue.sh", WEB[name], "it@hospital.test", "--server", drill.authority.directory
         )
-        until(lambda name=name: trusted(drill, name), f"{name}'s Nginx to have it")
+        wait_for(lambda name=name: trusted(drill, name), f"{name}'s Nginx to have it")
         machine.sync()
-    return f"{', '.join(names)}: chain, name and time verified"
+    return f"{', '.join(drill.with_names)}: chain, name and time verified"
 
 
 def trusted(drill: Drill, name: str) -> bool:
@@ -128,7 +128,7 @@ def under_load(drill: Drill, do: Callable[[Drill, str], None], name: str = "nort
     with asking([ask] * 3) as answered:
         do(drill, name)
         so_far = answered[200]
-        until(lambda: answered[200] > so_far + 20, "20 more answers")
+        wait_for(lambda: answered[200] > so_far + 20, "20 more answers")
     assert set(answered) == {200}, answered
     return f"{answered[200]} requests, none failed"
 
@@ -136,14 +136,16 @@ def under_load(drill: Drill, do: Callable[[Drill, str], None], name: str = "nort
 def renewed(drill: Drill, name: str) -> None:
     before = served(WEB[name])
     drill.machines[name].run("certbot", "renew", "-q", "--force-renewal", "--no-random-sleep-on-renew")
-    until(lambda: served(WEB[name]).serial_number != before.serial_number, "the new certificate")
+    wait_for(lambda: served(WEB[name]).serial_number != before.serial_number, "the new certificate")
 
 
 def reloaded(drill: Drill, name: str) -> None:
     for _ in range(3):
         before = serving(drill, name)
         drill.machines[name].run("systemctl", "reload", "gliofed-web")
-        until(lambda before=before: not serving(drill, name) & before and serving(drill, name), "new processes alone")
+        wait_for(
+            lambda before=before: not serving(drill, name) & before and serving(drill, name), "new processes alone"
+        )
 
 
 def both(drill: Drill, name: str) -> None:
@@ -164,14 +166,14 @@ def tls(drill: Drill) -> None:
 
 def scanned(drill: Drill) -> str:
     north = drill.machines["north"]
-    for name in (name for name in drill.machines if name != "south"):
+    for name in drill.with_names:
         assert scan(WEB[name], 443, WEB[name]) == set(), name
     strong = north.read(SITE)
     north.write(SITE, strong.replace("ssl_ciphers ", "ssl_ciphers ECDHE-ECDSA-AES128-SHA:"))
     north.run("systemctl", "reload", "nginx")
-    found = until(lambda: scan(NORTH, 443, NORTH), "the scan to find the weak cipher", 60)
+    found = wait_for(lambda: scan(NORTH, 443, NORTH), "the scan to find the weak cipher", 60)
     north.write(SITE, strong)
     north.run("systemctl", "reload", "nginx")
-    until(lambda: scan(NORTH, 443, NORTH) == set(), "the weak cipher to be gone", 60)
+    wait_for(lambda: scan(NORTH, 443, NORTH) == set(), "the weak cipher to be gone", 60)
     assert found == {"ciphers"}
     return "as Mozilla's intermediate; the control is found"

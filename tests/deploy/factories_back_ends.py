@@ -3,8 +3,6 @@
 import os
 import select
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,36 +16,7 @@ from tests.deploy.factories_site import HOSTS, Site
 from tests.webapp.factories import a_home
 from tests.webapp.factories_running import Running, running
 from webapp.guards import COOKIE
-from webapp.serving import development_certificate, place_of
-
-
-@dataclass
-class Named(Running):
-    """One of several servers on a folder.
-
-    Attributes:
-        name: its own.
-    """
-
-    name: str = "web-2"
-
-    @property
-    def place(self) -> Path:
-        """Where its processes are noted."""
-        return place_of(self.config.data, self.name)
-
-    def start(self) -> None:
-        """Start it, and return when it can predict."""
-        argv = [sys.executable, "-m", "webapp", "run", "--data", str(self.config.data), "--socket", str(self.socket)]
-        with (self.config.data / "run.log").open("ab") as log:
-            environment = {**os.environ, "FL_HOME": str(self.home)}
-            self.process = subprocess.Popen([*argv, "--name", self.name], env=environment, stdout=log, stderr=log)
-        self.until_ready()
-
-    def serving(self) -> set[int]:
-        """The processes that answer requests."""
-        web = leader(self, "web")
-        return {int(pid) for pid in Path(f"/proc/{web}/task/{web}/children").read_text().split()}
+from webapp.serving import development_certificate
 
 
 @dataclass
@@ -95,7 +64,7 @@ def two_back_ends(
     sockets = [folder / "web.sock", folder / "web-2.sock"]
     settings = {**sections, "server": {**HOSTS, **sections.get("server", {})}}
     with running(folder, a_home(folder / "home"), users, database, socket_at=sockets[0], **settings) as server:
-        second = Named(server.config, server.home, 0, server.secrets, sockets[1])
+        second = Running(server.config, server.home, 0, server.secrets, sockets[1], name="web-2")
         second.start()
         certificate, key = development_certificate(server.config)
         try:
@@ -107,12 +76,8 @@ def two_back_ends(
 
 def leader(server: Running, name: str) -> int:
     """The running process of that name, `web` or `worker`; what it has started is in its group."""
-    (pid,) = (state.pid for state in states_of(_place(server)) if state.name == name and state.pid)
+    (pid,) = (state.pid for state in states_of(server.place) if state.name == name and state.pid)
     return pid
-
-
-def _place(server: Running) -> Path:
-    return server.place if isinstance(server, Named) else server.config.data
 
 
 def crash(server: Running) -> None:
@@ -140,4 +105,4 @@ def uploads_at(server: Running) -> int:
 
 def answered_by(server: Running) -> int:
     """How many requests a server has answered."""
-    return (_place(server) / "logs" / "web.log").read_text().count('"says": "answered"')
+    return (server.place / "logs" / "web.log").read_text().count('"says": "answered"')

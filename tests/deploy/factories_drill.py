@@ -66,6 +66,11 @@ class Drill:
         with ThreadPoolExecutor() as pool:
             list(pool.map(do, names or tuple(self.machines)))
 
+    @property
+    def with_names(self) -> list[str]:
+        """The machines whose pages have a certificate of the authority: all but south, a node that is not visited."""
+        return [name for name in self.machines if name != "south"]
+
     def client(self, name: str) -> httpx.Client:
         """A client of a machine's pages, which trusts the authority's certificates and no other."""
         return httpx.Client(base_url=f"https://{WEB[name]}", verify=str(self.authority.root), timeout=120)
@@ -98,12 +103,3 @@ def a_drill(folder: Path, names: tuple[str, ...]) -> Iterator[Drill]:
         machines(debian(), folder, names, {"north", "south"} & set(names), known, binds) as running,
     ):
         yield Drill(folder, running, authority)
-
-
-def until(look: Callable[[], Any], what: str, seconds: float = 300) -> Any:
-    """Look until there is something, and return it."""
-    gives_up = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < gives_up, f"waited in vain for {what}"
-        time.sleep(0.5)
-    return found

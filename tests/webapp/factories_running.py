@@ -26,7 +26,7 @@ from tests.factories_ports import free_port
 from tests.webapp.factories import PASSWORD, a_patient
 from webapp.accounts import create_user
 from webapp.config import WebConfig
-from webapp.serving import load_web
+from webapp.serving import load_web, place_of
 from webapp.vault import Vault
 
 IDENTITY = "P000000000"
@@ -45,6 +45,7 @@ class Running:
         secrets: of each user's second factor.
         socket: that it listens on instead, for Nginx.
         process: the supervisor's.
+        name: its own, where it is one of several on a folder.
     """
 
     config: WebConfig
@@ -53,15 +54,22 @@ class Running:
     secrets: dict[str, str]
     socket: Path | None = None
     process: "subprocess.Popen[bytes] | None" = field(default=None)
+    name: str = ""
 
     @property
     def url(self) -> str:
         """Where it serves."""
         return f"https://127.0.0.1:{self.port}"
 
+    @property
+    def place(self) -> Path:
+        """Where its processes are noted."""
+        return place_of(self.config.data, self.name)
+
     def start(self) -> None:
         """Start it, and return when it can predict."""
         where = ["--socket", str(self.socket)] if self.socket else ["--port", str(self.port)]
+        where += ["--name", self.name] if self.name else []
         argv = [sys.executable, "-m", "webapp", "run", "--data", str(self.config.data), *where]
         with (self.config.data / "run.log").open("ab") as log:
             environment = {**os.environ, "FL_HOME": str(self.home)}
@@ -90,7 +98,7 @@ class Running:
 
     def serving(self) -> set[int]:
         """The processes that answer requests."""
-        (web,) = (state.pid for state in states_of(self.config.data) if state.name == "web")
+        (web,) = (state.pid for state in states_of(self.place) if state.name == "web")
         return {int(pid) for pid in Path(f"/proc/{web}/task/{web}/children").read_text().split()}
 
     def _listens(self) -> bool:
@@ -120,7 +128,7 @@ class Running:
 
     def processes(self, name: str) -> list[int]:
         """The running process of that name, `web` or `worker`, and then its children; none where it does not run."""
-        leader = next((state.pid for state in states_of(self.config.data) if state.name == name), None)
+        leader = next((state.pid for state in states_of(self.place) if state.name == name), None)
         if leader is None or not Path(f"/proc/{leader}").exists():
             return []
         return [leader, *sorted(pid for pid in _of_session(leader) if pid != leader)]
