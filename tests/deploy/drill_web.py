@@ -70,7 +70,7 @@ def users(drill: Drill) -> str:
         "folder": str(drill.folder / "scans"),
         "users": {name: {"role": USERS[name], "password": PASSWORD, "secret": secrets[name]} for name in USERS},
         "trusted": True,
-        "withheld": True,  # four validation patients vouch for nothing
+        "withheld": True,  # two validation patients vouch for nothing
     }
     (drill.folder / "stage.json").write_text(
         json.dumps({"hospital": stage, "coordinator": stage, "pictures": str(drill.folder / "pictures")})
