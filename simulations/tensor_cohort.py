@@ -1,0 +1,104 @@
+"""Synthetic patients on the model's grid, kept in files: made once, whoever asks, however often it is interrupted.
+
+A patient is decided by the cohort's seed, a hospital and a number, so that larger cohorts begin with the smaller ones'
+patients, and two studies on one folder share what they have in common.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from core.learning.cases import TrainingCase, load_cases, save_cases
+from core.progress import Report, silent
+from core.workers import end_with_parent
+from simulations.hospitals import plan_hospital
+from simulations.patients import PatientPlan
+from simulations.scanners import scanner_of
+from simulations.tensors import make_case
+
+# People in one file: lost when interrupted, and held in memory at once.
+PIECE = 50
+
+
+@dataclass(frozen=True)
+class People:
+    """Some people of one hospital.
+
+    Attributes:
+        seed: of the whole cohort.
+        hospital: its number from 0, which decides its scanner.
+        patients, controls: how many.
+        separability: the best possible AUC for methylation.
+        size: voxels along each axis of the grid.
+    """
+
+    seed: int
+    hospital: int
+    patients: int
+    controls: int = 0
+    separability: float = 0.95
+    size: int = 48
+
+    def plans(self) -> list[PatientPlan]:
+        """Return the patients, then the controls."""
+        return plan_hospital(self.seed, self.hospital, self.patients, self.controls, self.separability)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What one file holds."""
+
+    path: Path
+    plans: tuple[PatientPlan, ...]
+    hospital: int
+    size: int
+
+
+def make_people(folder: Path, people: Sequence[People], workers: int = 1, report: Report = silent) -> None:
+    """Make whoever is not there yet.
+
+    Args:
+        folder: of the files.
+        people: whom to make.
+        workers: processes side by side.
+        report: told after each file, in people.
+    """
+    pieces = [piece for each in people for piece in _pieces(folder, each)]
+    missing = [piece for piece in pieces if not piece.path.exists()]
+    total = sum(len(piece.plans) for piece in pieces)
+    done = total - sum(len(piece.plans) for piece in missing)
+    if not missing:
+        return
+    spawn = get_context("spawn")  # a forked child of a process with threads may hang
+    with ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool:
+        for piece, _ in zip(missing, pool.map(_make, missing), strict=True):
+            done += len(piece.plans)
+            report("make patients", done, total)
+
+
+def read_people(folder: Path, people: People) -> Iterator[tuple[TrainingCase, ...]]:
+    """Yield people that `make_people` has made, in their plans' order, a file at a time.
+
+    Raises: DataError: they are not there.
+    """
+    for piece in _pieces(folder, people):
+        yield load_cases(piece.path)
+
+
+def _pieces(folder: Path, people: People) -> Iterator[_Piece]:
+    plans = people.plans()
+    for kind in (plans[: people.patients], plans[people.patients :]):
+        for start in range(0, len(kind), PIECE):
+            part = tuple(kind[start : start + PIECE])
+            name = f"{people.seed}-{part[0].identity}-{part[-1].identity}-{people.separability:g}-{people.size}"
+            yield _Piece(folder / f"{name}.safetensors", part, people.hospital, people.size)
+
+
+def _make(piece: _Piece) -> None:
+    torch.set_num_threads(1)
+    scanner = scanner_of(piece.hospital, coarse=True)
+    save_cases(piece.path, [make_case(plan, scanner, piece.size) for plan in piece.plans])
