@@ -4,7 +4,7 @@ import hashlib
 import json
 import tomllib
 from math import inf
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -69,6 +69,46 @@ class FederationSettings(Section):
     max_update_norm: float = Field(1e4, gt=0, description="largest Euclidean norm of what a site adds to the weights")
 
 
+class FedAvg(Section):
+    """The average is the next model."""
+
+    name: Literal["fedavg"] = "fedavg"
+
+
+class FedProx(Section):
+    """As FedAvg, each site held to the weights that it was sent."""
+
+    name: Literal["fedprox"] = "fedprox"
+    mu: float = Field(0.01, gt=0, le=100, description="of half the squared distance from them, added to the loss")
+
+
+class FedAvgM(Section):
+    """The server descends towards the average with momentum."""
+
+    name: Literal["fedavgm"] = "fedavgm"
+    learning_rate: float = Field(1.0, gt=0, le=10)
+    momentum: float = Field(0.7, ge=0, lt=1)
+
+
+class FedAdam(Section):
+    """The server descends towards the average with Adam."""
+
+    name: Literal["fedadam"] = "fedadam"
+    learning_rate: float = Field(0.01, gt=0, le=10)
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.99, ge=0, lt=1)
+    tau: float = Field(1e-3, gt=0, le=1, description="the smallest spread that a step is divided by")
+
+
+StrategySettings = FedAvg | FedProx | FedAvgM | FedAdam
+
+
+class StoppingSettings(Section):
+    """When a run ends before its rounds do."""
+
+    patience: int = Field(0, ge=0, description="rounds without a new best, past half of the rounds; 0: all rounds")
+
+
 class PrivacySettings(Section):
     """Differential privacy of every patient, at the patient's own site; off where epsilon is 0.
 
@@ -103,6 +143,8 @@ class Study(Section):
     augmentation: AugmentationSettings = AugmentationSettings()
     training: TrainingSettings = TrainingSettings()
     federation: FederationSettings = FederationSettings()
+    strategy: Annotated[StrategySettings, Field(discriminator="name")] = FedAvg()
+    stopping: StoppingSettings = StoppingSettings()
     privacy: PrivacySettings = PrivacySettings()
     budget: BudgetSettings = BudgetSettings()
     hours: HoursSettings = HoursSettings()
@@ -114,6 +156,12 @@ class Study(Section):
         return self
 
     @model_validator(mode="after")
+    def _holds_no_private_site(self) -> "Study":
+        if self.privacy.is_on and isinstance(self.strategy, FedProx):
+            raise ValueError("strategy fedprox is not for differential privacy: noised steps are not held back")
+        return self
+
+    @model_validator(mode="after")
     def _has_a_budget_that_can_be_kept(self) -> "Study":
         if self.privacy.is_on and self.budget.is_set:
             raise ValueError("budget cannot be kept under differential privacy: no site tells how long it works")
@@ -121,13 +169,19 @@ class Study(Section):
 
 
 # Sections that change when a run goes on, and no bit of it.
-NO_BITS = {"budget", "hours"}
+NO_BITS = {"budget", "hours", "stopping"}
+# A run of one epoch after another may end for want of a better one only past this share of them: before lies a plateau.
+PLATEAU = 0.5
 
 
 def settings_to_share(study: Study) -> dict[str, Any]:
     """Return every setting for a study.toml; sections that earlier releases do not know, only where they are used."""
-    silent = {name for name in NO_BITS if getattr(study, name) == type(getattr(study, name))()}
-    return study.model_dump(mode="json", exclude=silent)
+    return study.model_dump(mode="json", exclude=_unused(study))
+
+
+def _unused(study: Study) -> set[str]:
+    """Return the sections that only later releases know and that are as if they were not there."""
+    return {name for name in (*NO_BITS, "strategy") if getattr(study, name) == Study.model_fields[name].default}
 
 
 def study_of(text: str) -> Study:
@@ -152,11 +206,23 @@ def settings_digest(study: Study) -> str:
     bounds = {"max_update_norm": study.federation.max_update_norm, "rounds": study.federation.rounds}
     all_rounds = study.model_copy(update={"federation": FederationSettings(**bounds)})
     # Without them a run of an earlier release has the digest that it had.
-    return _digest_of(all_rounds.model_dump(mode="json", exclude=NO_BITS))
+    return _digest_of(all_rounds.model_dump(mode="json", exclude=NO_BITS | _unused(study)))
 
 
 def _digest_of(settings: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def is_time_to_stop(done: int, best: int, planned: int, patience: int) -> bool:
+    """Say whether training should end before its plan does.
+
+    Args:
+        done: rounds or epochs whose result is validated.
+        best: which of them was best, 0 for none.
+        planned: how many there are to be.
+        patience: how many without a new best are enough, past the plateau; 0 waits for all.
+    """
+    return bool(patience) and done - max(best, PLATEAU * planned) >= patience
 
 
 def work_digest(study: Study) -> str:

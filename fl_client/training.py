@@ -24,14 +24,12 @@ from core.learning.model import GliomaNet, Output
 from core.learning.weights import flatten, trained
 from core.messages import Counts, Flat
 from core.progress import Report, silent
-from core.study import Study
+from core.study import FedProx, Study, is_time_to_stop
 from fl_client.epoch_checkpoint import EpochCheckpoint, checkpoint_of, go_on_from
 
 # The one cycle rises over this share of the study, from and down to a fraction of the peak.
 WARM_UP = 0.2
 LOWEST = 0.02
-# A site training alone may stop early only after this share of its schedule: before it lies the plateau.
-PLATEAU = 0.5
 # The step that a report names.
 TRAINING = "training"
 CPU = torch.device("cpu")
@@ -148,7 +146,7 @@ def train_alone(
         loss = scores_of(validated).loss
         if loss is not None and loss < lowest:
             best, best_epoch, lowest = flatten(model), epoch + 1, loss
-        if epoch + 1 - max(best_epoch, PLATEAU * epochs) >= patience:
+        if is_time_to_stop(epoch + 1, best_epoch, epochs, patience):
             report(f"{site}, no federation", epoch + 1, epoch + 1)
             break
     return Trained(best, best_epoch, tuple(history))
@@ -168,6 +166,8 @@ class Training:
         self.parameters = list(trained(model).values())
         decayed = [values for values in self.parameters if values.ndim > 1]
         free = [values for values in self.parameters if values.ndim <= 1]
+        # What FedProx holds a site to.
+        self.sent = [values.detach().clone() for values in self.parameters] if mu_of(study) else []
         self.optimizer = torch.optim.AdamW(
             [{"params": decayed, "weight_decay": study.training.weight_decay}, {"params": free, "weight_decay": 0.0}]
         )
@@ -224,6 +224,10 @@ class Training:
         loss = losses.total(self.study.training.tumor_map_weight).mean()
         torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.unscale_(self.optimizer)
+        for values, sent in zip(self.parameters if self.sent else (), self.sent, strict=True):
+            assert values.grad is not None  # noqa: S101 (backward has just run)
+            # The gradient of mu / 2 times the squared distance, without the pass that the loss's term would take.
+            values.grad.add_(values.detach() - sent, alpha=mu_of(self.study))
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.study.training.gradient_clip)
         # Half precision overflows now and then: the scaler skips such a step and mends its scale.
         is_finite = loss.isfinite() if self.scaler.is_enabled() else loss.isfinite() & norm.isfinite()
@@ -247,6 +251,14 @@ def _counts_of(cases: int, sums: Tensor) -> Counts:
     """Return counts of an epoch: its cases, each task's loss and all tasks' together, in equal parts."""
     told = {f"{task}_loss": value for task, value in zip(_TASKS, sums.tolist(), strict=True)}
     return {"cases": float(cases), "loss": sum(told.values()), **told}
+
+
+def mu_of(study: Study) -> float:
+    """Return how strongly a site is held to the weights that it was sent: 0 for all strategies but FedProx.
+
+    Source: Li et al. 2020, arXiv:1812.06127, algorithm 2.
+    """
+    return study.strategy.mu if isinstance(study.strategy, FedProx) else 0.0
 
 
 def precision_of(study: Study, device: torch.device) -> torch.dtype:

@@ -22,8 +22,8 @@ logger = logging.getLogger(__name__)
 LOOK_S = 2.0
 
 
-class BudgetSpent(Exception):
-    """A run has come to the end of its budget.
+class RunStops(Exception):
+    """A run ends before its last round: its budget is spent, or it gets no better.
 
     Args:
         cause: the sentence that the run is stopped with.
@@ -63,7 +63,7 @@ class Bounds:
         Args:
             number: 1, 2, ...; one more than the study's rounds for the evaluation of the last aggregate.
         Raises:
-            BudgetSpent: the budget is spent, or the round would go beyond it.
+            RunStops: the budget is spent, or the round would go beyond it.
             ConfigError: the budget cannot be held against the prices.
             FederationError: the run was stopped while it waited.
         """
@@ -84,7 +84,7 @@ class Bounds:
     def during_round(self) -> None:
         """Look whether what the sites have told by now has reached the budget.
 
-        Raises: BudgetSpent, ConfigError: as `before_round`.
+        Raises: RunStops, ConfigError: as `before_round`.
         """
         self._check_budget(before_a_round=False)
 
@@ -94,4 +94,4 @@ class Bounds:
         prices = load_prices(self.settings)
         cause = budget_end(self.records, self.run, self.study, prices, before_a_round=before_a_round)
         if cause:
-            raise BudgetSpent(cause)
+            raise RunStops(cause)

@@ -1,6 +1,7 @@
 """A run's state between two rounds, and the folder that keeps it whatever ends the process.
 
-RUN/round-0003.safetensors   the newest aggregate, and that of the best round so far; older ones are deleted
+RUN/round-0003.safetensors   the newest aggregate, and that of the best round so far, each with what the strategy
+                             remembers beside it; older ones are deleted
 RUN/try-0004.json            what each try of a round brought
 RUN/state.json               where the run stands; names the newest aggregate and the tries, and is written after them
 
@@ -8,7 +9,7 @@ A crash in between leaves the older state and its aggregate: the round is then r
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -25,6 +26,10 @@ from core.learning.metrics import scores_of
 from core.messages import Counts, Flat, Manifest
 from core.npy import sha256_of
 from core.study import Study, settings_digest
+from fl_server.server_optimizers import server_optimizer
+
+# The name of the aggregate beside what a strategy remembers.
+WEIGHTS = "weights"
 
 
 @dataclass(frozen=True)
@@ -76,16 +81,23 @@ class RunState:
         round: rounds that counted; 0 before the first.
         weights: float32 [parameters] after that round.
         history: every try of every round, in order.
+        memory: what the strategy remembers after it, see `ServerState`.
     """
 
     round: int
     weights: Flat
     history: tuple[RoundRecord, ...] = ()
+    memory: Mapping[str, Flat] = field(default_factory=dict)
 
     @cached_property
     def weights_sha256(self) -> str:
         """How both sides name these weights."""
         return sha256_of(self.weights)
+
+    @cached_property
+    def memory_sha256(self) -> dict[str, str]:
+        """What tells whether a strategy remembers the same."""
+        return {name: sha256_of(values) for name, values in sorted(self.memory.items())}
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,7 @@ class _Stored:
     round: int
     weights_sha256: str
     tries: int
+    memory_sha256: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -138,9 +151,11 @@ def save_state(run: Path, study: Study, manifest: Manifest, state: RunState) -> 
     """
     newest, tries = _weights_path(run, state.round), len(state.history)
     # As bytes: of a full disk safetensors' own writing raises what is no OSError.
-    write_atomically(newest, save({"weights": state.weights}))
+    write_atomically(newest, save({WEIGHTS: state.weights, **state.memory}))
     write_atomically(_try_path(run, tries), json.dumps(asdict(state.history[-1])))
-    stored = _Stored(settings_digest(study), manifest.digest, state.round, state.weights_sha256, tries)
+    stored = _Stored(
+        settings_digest(study), manifest.digest, state.round, state.weights_sha256, tries, state.memory_sha256
+    )
     write_atomically(run / "state.json", json.dumps(asdict(stored), indent=2))
     keep = {newest, _weights_path(run, best_round(state.history))}
     for path in run.glob("round-*.safetensors"):
@@ -159,14 +174,16 @@ def load_state(run: Path, study: Study, manifest: Manifest, initial: Flat) -> Ru
     Raises: FederationError: the folder holds another run, or is damaged.
     """
     if not (run / "state.json").exists():
-        return RunState(0, initial)
+        begun = server_optimizer(study.strategy).init(initial)
+        return RunState(0, begun.weights, memory=begun.memory)
     stored = _read(run / "state.json", _Stored)
     if (stored.settings, stored.manifest) != (settings_digest(study), manifest.digest):
         raise FederationError(
             f"The folder {run} holds a run of other settings", fix="name another run folder, or restore the settings"
         )
-    state = RunState(stored.round, round_weights(run, stored.round), read_history(run))
-    if state.weights_sha256 != stored.weights_sha256:
+    memory = _aggregate(run, stored.round)
+    state = RunState(stored.round, memory.pop(WEIGHTS), read_history(run), memory)
+    if (state.weights_sha256, state.memory_sha256) != (stored.weights_sha256, stored.memory_sha256):
         raise _damaged(run, "the weights are not those of the state")
     return state
 
@@ -185,11 +202,16 @@ def round_weights(run: Path, number: int) -> Flat:
 
     Raises: FederationError: it is not there or damaged.
     """
+    return _aggregate(run, number)[WEIGHTS]
+
+
+def _aggregate(run: Path, number: int) -> dict[str, Flat]:
+    """Return a round's weights and what the strategy remembered after it, by name."""
     try:
-        weights: Flat = load_file(_weights_path(run, number))["weights"]
+        arrays: dict[str, Flat] = load_file(_weights_path(run, number))
+        return {WEIGHTS: arrays.pop(WEIGHTS), **arrays}
     except (OSError, SafetensorError, KeyError) as error:
         raise _damaged(run, type(error).__name__) from None
-    return weights
 
 
 StoredT = TypeVar("StoredT")

@@ -16,12 +16,13 @@ from core.errors import FederationError
 from core.messages import Counts, Flat, Manifest, task_of
 from core.npy import npy_array
 from core.records.rounds import Question
-from core.study import Study
-from fl_server.bounds import Bounds
-from fl_server.checkpoints import RoundRecord, RunState, SiteRound, load_state, save_state
+from core.study import Study, is_time_to_stop
+from fl_server.bounds import Bounds, RunStops
+from fl_server.checkpoints import RoundRecord, RunState, SiteRound, best_round, load_state, save_state
 from fl_server.exchange import Answers, Told, exchange
 from fl_server.journal import Journal
-from fl_server.strategies import NAME, FederatedAveraging, Outcome, pooled_counts, task_content
+from fl_server.server_optimizers import ServerState, server_optimizer
+from fl_server.strategies import FederatedAveraging, Outcome, pooled_counts, task_content
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ def run_rounds(grid: Grid, study: Study, manifest: Manifest, initial: Flat, plan
         plan: the run.
     Returns: the state after the last evaluation; what it holds is on disk too.
     Raises:
-        BudgetSpent: the run's budget is; what was done is kept.
+        RunStops: the run's budget is spent, or it gets no better; what was done is kept.
         FederationError: a round stayed below its quorum, the disk took no answers, or the folder holds another run.
         RecordsError: the database cannot be used.
         OSError: the state cannot be written.
@@ -82,6 +83,8 @@ def run_rounds(grid: Grid, study: Study, manifest: Manifest, initial: Flat, plan
     strategy = FederatedAveraging(study if plan.waits else _in_haste(study), manifest, plan.sites(), plan.journal)
     strategy.summary()
     while state.round < study.federation.rounds:
+        if gets_no_better(state, study):
+            raise RunStops(no_better_sentence(state, study))
         state = _step(_train, grid, strategy, state, plan)
     return _step(_validate if plan.validate else _evaluate, grid, strategy, state, plan)
 
@@ -94,6 +97,20 @@ def _in_haste(study: Study) -> Study:
 def is_finished(state: RunState, study: Study) -> bool:
     """Say whether the last aggregate is evaluated."""
     return bool(state.history) and state.history[-1].counted and state.history[-1].round > study.federation.rounds
+
+
+def gets_no_better(state: RunState, study: Study) -> bool:
+    """Say whether a run has gone on for its patience without a better round; the newest aggregate is not judged yet."""
+    rounds, patience = study.federation.rounds, study.stopping.patience
+    return state.round < rounds and is_time_to_stop(state.round - 1, best_round(state.history), rounds, patience)
+
+
+def no_better_sentence(state: RunState, study: Study) -> str:
+    """Say why a run stops that gets no better."""
+    return (
+        f"no round after round {best_round(state.history)} was better in {study.stopping.patience} rounds "
+        f"(stopping.patience), after {state.round} of {study.federation.rounds}"
+    )
 
 
 Step = Callable[[Grid, FederatedAveraging, RunState, Plan], RunState]
@@ -126,8 +143,11 @@ def _train(grid: Grid, strategy: FederatedAveraging, state: RunState, plan: Plan
     if plan.validate:
         record = replace(record, validation=plan.validate(state.weights))
     if average is None:
-        return RunState(state.round, state.weights, (*state.history, record))
-    return RunState(number, npy_array(average["weights"].data), (*state.history, record))
+        return replace(state, history=(*state.history, record))
+    after = server_optimizer(strategy.study.strategy).apply(
+        ServerState(state.weights, state.memory), npy_array(average["weights"].data)
+    )
+    return RunState(number, after.weights, (*state.history, record), after.memory)
 
 
 def _evaluate(grid: Grid, strategy: FederatedAveraging, state: RunState, plan: Plan) -> RunState:
@@ -135,7 +155,7 @@ def _evaluate(grid: Grid, strategy: FederatedAveraging, state: RunState, plan: P
     question = Question(plan.run, number, "evaluation", state.weights_sha256)
     answers = _ask(grid, strategy, strategy.configure_evaluate, state.weights, question, plan)
     pooled = strategy.aggregate_evaluate(number, answers.replies)
-    return RunState(state.round, state.weights, (*state.history, _record(number, strategy.outcome, answers, pooled)))
+    return replace(state, history=(*state.history, _record(number, strategy.outcome, answers, pooled)))
 
 
 def _validate(_grid: Grid, _strategy: FederatedAveraging, state: RunState, plan: Plan) -> RunState:
@@ -144,7 +164,7 @@ def _validate(_grid: Grid, _strategy: FederatedAveraging, state: RunState, plan:
     began = time.monotonic()
     counts = plan.validate(state.weights)
     record = RoundRecord(state.round + 1, True, {}, {}, {}, counts, time.monotonic() - began)
-    return RunState(state.round, state.weights, (*state.history, record))
+    return replace(state, history=(*state.history, record))
 
 
 Configure = Callable[[int, ArrayRecord, ConfigRecord, Grid], Iterable[Message]]
@@ -154,7 +174,9 @@ def _ask(
     grid: Grid, strategy: FederatedAveraging, configure: Configure, weights: Flat, question: Question, plan: Plan
 ) -> Answers:
     strategy.sites = plan.sites()
-    receipt = plan.journal.open(question, strategy.sites, strategy=NAME, seed=strategy.study.seed)
+    receipt = plan.journal.open(
+        question, strategy.sites, strategy=strategy.study.strategy.name, seed=strategy.study.seed
+    )
     task = task_of(strategy.study, question.round, weights, strategy.manifest.digest, plan.run, receipt)
     look = plan.bounds.during_round if plan.bounds else None
     return exchange(grid, strategy, configure(question.round, *task_content(task), grid), plan.told, look)

@@ -25,14 +25,13 @@ from core.records.rounds import close_round
 from core.records.runs import move_run, register_version, run_of, taking_part
 from core.records.tables import Round, Run
 from core.study import Study
-from fl_server.bounds import Bounds, BudgetSpent
+from fl_server.bounds import Bounds, RunStops
 from fl_server.card import calibration_of, card_of
 from fl_server.checkpoints import RoundRecord, RunState, best_round, load_state, locked, round_weights
 from fl_server.config import RunConfig, database_url, server_config_path
 from fl_server.journal import Journal, writing
 from fl_server.public_validation import public_validation
 from fl_server.rounds import Plan, run_rounds
-from fl_server.strategies import NAME
 from fl_server.uploads import uploads_of
 
 ACTOR = "server-app"
@@ -91,7 +90,7 @@ def run_study(grid: Grid, study: Study, run: str, records: Engine, *, waits: boo
                 stopped = ""
                 try:
                     state = run_rounds(grid, study, manifest, initial, plan)
-                except BudgetSpent as end:
+                except RunStops as end:
                     plan.journal.clear()
                     state, stopped = load_state(folder, study, manifest, initial), end.cause
                 _register(records, row, study, model, state, stopped)
@@ -115,14 +114,14 @@ def _plan(records: Engine, row: Run, study: Study, waits: bool, has_edge: bool) 
         folder=Path(row.folder),
         sites=lambda: taking_part(records, row),
         journal=Journal(records, Path(row.folder) / "objects"),
-        closed=_closer(records, row.id),
+        closed=_closer(records, row.id, study.strategy.name),
         waits=waits,
         told=partial(uploads_of, records) if has_edge else None,
         bounds=Bounds(records, row.id, study, server_config_path(), keeps_hours=waits),
     )
 
 
-def _closer(records: Engine, run: str) -> Callable[[RunState], None]:
+def _closer(records: Engine, run: str, strategy: str) -> Callable[[RunState], None]:
     def close(state: RunState) -> None:
         record = state.history[-1]
         scores = scores_of(record.validation) if record.validation else None
@@ -145,7 +144,7 @@ def _closer(records: Engine, run: str) -> Callable[[RunState], None]:
             weights={site: brought.weights_sha256 for site, brought in record.sites.items()},
             receipts={site: brought.receipt for site, brought in record.sites.items()},
             aggregate=state.weights_sha256,
-            strategy=NAME,
+            strategy=strategy,
         )
 
     return close

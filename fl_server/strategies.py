@@ -34,9 +34,6 @@ from fl_server.journal import Journal
 
 logger = logging.getLogger(__name__)
 
-# As the records call it.
-NAME = "fedavg"
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -79,7 +76,7 @@ class Asked:
 
 
 class FederatedAveraging(Strategy):
-    """FedAvg over the expected sites, and over no others.
+    """The average over the expected sites, and over no others; what the server makes of it, `rounds` asks elsewhere.
 
     Who is behind a node is what the SuperLink enrolled it as (`flwr supernode register --name`); a node without such a
     name, or with another's, is never sent anything.
@@ -185,7 +182,8 @@ class FederatedAveraging(Strategy):
         """Log what this strategy does."""
         federation = self.study.federation
         logger.info(
-            "FedAvg of %s over %s, %d rounds: %s",
+            "%s of %s over %s, %d rounds: %s",
+            self.study.strategy.name,
             self.study.name,
             ", ".join(self.sites),
             federation.rounds,

@@ -6,7 +6,7 @@ brings no receipts.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -22,6 +22,8 @@ from fl_client.dataset import Cohort
 from fl_client.training import CPU, train_one_round
 from fl_server.aggregation import RunningSum
 from fl_server.checkpoints import RoundRecord, RunState, SiteRound, best_round, load_state, round_weights, save_state
+from fl_server.rounds import gets_no_better
+from fl_server.server_optimizers import ServerState, server_optimizer
 from fl_server.strategies import pooled_counts
 
 
@@ -56,27 +58,26 @@ def federate(
     model = study_model(study.model, study.seed, public_folder())
     manifest = manifest_of(model)
     state = load_state(folder, study, manifest, flatten(model))
-    rounds = study.federation.rounds
-    while len(state.history) <= rounds:
-        number = state.round + 1
-        is_last = number > rounds
-        total = RunningSum(manifest.size)
-        sites: dict[str, SiteRound] = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    rounds, optimizer = study.federation.rounds, server_optimizer(study.strategy)
+    while len(state.history) <= rounds and not gets_no_better(state, study):
+        number, total, sites = len(state.history) + 1, RunningSum(manifest.size), {}
         for site in sorted(cohorts):
             restore(model, state.weights)
-            validation = evaluate(model, cohorts[site].validation, device)
-            sites[site] = SiteRound(validation, "")
-            if not is_last:
-                training = train_one_round(model, cohorts[site].training, study, site, number, device)
-                examples = len(cohorts[site].training)
-                total.add(flatten(model), examples)
-                sites[site] = SiteRound(validation, "", examples, training)
+            sites[site] = SiteRound(evaluate(model, cohorts[site].validation, device), "")
+            if number <= rounds:
+                cases = cohorts[site].training
+                training = train_one_round(model, cases, study, site, number, device)
+                total.add(flatten(model), len(cases))
+                sites[site] = replace(sites[site], examples=len(cases), training=training)
         pooled = pooled_counts({site: brought.validation for site, brought in sites.items()})
-        record = RoundRecord(number, True, sites, {}, {}, pooled, 0.0)
-        weights = state.weights if is_last else total.mean()
-        state = RunState(min(number, rounds), weights, (*state.history, record))
-        folder.mkdir(parents=True, exist_ok=True)
+        history = (*state.history, RoundRecord(number, True, sites, {}, {}, pooled, 0.0))
+        if number <= rounds:
+            after = optimizer.apply(ServerState(state.weights, state.memory), total.mean())
+            state = RunState(number, after.weights, history, after.memory)
+        else:
+            state = replace(state, history=history)
         save_state(folder, study, manifest, state)
-        report("federation", len(state.history), rounds + 1)
+        report("federation", number, rounds + 1)
     best = best_round(state.history)
     return Federated(round_weights(folder, best), best, state.history)

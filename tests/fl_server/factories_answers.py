@@ -31,7 +31,6 @@ from core.updates import TRAINING, VALIDATION
 from fl_client import client_app
 from fl_client.trainer_socket import packed, unpacked
 from fl_server.journal import Journal
-from fl_server.strategies import NAME
 from simulations.federation import InProcessGrid
 
 MANIFEST = Manifest((Part("weight", (4,)),))
@@ -75,7 +74,7 @@ def a_journal(folder: Path) -> Journal:
 
 def opened(journal: Journal, kind: str = "update") -> Journal:
     """Open the round of `a_task` in a journal."""
-    journal.open(Question("glioma-1", 3, kind, sha256_of(INITIAL)), SITES, strategy=NAME, seed=7)
+    journal.open(Question("glioma-1", 3, kind, sha256_of(INITIAL)), SITES, strategy="fedavg", seed=7)
     return journal
 
 

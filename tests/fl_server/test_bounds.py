@@ -24,7 +24,7 @@ from core.records.tables import Effort, Run
 from core.signing import make_key
 from core.study import Study, settings_to_share
 from fl_server import exchange, server_app
-from fl_server.bounds import Bounds, BudgetSpent
+from fl_server.bounds import Bounds, RunStops
 from fl_server.config import database_url
 from fl_server.server_app import make_server_app
 from tests.fl_server.factories_answers import SITES, Answer, a_grid
@@ -220,7 +220,7 @@ def test_only_what_is_reached_ends_a_round_that_is_under_way(tmp_path: Path) -> 
         with transaction(records()) as session:
             session.merge(Effort(run="r", site="site-a", sent_bytes=0, received_bytes=0, cpu_s=0.0, gpu_s=told))
         if ends:
-            with pytest.raises(BudgetSpent, match="GPU hours is spent"):
+            with pytest.raises(RunStops, match="GPU hours is spent"):
                 bound.during_round()
         else:
             bound.during_round()
