@@ -4,8 +4,11 @@ The two questions differ. Patients are a sample of those to come: DeLong's test 
 differ on more of them. Seeds are a sample of trainings: their interval says whether the recipe is better, on these
 patients.
 
+`recipe_difference` asks both at once: would the recipe be better, with other seeds, on other patients?
+
 Sources: DeLong, DeLong and Clarke-Pearson 1988, doi:10.2307/2531595; Sun and Xu 2014, doi:10.1109/LSP.2014.2337313 (the
-same variance from ranks, in n log n); Welch 1947, doi:10.1093/biomet/34.1-2.28.
+same variance from ranks, in n log n); Welch 1947, doi:10.1093/biomet/34.1-2.28; Obuchowski and Rockette 1995,
+doi:10.1080/03610919508813243 (readers and cases as two samples: here the readers are trainings).
 """
 
 from collections.abc import Sequence
@@ -63,6 +66,26 @@ class SeedDifference:
     degrees: float | None
 
 
+@dataclass(frozen=True)
+class RecipeDifference:
+    """How two recipes' areas under the curve differ, over the seeds of their trainings and over patients.
+
+    Attributes:
+        first, second: mean areas over seeds.
+        difference: first less second.
+        by_seed: the difference of each seed.
+        standard_error: of the difference, seeds and patients taken together.
+        interval: 95 %, of the difference, within -1 and 1; None where neither shows any variance.
+    """
+
+    first: float
+    second: float
+    difference: float
+    by_seed: tuple[float, ...]
+    standard_error: float
+    interval: Interval | None
+
+
 def delong_test(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> AucDifference | None:
     """Compare two models' areas on the same patients.
 
@@ -116,3 +139,40 @@ def seed_difference(first: Sequence[float], second: Sequence[float]) -> SeedDiff
     degrees = variance**2 / spread
     half = float(student.ppf(0.975, degrees)) * sqrt(variance)
     return SeedDifference(*means, difference, (difference - half, difference + half), degrees)
+
+
+def recipe_difference(
+    labels: ArrayLike, first: Sequence[ArrayLike], second: Sequence[ArrayLike]
+) -> RecipeDifference | None:
+    """Compare two recipes by models trained with the same seeds and judged on the same patients.
+
+    The variance is the sum of two: of the mean over seeds, from how the differences vary by seed, and DeLong's over
+    patients, from each patient's placements averaged over seeds. What seeds and patients do together is in both, so the
+    interval is rather too wide. Its degrees of freedom are Satterthwaite's, patients counting as endlessly many.
+
+    Args:
+        labels: [cases], 0 or 1.
+        first, second: each recipe's scores, one model a seed, in the same order of seeds: [seeds] of float [cases].
+    Returns: the comparison, or None with fewer than two of either class or fewer than two seeds.
+    Source: Obuchowski and Rockette 1995; Satterthwaite 1946.
+    """
+    truth = np.asarray(labels, np.float64)
+    if len(first) != len(second):
+        raise ValueError("both recipes must have the same seeds")
+    if min((truth > 0.5).sum(), (truth <= 0.5).sum(), len(first)) < 2:
+        return None
+    ours, theirs = ([placements(truth, scores) for scores in each] for each in (first, second))
+    # By class: float [seeds, cases].
+    apart = [np.array([one[side] - other[side] for one, other in zip(ours, theirs, strict=True)]) for side in (0, 1)]
+    by_seed = apart[0].mean(axis=1)
+    seeds = float(by_seed.var(ddof=1)) / len(by_seed)
+    patients = sum(float(each.mean(axis=0).var(ddof=1)) / each.shape[1] for each in apart)
+    areas = [float(np.mean([positives.mean() for positives, _ in each])) for each in (ours, theirs)]
+    told = areas[0], areas[1], float(by_seed.mean()), tuple(by_seed.tolist())
+    error = sqrt(seeds + patients)
+    if error < _NOTHING:
+        return RecipeDifference(*told, 0.0, None)
+    # Where seeds hardly differ, the degrees are as good as endless.
+    degrees = error**4 / (seeds**2 / (len(by_seed) - 1)) if seeds > _NOTHING**2 else np.inf
+    half = float(student.ppf(0.975, degrees)) * error
+    return RecipeDifference(*told, error, (max(-1.0, told[2] - half), min(1.0, told[2] + half)))

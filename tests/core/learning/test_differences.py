@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, rankdata, ttest_ind
 
 from core.learning.curves import auc, placements
-from core.learning.differences import delong_test, seed_difference
+from core.learning.differences import delong_test, recipe_difference, seed_difference
 
 some_cases = st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 6)), min_size=4, max_size=30)
 
@@ -139,3 +139,51 @@ def test_seeds_are_compared_as_scipys_welch_does(first, second):
 
 def test_one_seed_compares_nothing():
     assert seed_difference([0.5], [0.5, 0.6]) is None
+
+
+def test_recipes_that_do_not_differ_by_seed_differ_as_one_model_does_from_another():
+    rng = np.random.default_rng(5)
+    labels = np.arange(60) % 2
+    first, second = labels + rng.normal(size=60), labels + rng.normal(size=60)
+    alone = delong_test(labels, first, second)
+    found = recipe_difference(labels, [first] * 3, [second] * 3)
+    assert found.by_seed == pytest.approx([alone.difference] * 3)
+    assert found.standard_error == pytest.approx(alone.standard_error)
+    assert found.interval == pytest.approx(alone.interval)
+
+
+def test_a_difference_of_recipes_by_hand():
+    labels = [1, 1, 0, 0]
+    second = [4, 3, 2, 1]  # perfect
+    # Seed 1: the positives beat 1 and 1/2 of the negatives, area 3/4; seed 2 is perfect too. Differences -1/4 and 0:
+    # variance 1/32, of the mean 1/64. Averaged placements differ by 0, -1/4 among positives and -1/4, 0 among
+    # negatives: variance 1/32 each, halved, together 1/32. Degrees: (3/64)^2 / ((1/64)^2 / 1) = 9.
+    found = recipe_difference(labels, [[4, 2, 3, 1], [4, 3, 2, 1]], [second, second])
+    assert (found.first, found.second) == (0.875, 1.0)
+    assert found.by_seed == (-0.25, 0.0)
+    assert found.standard_error == pytest.approx(sqrt(3 / 64))
+    assert found.interval == pytest.approx(
+        (-0.125 - 2.262157 * sqrt(3 / 64), -0.125 + 2.262157 * sqrt(3 / 64)), abs=1e-5
+    )
+
+
+def test_the_interval_of_recipes_holds_the_truth_as_often_as_promised():
+    # Two recipes of equal worth; each training and each patient adds its own luck, shared where it should be.
+    rng, held, trials = np.random.default_rng(3), 0, 400
+    for _ in range(trials):
+        labels = np.arange(80) % 2
+        patient = labels + rng.normal(size=80)
+
+        def trained(patient=patient):
+            return [patient + rng.normal() * 0.4 * (np.arange(80) % 3 - 1) + 0.5 * rng.normal(size=80) for _ in "abc"]
+
+        found = recipe_difference(labels, trained(), trained())
+        held += found.interval[0] <= 0 <= found.interval[1]
+    assert 0.93 <= held / trials <= 1
+
+
+def test_one_seed_or_one_of_a_class_cannot_compare_recipes():
+    assert recipe_difference([0, 0, 1, 1], [[1, 2, 3, 4]], [[1, 2, 3, 4]]) is None
+    assert recipe_difference([0, 0, 0, 1], [[1, 2, 3, 4]] * 2, [[1, 2, 3, 4]] * 2) is None
+    with pytest.raises(ValueError, match="same seeds"):
+        recipe_difference([0, 0, 1, 1], [[1, 2, 3, 4]] * 2, [[1, 2, 3, 4]])

@@ -1,0 +1,226 @@
+"""What an experiment on synthetic patients asks, and the trainings that it takes: settings in, a list of jobs out.
+
+Every seed has people of its own, the same for each way of dealing them out to sites, so that one pooled training is
+what all of a seed's federations are compared with. Held-out and calibration people are the same for all.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from json import dumps
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from core.config import Section
+from core.study import FedAvg, StrategySettings, Study
+from simulations.hospitals import IDENTITIES
+from simulations.tensor_cohort import People
+
+PARTITION = re.compile(r"iid|scanner|(label|quantity)-(\d+(\.\d+)?)")
+POOLED = "pooled"
+
+
+class PeopleSettings(Section):
+    """The synthetic people of an experiment; hospitals differ by their scanner."""
+
+    hospitals: int = Field(4, ge=2, le=20)
+    patients: int = Field(100, ge=4, lt=IDENTITIES, description="with a glioma, of each hospital, to train on")
+    controls: int = Field(10, ge=0, lt=IDENTITIES, description="healthy people beside them")
+    held_out: int = Field(500, ge=4, lt=IDENTITIES, description="patients of each hospital and seed who never train")
+    held_out_controls: int = Field(50, ge=0, lt=IDENTITIES)
+    held_out_seeds: tuple[int, ...] = (900001, 900002)
+    calibration_seeds: tuple[int, ...] = (900003, 900004)
+    separability: float = Field(0.95, ge=0.5, lt=1, description="best possible AUC of the planted methylation signal")
+
+    @model_validator(mode="after")
+    def _are_numbered(self) -> "PeopleSettings":
+        if max(self.patients + self.controls, self.held_out + self.held_out_controls) >= IDENTITIES:
+            raise ValueError(f"a hospital has at most {IDENTITIES - 1} people of one seed")
+        if set(self.held_out_seeds) & set(self.calibration_seeds):
+            raise ValueError("held_out_seeds and calibration_seeds must not share a seed")
+        return self
+
+
+class CurveSettings(Section):
+    """A learning curve: federations of fewer patients, and of fewer sites."""
+
+    patients: tuple[int, ...] = Field((), description="of each hospital")
+    sites: tuple[int, ...] = Field((), description="each with the patients of its own scanner")
+
+
+class Experiment(Section):
+    """Everything in an experiment's TOML file."""
+
+    seeds: tuple[int, ...] = Field((1,), min_length=1)
+    people: PeopleSettings = PeopleSettings()
+    study: Study
+    partitions: tuple[str, ...] = Field(("iid",), description="iid, scanner, label-ALPHA, quantity-ALPHA")
+    strategies: tuple[StrategySettings, ...] = (FedAvg(),)
+    alone: bool = Field(True, description="also train each site by itself")
+    calibrate: bool = Field(True, description="also judge the federations on the calibration people")
+    leave_one_out: bool = Field(False, description="also federate without each site in turn")
+    permutations: int = Field(0, ge=0, le=1000, description="federations on shuffled methylation labels")
+    permuted_patients: int = Field(25, ge=4, description="of each hospital, for these")
+    curve: CurveSettings = CurveSettings()
+    ablations: dict[str, dict[str, Any]] = Field({}, description="by name, sections of the study that differ")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Experiment":
+        wrong = [name for name in self.partitions if not PARTITION.fullmatch(name)]
+        if wrong:
+            raise ValueError(f"partitions: {', '.join(wrong)} is none of iid, scanner, label-ALPHA, quantity-ALPHA")
+        people = self.people
+        if taken := set(self.seeds) & {*people.held_out_seeds, *people.calibration_seeds}:
+            raise ValueError(f"seeds: {', '.join(map(str, taken))} would train on people who are held out")
+        most = max((people.patients, *self.curve.patients, self.permuted_patients if self.permutations else 0))
+        if most > people.patients:
+            raise ValueError(f"no hospital has {most} patients to train on: people.patients is {people.patients}")
+        if any(not 1 <= count <= people.hospitals for count in self.curve.sites):
+            raise ValueError(f"curve.sites must be between 1 and people.hospitals, {people.hospitals}")
+        for name, sections in self.ablations.items():
+            Study.model_validate(_merged(self.study.model_dump(), sections | {"name": name}))
+        return self
+
+    def held_out(self, seeds: tuple[int, ...]) -> tuple[People, ...]:
+        """Return the people who never train, of some seeds."""
+        people = self.people
+        return tuple(
+            People(seed, hospital, people.held_out, people.held_out_controls, people.separability, self.grid)
+            for seed in seeds
+            for hospital in range(people.hospitals)
+        )
+
+    def trained_on(self, seed: int) -> tuple[People, ...]:
+        """Return the people of one seed, hospital by hospital."""
+        people = self.people
+        return tuple(
+            People(seed, hospital, people.patients, people.controls, people.separability, self.grid)
+            for hospital in range(people.hospitals)
+        )
+
+    @property
+    def grid(self) -> int:
+        """Voxels along each axis."""
+        return self.study.preprocessing.grid
+
+
+@dataclass(frozen=True)
+class Deal:
+    """Who trains where.
+
+    Attributes:
+        partition: how people come to sites.
+        seed: whose people, and the draw of the deal.
+        patients, controls: of each hospital, its first ones.
+        sites: how many take part; fewer than hospitals only by scanner.
+        without: a site that is left out, or "".
+        permutation: which shuffling of the methylation labels; 0 leaves them.
+    """
+
+    partition: str
+    seed: int
+    patients: int
+    controls: int
+    sites: int
+    without: str = ""
+    permutation: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training and what its model says of people who never trained.
+
+    Attributes:
+        family: what it is for.
+        name: what it is called in tables.
+        how: federated, pooled, or alone at `site`.
+        study: every setting, the seed included.
+        deal: who trains where.
+        site: for `alone`.
+        calibrates: whether it is judged on the calibration people too.
+    """
+
+    family: str
+    name: str
+    how: Literal["federated", "pooled", "alone"]
+    study: Study
+    deal: Deal
+    site: str = ""
+    calibrates: bool = False
+
+    def key(self, people: PeopleSettings) -> str:
+        """Return a digest of all that the training's weights and scores depend on, names left aside."""
+        study = self.study.model_dump(mode="json", exclude={"name"})
+        told = [self.how, study, asdict(self.deal), self.site, people.model_dump(mode="json")]
+        return sha256(dumps(told, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def jobs_of(experiment: Experiment) -> list[Job]:
+    """Return every training of an experiment, the comparison's first."""
+    return [*_compared(experiment), *_asked_once(experiment)]
+
+
+def site_names(count: int) -> list[str]:
+    """Return the sites' names, as `fl-simulate split` gives them."""
+    return [f"site-{number:0{len(str(count))}}" for number in range(1, count + 1)]
+
+
+def _compared(experiment: Experiment) -> Iterator[Job]:
+    """Yield, for each seed, the pooled training, and each partition's federations and sites alone."""
+    for seed in experiment.seeds:
+        study, deal = _seeded(experiment.study, seed), _whole(experiment, "iid", seed)
+        yield Job("compared", f"pooled, seed {seed}", "pooled", study, deal, calibrates=experiment.calibrate)
+        for partition in experiment.partitions:
+            dealt = replace(deal, partition=partition)
+            for strategy in experiment.strategies:
+                yield Job(
+                    "compared",
+                    f"{partition}, {strategy.name}, seed {seed}",
+                    "federated",
+                    study.model_copy(update={"strategy": strategy}),
+                    dealt,
+                    calibrates=experiment.calibrate,
+                )
+            for site in site_names(deal.sites) if experiment.alone else ():
+                yield Job("compared", f"{partition}, {site} alone, seed {seed}", "alone", study, dealt, site)
+
+
+def _asked_once(experiment: Experiment) -> Iterator[Job]:
+    """Yield what is asked of the first seed only."""
+    seed = experiment.seeds[0]
+    study, whole = _seeded(experiment.study, seed), _whole(experiment, "iid", seed)
+    by_scanner = replace(whole, partition="scanner")
+    for site in site_names(whole.sites) if experiment.leave_one_out else ():
+        yield Job("left out", f"without {site}", "federated", study, replace(by_scanner, without=site))
+    share = experiment.people.controls / experiment.people.patients
+    for patients in experiment.curve.patients:
+        fewer = replace(whole, patients=patients, controls=round(patients * share))
+        yield Job("patients", f"{patients} patients a hospital", "federated", study, fewer)
+    for sites in experiment.curve.sites:
+        yield Job("sites", f"{sites} sites", "federated", study, replace(by_scanner, sites=sites))
+    few = replace(whole, patients=experiment.permuted_patients, controls=round(experiment.permuted_patients * share))
+    for number in range(experiment.permutations + 1 if experiment.permutations else 0):
+        name = f"permutation {number}" if number else "true labels"
+        yield Job("permuted", name, "federated", study, replace(few, permutation=number))
+    for name, sections in experiment.ablations.items():
+        changed = Study.model_validate(_merged(study.model_dump(), sections))
+        yield Job("ablated", name, "federated", changed, whole)
+
+
+def _seeded(study: Study, seed: int) -> Study:
+    return study.model_copy(update={"seed": seed})
+
+
+def _whole(experiment: Experiment, partition: str, seed: int) -> Deal:
+    people = experiment.people
+    return Deal(partition, seed, people.patients, people.controls, people.hospitals)
+
+
+def _merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with changes, section by section."""
+    return settings | {
+        name: settings[name] | value if isinstance(value, dict) and isinstance(settings.get(name), dict) else value
+        for name, value in changes.items()
+    }

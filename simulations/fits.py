@@ -1,0 +1,251 @@
+"""One job of an experiment: deal people out, train, and keep what the model says of people who never trained.
+
+FITS/<key>/run/                  a federation's rounds
+FITS/<key>/weights.safetensors   of the best round or epoch
+FITS/<key>/scores.safetensors    raw scores of held-out and calibration people, in the order of their plans
+FITS/<key>/facts.json            what the training came to; written last, so that its presence says that all is there
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from core.files import atomic, write_atomically
+from core.learning.cases import TrainingCase
+from core.learning.frozen import study_model
+from core.learning.metrics import scores_of
+from core.learning.model import GliomaNet
+from core.learning.prediction import predict_scores
+from core.learning.weights import restore
+from core.messages import Counts, Flat
+from core.progress import Report, silent
+from core.records.home import public_folder
+from fl_client.dataset import Cohort, Drawn, Patient, split
+from simulations.baselines import alone, epochs_of
+from simulations.experiment import POOLED, Deal, Experiment, Job, site_names
+from simulations.rounds import federate
+from simulations.splits import by_label, by_quantity, evenly
+from simulations.tensor_cohort import People, read_people
+
+HEADS = ("mgmt", "tumor")
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a job came to.
+
+    Attributes:
+        job: what was asked.
+        best: the round or epoch of the weights.
+        rounds: how many rounds or epochs there were.
+        curve: validation loss and methylation AUC after each, None where they are not defined.
+        training: people trained on, by site.
+        cpu_seconds: of training, evaluation of each round included.
+        parameters: numbers in an update.
+        scores: by `held_out.mgmt`, `held_out.tumor`, `calibration.mgmt`, `calibration.tumor`, float64 [people].
+    """
+
+    job: Job
+    best: int
+    rounds: int
+    curve: list[tuple[float | None, float | None]]
+    training: dict[str, int]
+    cpu_seconds: float
+    parameters: int
+    scores: Mapping[str, Vector]
+
+
+def run_job(cases: Path, fits: Path, experiment: Experiment, job: Job, report: Report = silent) -> None:
+    """Do a job, or what an interrupted call has left of it.
+
+    Args:
+        cases: where `make_people` has put the people.
+        fits: folder of all jobs.
+        experiment: whose job it is.
+        job: what to do.
+        report: told after each round.
+    """
+    torch.set_num_threads(1)  # the same bits wherever it runs, and jobs run side by side
+    folder = fits / job.key(experiment.people)
+    if (folder / "facts.json").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.process_time()
+    weights, best, curve, training = _trained(cases, folder / "run", experiment, job, report)
+    seconds = time.process_time() - began
+    model = study_model(job.study.model, job.study.seed, public_folder())
+    restore(model, weights)
+    scores = _scores(model, cases, experiment.held_out(experiment.people.held_out_seeds), "held_out")
+    if job.calibrates:
+        scores |= _scores(model, cases, experiment.held_out(experiment.people.calibration_seeds), "calibration")
+    for name, arrays in (("weights", {"weights": weights}), ("scores", scores)):
+        with atomic(folder / f"{name}.safetensors") as temporary:
+            save_file(arrays, temporary)
+    facts = {
+        "best": best,
+        "rounds": len(curve),
+        "curve": curve,
+        "training": training,
+        "cpu_seconds": seconds,
+        "parameters": len(weights),
+        "job": {"family": job.family, "name": job.name, "how": job.how, "site": job.site, "deal": asdict(job.deal)},
+        "study": job.study.model_dump(mode="json"),
+    }
+    write_atomically(folder / "facts.json", json.dumps(facts, indent=1))
+
+
+def read_fit(fits: Path, experiment: Experiment, job: Job) -> Fit:
+    """Return what a finished job came to."""
+    folder = fits / job.key(experiment.people)
+    facts = json.loads((folder / "facts.json").read_text())
+    return Fit(
+        job,
+        facts["best"],
+        facts["rounds"],
+        [(loss, area) for loss, area in facts["curve"]],
+        facts["training"],
+        facts["cpu_seconds"],
+        facts["parameters"],
+        load_file(folder / "scores.safetensors"),
+    )
+
+
+def fitted_model(fits: Path, experiment: Experiment, job: Job) -> GliomaNet:
+    """Return a finished job's model."""
+    weights: Flat = load_file(fits / job.key(experiment.people) / "weights.safetensors")["weights"]
+    model = study_model(job.study.model, job.study.seed, public_folder())
+    restore(model, weights)
+    return model
+
+
+def labels_of(people: Sequence[People]) -> dict[str, Vector]:
+    """Return each head's labels in the order of the plans: float64 [people], NaN where unknown."""
+    plans = [plan for each in people for plan in each.plans()]
+    mgmt = [np.nan if plan.label is None else float(plan.label) for plan in plans]
+    return {"mgmt": np.array(mgmt), "tumor": np.array([float(plan.label is not None) for plan in plans])}
+
+
+def hospitals_of(people: Sequence[People]) -> NDArray[np.int64]:
+    """Return each person's hospital in the order of the plans: int64 [people]."""
+    return np.concatenate([np.full(each.patients + each.controls, each.hospital) for each in people])
+
+
+def cohorts_of(cases: Path, experiment: Experiment, deal: Deal, fraction: float) -> dict[str, Cohort]:
+    """Deal people out to sites, each site split into training and validation as a deployment splits it.
+
+    Args:
+        cases: where `make_people` has put the people.
+        experiment: whose people they are.
+        deal: who goes where.
+        fraction: of each site's people who validate.
+    """
+    names, people = site_names(experiment.people.hospitals), experiment.trained_on(deal.seed)
+    hospitals = [_first(cases, one, deal) for one in people[: deal.sites]]
+    everybody = [drawn for hospital in hospitals for drawn in hospital]
+    if deal.permutation:
+        everybody = _permuted(everybody, np.random.default_rng([deal.seed, deal.permutation]))
+    where = _assignment(deal, everybody, [len(hospital) for hospital in hospitals])
+    return {
+        name: _cohort(name, [one for one, site in zip(everybody, where, strict=True) if site == place], deal, fraction)
+        for place, name in enumerate(names[: deal.sites])
+        if name != deal.without
+    }
+
+
+def together(cases: Path, experiment: Experiment, deal: Deal, fraction: float) -> Cohort:
+    """Return all people of a deal in one place, split once."""
+    everybody = [drawn for one in experiment.trained_on(deal.seed)[: deal.sites] for drawn in _first(cases, one, deal)]
+    return _cohort(POOLED, everybody, deal, fraction)
+
+
+def _trained(
+    cases: Path, run: Path, experiment: Experiment, job: Job, report: Report
+) -> tuple[Flat, int, list[tuple[float | None, float | None]], dict[str, int]]:
+    """Return weights, the best round or epoch, the curve of validation scores, and people trained on by site."""
+    study, fraction = job.study, job.study.validation_fraction
+    if job.how == "federated":
+        cohorts = cohorts_of(cases, experiment, job.deal, fraction)
+        found = federate(cohorts, study, run, report=report)
+        counts = [record.validation for record in found.history[1:]]
+        return found.weights, found.best_round, _curve(counts), _sizes(cohorts)
+    if job.how == "pooled":
+        site, cohort = POOLED, together(cases, experiment, job.deal, fraction)
+    else:
+        site, cohort = job.site, cohorts_of(cases, experiment, job.deal, fraction)[job.site]
+    patience = study.stopping.patience or epochs_of(study)
+    trained = alone(cohort, study, site, patience, report=report)
+    return trained.weights, trained.best_epoch, _curve([each for _, each in trained.history]), _sizes({site: cohort})
+
+
+def _curve(counts: Sequence[Counts]) -> list[tuple[float | None, float | None]]:
+    scores = [scores_of(each) for each in counts]
+    return [(one.loss, one.mgmt.auc) for one in scores]
+
+
+def _sizes(cohorts: Mapping[str, Cohort]) -> dict[str, int]:
+    return {site: len(cohort.training) for site, cohort in cohorts.items()}
+
+
+def _first(cases: Path, people: People, deal: Deal) -> list[Drawn]:
+    """Return a hospital's first patients and controls, each with the lottery ticket of its identity."""
+    every = [case for piece in read_people(cases, people) for case in piece]
+    chosen = [*range(deal.patients), *range(people.patients, people.patients + deal.controls)]
+    plans = people.plans()
+    return [_drawn(deal.seed, plans[place].identity, every[place]) for place in chosen]
+
+
+def _drawn(seed: int, identity: str, case: TrainingCase) -> Drawn:
+    return Drawn(sha256(json.dumps([seed, identity]).encode()).hexdigest(), identity, identity, case)
+
+
+def _permuted(everybody: Sequence[Drawn], rng: np.random.Generator) -> list[Drawn]:
+    """Shuffle the methylation labels among those who have one; images, masks and everything else stay."""
+    labels = [drawn.case.mgmt for drawn in everybody if drawn.case.mgmt is not None]
+    shuffled = iter(rng.permutation(np.array(labels)).tolist())
+    return [
+        drawn if drawn.case.mgmt is None else replace(drawn, case=replace(drawn.case, mgmt=next(shuffled)))
+        for drawn in everybody
+    ]
+
+
+def _assignment(deal: Deal, everybody: Sequence[Drawn], sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Return each person's site: int64 [people]."""
+    rng = np.random.default_rng([deal.seed, 1])
+    how, _, alpha = deal.partition.partition("-")
+    if how == "scanner":
+        return np.repeat(np.arange(len(sizes)), sizes)
+    if how == "label":
+        return by_label([drawn.case.mgmt for drawn in everybody], deal.sites, float(alpha), rng)
+    if how == "quantity":
+        return by_quantity(len(everybody), deal.sites, float(alpha), rng)
+    return evenly(len(everybody), deal.sites, rng)
+
+
+def _cohort(site: str, people: Sequence[Drawn], deal: Deal, fraction: float) -> Cohort:
+    patients: list[Patient] = [(drawn,) for drawn in sorted(people, key=lambda drawn: drawn.ticket)]
+    training, validation = split(patients, fraction)
+    return Cohort(training, validation, (), tuple(patients))
+
+
+def _scores(model: GliomaNet, cases: Path, people: Sequence[People], name: str) -> dict[str, Vector]:
+    parts: dict[str, list[Vector]] = {head: [] for head in HEADS}
+    for images in _images(cases, people):
+        predicted = predict_scores(model, images)
+        parts["mgmt"].append(predicted.mgmt)
+        parts["tumor"].append(predicted.tumor)
+    return {f"{name}.{head}": np.concatenate(values) for head, values in parts.items()}
+
+
+def _images(cases: Path, people: Sequence[People]) -> Iterator[torch.Tensor]:
+    for each in people:
+        for piece in read_people(cases, each):
+            yield torch.stack([case.image for case in piece]).to(memory_format=torch.channels_last_3d)

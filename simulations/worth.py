@@ -1,0 +1,289 @@
+"""Was it worth it: what the trainings of an experiment say of federation beside pooling and beside staying alone.
+
+Every comparison is on the same people, who never trained, of all hospitals. Where a recipe was trained with several
+seeds, its interval takes seeds and patients together; of single models it is DeLong's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.learning.curves import auc, auc_interval
+from core.learning.differences import AucDifference, RecipeDifference, delong_test, recipe_difference
+from core.learning.intervals import Interval, mean_interval
+from simulations.experiment import POOLED, Experiment, site_names
+from simulations.fits import Fit, hospitals_of, labels_of
+
+Vector = NDArray[np.float64]
+BYTES = 4  # of a float32
+
+
+@dataclass(frozen=True)
+class Against:
+    """A federation beside another way to train.
+
+    Attributes:
+        partition, strategy: of the federation.
+        other: `pooled`, or `best site alone`.
+        seeds: the difference over seeds and patients; None with one seed.
+        models: the paired test of each seed's models.
+    """
+
+    partition: str
+    strategy: str
+    other: str
+    seeds: RecipeDifference | None
+    models: tuple[AucDifference | None, ...]
+
+    @property
+    def lower_bound(self) -> float | None:
+        """The lower end of the difference's 95 % interval."""
+        only = self.models[0] if len(self.models) == 1 else None
+        interval = self.seeds.interval if self.seeds else only.interval if only else None
+        return interval[0] if interval else None
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a site has of taking part.
+
+    Attributes:
+        site: its name.
+        alone, federated: mean areas over seeds, on everybody held out.
+        own_alone, own_federated: on those held out of the hospital whose scanner it has; None where sites are not
+            hospitals.
+    """
+
+    site: str
+    alone: float
+    federated: float
+    own_alone: float | None
+    own_federated: float | None
+
+
+@dataclass(frozen=True)
+class Null:
+    """Federations on shuffled labels.
+
+    Attributes:
+        areas: of each permutation.
+        mean, interval: of them, Student's.
+        true_labels: the area with the labels as they are, same people and settings.
+        p: share of permutations, this one among them, that come as far.
+    """
+
+    areas: tuple[float, ...]
+    mean: float
+    interval: Interval | None
+    true_labels: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """An area under the curve with its interval, by a number or a name."""
+
+    name: str
+    people: int
+    auc: float
+    interval: Interval | None
+    difference: AucDifference | None = None
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a way to train takes.
+
+    Attributes:
+        name: partition and strategy, or `pooled`.
+        rounds: of one training.
+        megabytes: sent to and from all sites over a whole training.
+        cpu_seconds: of one training, mean over seeds.
+    """
+
+    name: str
+    rounds: float
+    megabytes: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Worth:
+    """All that an experiment says; `as_json` of it is a plain dict.
+
+    Attributes:
+        people: held out.
+        areas: by model's name, its area with the interval.
+        against: each federation beside pooling and the best site alone.
+        gains: by partition, of FedAvg.
+        left_out: the federation without each site, beside the whole one.
+        patients, sites: the learning curves.
+        ablations: each beside the federation as it is.
+        null: of shuffled labels, None where not asked.
+        prices: what it takes.
+    """
+
+    people: int
+    areas: tuple[Point, ...]
+    against: tuple[Against, ...]
+    gains: Mapping[str, tuple[Gain, ...]]
+    left_out: tuple[Point, ...]
+    patients: tuple[Point, ...]
+    sites: tuple[Point, ...]
+    ablations: tuple[Point, ...]
+    null: Null | None
+    prices: tuple[Price, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        told = asdict(self)
+        for one, found in zip(told["against"], self.against, strict=True):
+            one["lower_bound"] = found.lower_bound
+        return told
+
+
+def worth_of(experiment: Experiment, fits: Sequence[Fit]) -> Worth:
+    """Compare the trainings of an experiment.
+
+    Args:
+        experiment: its settings.
+        fits: of all its jobs, in any order.
+    """
+    held_out = experiment.held_out(experiment.people.held_out_seeds)
+    labels, hospitals = labels_of(held_out)["mgmt"], hospitals_of(held_out)
+    known = ~np.isnan(labels)
+    asked = _Asked(experiment, fits, labels[known], hospitals[known], known)
+    base = asked.find("federated", "iid", experiment.strategies[0].name)[0]
+    whole = asked.found("scanner", experiment.strategies[0].name)
+    return Worth(
+        people=int(known.sum()),
+        areas=tuple(asked.point(fit) for fit in fits if fit.job.family == "compared"),
+        against=tuple(asked.compared()),
+        gains={partition: tuple(asked.gains(partition)) for partition in experiment.partitions if experiment.alone},
+        left_out=tuple(asked.point(fit, whole[0]) for fit in asked.family("left out") if whole),
+        patients=tuple(asked.point(fit) for fit in asked.family("patients")),
+        sites=tuple(asked.point(fit) for fit in asked.family("sites")),
+        ablations=tuple(asked.point(fit, base) for fit in asked.family("ablated")),
+        null=asked.null(),
+        prices=tuple(asked.prices()),
+    )
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The trainings, and the labeled held-out people they are judged on."""
+
+    experiment: Experiment
+    fits: Sequence[Fit]
+    labels: Vector
+    hospitals: NDArray[np.int64]
+    known: NDArray[np.bool_]
+
+    def scores(self, fit: Fit) -> Vector:
+        return fit.scores["held_out.mgmt"][self.known]
+
+    def area(self, fit: Fit, among: NDArray[np.bool_] | None = None) -> float:
+        chosen = np.ones(len(self.labels), bool) if among is None else among
+        area = auc(self.labels[chosen], self.scores(fit)[chosen])
+        return float("nan") if area is None else area
+
+    def family(self, family: str) -> list[Fit]:
+        return [fit for fit in self.fits if fit.job.family == family]
+
+    def find(self, how: str, partition: str, strategy: str = "", site: str = "") -> list[Fit]:
+        """Return the compared trainings of one kind, one a seed."""
+        found = {
+            fit.job.deal.seed: fit
+            for fit in self.family("compared")
+            if (fit.job.how, fit.job.deal.partition, fit.job.site) == (how, partition, site)
+            and (not strategy or fit.job.study.strategy.name == strategy)
+        }
+        return [found[seed] for seed in self.experiment.seeds if seed in found]
+
+    def found(self, partition: str, strategy: str) -> list[Fit]:
+        return self.find("federated", partition, strategy)
+
+    def point(self, fit: Fit, whole: Fit | None = None) -> Point:
+        scores = self.scores(fit)
+        apart = delong_test(self.labels, scores, self.scores(whole)) if whole else None
+        people = sum(fit.training.values())
+        return Point(fit.job.name, people, self.area(fit), auc_interval(self.labels, scores), apart)
+
+    def compared(self) -> list[Against]:
+        pooled = self.find("pooled", "iid")
+        rows = []
+        for partition in self.experiment.partitions:
+            for strategy in self.experiment.strategies:
+                ours = self.found(partition, strategy.name)
+                rows.append(self._against(partition, strategy.name, POOLED, ours, pooled))
+                if self.experiment.alone:
+                    best = self._best_alone(partition)
+                    rows.append(self._against(partition, strategy.name, "best site alone", ours, best))
+        return rows
+
+    def _against(
+        self, partition: str, strategy: str, other: str, ours: Sequence[Fit], theirs: Sequence[Fit]
+    ) -> Against:
+        first, second = ([self.scores(fit) for fit in fits] for fits in (ours, theirs))
+        models = tuple(delong_test(self.labels, one, two) for one, two in zip(first, second, strict=True))
+        return Against(partition, strategy, other, recipe_difference(self.labels, first, second), models)
+
+    def _best_alone(self, partition: str) -> list[Fit]:
+        """Return of each seed the site whose model is best on the held-out people: chosen in its favor."""
+        sites = [self.find("alone", partition, site=site) for site in site_names(self.experiment.people.hospitals)]
+        return [max(each, key=self.area) for each in zip(*sites, strict=True)]
+
+    def gains(self, partition: str) -> list[Gain]:
+        ours = self.found(partition, self.experiment.strategies[0].name)
+        rows = []
+        for place, site in enumerate(site_names(self.experiment.people.hospitals)):
+            alone = self.find("alone", partition, site=site)
+            own = self.hospitals == place if partition == "scanner" else None
+            rows.append(
+                Gain(
+                    site,
+                    self._mean(alone),
+                    self._mean(ours),
+                    None if own is None else self._mean(alone, own),
+                    None if own is None else self._mean(ours, own),
+                )
+            )
+        return rows
+
+    def _mean(self, fits: Sequence[Fit], among: NDArray[np.bool_] | None = None) -> float:
+        return float(np.mean([self.area(fit, among) for fit in fits]))
+
+    def null(self) -> Null | None:
+        fits = {fit.job.deal.permutation: fit for fit in self.family("permuted")}
+        if not fits:
+            return None
+        true = self.area(fits.pop(0))
+        areas = tuple(self.area(fit) for fit in fits.values())
+        as_far = sum(abs(area - 0.5) >= abs(true - 0.5) for area in areas)
+        return Null(areas, float(np.mean(areas)), mean_interval(areas), true, (1 + as_far) / (1 + len(areas)))
+
+    def prices(self) -> list[Price]:
+        groups: dict[str, list[Fit]] = {}
+        for fit in self.family("compared"):
+            if fit.job.how != "alone":
+                federated = f"{fit.job.deal.partition}, {fit.job.study.strategy.name}"
+                groups.setdefault(federated if fit.job.how == "federated" else POOLED, []).append(fit)
+        return [
+            Price(
+                name,
+                float(np.mean([fit.rounds for fit in fits])),
+                float(np.mean([_sent(fit) for fit in fits])) / 1e6,
+                float(np.mean([fit.cpu_seconds for fit in fits])),
+            )
+            for name, fits in groups.items()
+        ]
+
+
+def _sent(fit: Fit) -> int:
+    """Return the bytes of all weights that went out and came back; the last evaluation only goes out."""
+    if fit.job.how != "federated":
+        return 0
+    return BYTES * fit.parameters * len(fit.training) * (2 * fit.rounds + 1)
