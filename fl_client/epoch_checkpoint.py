@@ -83,7 +83,7 @@ def go_on_from(
         moments = {"exp_avg": torch.empty_like(values), "exp_avg_sq": torch.empty_like(values)}
         for moment, flat in zip(moments.values(), (checkpoint.means, checkpoint.squares), strict=True):
             moment.copy_(torch.from_numpy(flat[start:end].copy()).reshape(values.shape))
-        optimizer.state[values] = {"step": torch.tensor(float(step)), **moments}
+        optimizer.state[values] = {"step": torch.tensor(float(step), device=values.device), **moments}
         start = end
     scaler.load_state_dict(checkpoint.scaler)
 

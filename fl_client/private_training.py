@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.learning.augmentation import sample
-from core.learning.cases import TrainingCase, augmented, collate
+from core.learning.cases import TrainingCase, augmented
 from core.learning.losses import ClassWeights, case_losses
 from core.learning.model import GliomaNet, SmallHead, describe
 from core.learning.privacy import PrivacyBudget, Spend, noise_for, planned_steps
@@ -163,7 +163,7 @@ def _mean_view(
     assert isinstance(head, SmallHead)  # noqa: S101 (only such a model's features are looked up)
     total = torch.zeros(head.linear.in_features, device=device)
     for _ in range(study.privacy.views):
-        image, _ = collate([augmented(case, sample(study.augmentation, generator))], device)
+        image, _ = augmented([case], [sample(study.augmentation, generator)], device)
         with torch.no_grad():
             total += head.features(describe(*model.look_inside(image)))[0]
     return total / study.privacy.views
@@ -205,12 +205,8 @@ def whole_losses(
         generator = np.random.default_rng(seed_of(study.seed, *key, number))
 
         def loss() -> Tensor:
-            views = [
-                augmented(scan.case, sample(study.augmentation, generator))
-                for scan in patient
-                for _ in range(study.privacy.views)
-            ]
-            image, targets = collate(views, device)
+            views = [scan.case for scan in patient for _ in range(study.privacy.views)]
+            image, targets = augmented(views, [sample(study.augmentation, generator) for _ in views], device)
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
                 output = model(image)
             losses = case_losses(in_full_precision(output), targets, ClassWeights())

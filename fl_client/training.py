@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.errors import FederationError
 from core.learning.augmentation import sample
-from core.learning.cases import TrainingCase, augmented, collate, on_device
+from core.learning.cases import TrainingCase, augmented
 from core.learning.evaluation import evaluate
 from core.learning.losses import CaseLosses, ClassWeights, balanced, case_losses
 from core.learning.metrics import add, scores_of
@@ -169,7 +169,8 @@ class Training:
         # What FedProx holds a site to.
         self.sent = [values.detach().clone() for values in self.parameters] if mu_of(study) else []
         self.optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": study.training.weight_decay}, {"params": free, "weight_decay": 0.0}]
+            [{"params": decayed, "weight_decay": study.training.weight_decay}, {"params": free, "weight_decay": 0.0}],
+            fused=True,  # a fifth of a CPU's time, and half precision's scaler then waits for no GPU
         )
 
     def epoch(
@@ -215,8 +216,8 @@ class Training:
         """Train on a batch; return the sum of each task's losses, float64 [3], and whether all was finite, bool []."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        varied = [augmented(on_device(case, self.device), sample(self.study.augmentation, generator)) for case in cases]
-        image, targets = collate(varied, self.device)
+        drawn = [sample(self.study.augmentation, generator) for _ in cases]
+        image, targets = augmented(cases, drawn, self.device)
         self.optimizer.zero_grad()
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             output = self.model(image)

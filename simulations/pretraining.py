@@ -18,7 +18,7 @@ from torch import Tensor
 
 from core.errors import ConfigError
 from core.learning.augmentation import sample
-from core.learning.cases import TrainingCase, augmented, collate, load_cases, save_cases
+from core.learning.cases import TrainingCase, augmented, load_cases, save_cases
 from core.learning.evaluation import evaluate
 from core.learning.metrics import scores_of
 from core.learning.model import GliomaNet, SmallHead, build_model, describe
@@ -150,7 +150,7 @@ def _descriptions(model: GliomaNet, cases: Sequence[TrainingCase], study: Study)
     generator, found = np.random.default_rng(study.seed), []
     model.eval()
     for case in cases:
-        image, _ = collate([augmented(case, sample(study.augmentation, generator))], torch.device("cpu"))
+        image, _ = augmented([case], [sample(study.augmentation, generator)], torch.device("cpu"))
         with torch.no_grad():
             found.append(describe(*model.look_inside(image))[0].double())
     return torch.stack(found)

@@ -1,7 +1,7 @@
 """Cases as the network is trained and judged on them, and files of such cases that are no hospital's: public ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 
@@ -55,36 +55,48 @@ def training_case(image: NDArray[np.float32], mask: NDArray[np.uint8] | None, mg
     return TrainingCase(torch.from_numpy(image), shares, mgmt, int(mask.any()))
 
 
-def on_device(case: TrainingCase, device: torch.device) -> TrainingCase:
-    """Return a case on a device; a GPU is not waited for."""
-    tumor_map = None if case.tumor_map is None else case.tumor_map.to(device, non_blocking=True)
-    return replace(case, image=case.image.to(device, non_blocking=True), tumor_map=tumor_map)
-
-
-def augmented(case: TrainingCase, augmentation: Augmentation) -> TrainingCase:
-    """Return a varied case: image and tumor map moved together, labels as they were."""
-    image, tumor_map = apply(augmentation, case.image, case.tumor_map)
-    return replace(case, image=image, tumor_map=tumor_map)
-
-
 def collate(cases: Sequence[TrainingCase], device: torch.device) -> tuple[Tensor, Targets]:
     """Stack cases into a batch on a device, not waiting for it; what is unknown of a case is NaN in the targets."""
-    cases = [on_device(case, device) for case in cases]
-    labels = torch.tensor(
-        [
-            [nan if case.tumor is None else float(case.tumor) for case in cases],
-            [nan if case.mgmt is None else float(case.mgmt) for case in cases],
-        ]
-    ).to(device, non_blocking=True)
-    images = torch.stack([case.image for case in cases]).to(memory_format=torch.channels_last_3d)
-    return images, Targets(_maps(cases), labels[0], labels[1])
+    return _laid_out(_images(cases, device)), _targets(cases, device)
 
 
-def _maps(cases: Sequence[TrainingCase]) -> Tensor:
-    """Stack the cases' tumor maps, NaN where there is none: float32 [B, 3, n, n, n]."""
+def augmented(
+    cases: Sequence[TrainingCase], augmentations: Sequence[Augmentation], device: torch.device
+) -> tuple[Tensor, Targets]:
+    """Stack cases as `collate` does, and vary each there: image and tumor map move together, labels stay."""
+    targets = _targets(cases, device)
+    images, tumor_maps = apply(augmentations, _images(cases, device), targets.tumor_map)
+    if any(case.tumor_map is None for case in cases):  # what turned in from beyond the border is unknown too
+        tumor_maps = torch.where(targets.tumor_map.isnan(), nan, tumor_maps)
+    return _laid_out(images), targets._replace(tumor_map=tumor_maps)
+
+
+def _laid_out(images: Tensor) -> Tensor:
+    return images.to(memory_format=torch.channels_last_3d)
+
+
+def _images(cases: Sequence[TrainingCase], device: torch.device) -> Tensor:
+    return _sent([case.image for case in cases], device)
+
+
+def _targets(cases: Sequence[TrainingCase], device: torch.device) -> Targets:
+    known = ([case.tumor for case in cases], [case.mgmt for case in cases])
+    labels = [torch.tensor([nan if label is None else float(label) for label in row]) for row in known]
+    tumor, mgmt = _sent(labels, device)
+    return Targets(_sent(_maps(cases), device), tumor, mgmt)
+
+
+def _sent(rows: Sequence[Tensor], device: torch.device) -> Tensor:
+    """Stack tensors of the machine's memory, and send them at once; a GPU reads pinned memory by itself."""
+    stacked = torch.empty((len(rows), *rows[0].shape), pin_memory=device.type == "cuda")
+    return torch.stack(list(rows), out=stacked).to(device, non_blocking=True)
+
+
+def _maps(cases: Sequence[TrainingCase]) -> list[Tensor]:
+    """Return the cases' tumor maps, NaN where there is none: float32 [3, n, n, n]."""
     size = cases[0].image.shape[-1] // MAP_STRIDE
-    unknown = torch.full((len(REGIONS), size, size, size), nan, device=cases[0].image.device)
-    return torch.stack([unknown if case.tumor_map is None else case.tumor_map for case in cases])
+    unknown = torch.full((len(REGIONS), size, size, size), nan)
+    return [unknown if case.tumor_map is None else case.tumor_map for case in cases]
 
 
 def save_cases(path: Path, cases: Sequence[TrainingCase]) -> None:
@@ -96,7 +108,7 @@ def save_cases(path: Path, cases: Sequence[TrainingCase]) -> None:
     """
     stored = {
         "image": torch.stack([case.image for case in cases]).half(),
-        "tumor_map": _maps(cases),
+        "tumor_map": torch.stack(_maps(cases)),
         "mgmt": torch.tensor([_UNKNOWN if case.mgmt is None else case.mgmt for case in cases], dtype=torch.int8),
         "tumor": torch.tensor([_UNKNOWN if case.tumor is None else case.tumor for case in cases], dtype=torch.int8),
     }

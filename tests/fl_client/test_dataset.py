@@ -211,10 +211,18 @@ def test_a_batch_says_nan_where_a_case_is_silent():
 def test_a_varied_case_keeps_its_labels_and_leaves_the_original_alone():
     image = np.random.default_rng(1).standard_normal((4, 16, 16, 16)).astype(np.float32)
     case = training_case(image.copy(), None, 1)
-    varied = augmented(case, Augmentation(flip=(True, False, False)))
-    assert (varied.mgmt, varied.tumor, varied.tumor_map) == (1, None, None)
-    assert np.array_equal(varied.image.numpy(), image[:, ::-1])
+    images, targets = augmented([case], [Augmentation(flip=(True, False, False))], torch.device("cpu"))
+    assert targets.mgmt == 1 and targets.tumor.isnan() and targets.tumor_map.isnan().all()
+    assert np.array_equal(images[0].numpy(), image[:, ::-1])
     assert np.array_equal(case.image.numpy(), image)
+
+
+def test_a_case_without_a_map_has_none_however_it_is_turned():
+    image = np.ones((4, 16, 16, 16), np.float32)
+    cases = [training_case(image, None, 1), training_case(image, np.ones((16, 16, 16), np.uint8), 1)]
+    _, targets = augmented(cases, [Augmentation(rotation=(30, 20, 10), zoom=0.7)] * 2, torch.device("cpu"))
+    assert targets.tumor_map[0].isnan().all()
+    assert not targets.tumor_map[1].isnan().any()
 
 
 def test_an_unchanged_cohort_is_read_once_and_a_changed_one_anew(tmp_path):

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from core.errors import ConfigError, DataError
 from core.learning.augmentation import sample
-from core.learning.cases import TrainingCase, augmented, collate, load_cases, save_cases
+from core.learning.cases import TrainingCase, augmented, load_cases, save_cases
 from core.learning.frozen import study_model
 from core.learning.model import SmallHead, describe
 from core.learning.weights import manifest_of
@@ -67,7 +67,7 @@ def test_features_have_an_even_spread_over_the_public_patients(
     generator, found = np.random.default_rng(2), []
     for case in cases:
         if case.tumor:
-            image, _ = collate([augmented(case, sample(study.augmentation, generator))], torch.device("cpu"))
+            image, _ = augmented([case], [sample(study.augmentation, generator)], torch.device("cpu"))
             with torch.no_grad():
                 found.append(head.projection(describe(*model.eval().look_inside(image)))[0])
     features = torch.stack(found)

@@ -18,34 +18,91 @@ def a_field(channels=2, size=9, seed=0):
     return ndimage.gaussian_filter(noise, (0, 1, 1, 1)).astype(np.float32)
 
 
+def alone(augmentation, field):
+    """A field moved in a batch of its own."""
+    return move([augmentation], field[None])[0]
+
+
+def one_case(augmentation, image, tumor_map):
+    """The plain way: one case at a time, one change after the other, PyTorch's own grid."""
+    scale, shift = (
+        torch.tensor(told)[:, None, None, None] for told in (augmentation.intensity_scale, augmentation.intensity_shift)
+    )
+    image = torch.where(image != 0, image * scale + shift, 0.0)
+    moved = []
+    for values in (image, tumor_map):
+        flipped = values.flip([axis + 1 for axis in range(3) if augmentation.flip[axis]])
+        inverse = (rotation_matrix(augmentation.rotation).T / augmentation.zoom)[::-1, ::-1]
+        affine = torch.from_numpy(np.concatenate([inverse, np.zeros((3, 1))], 1).astype(np.float32))
+        grid = torch.nn.functional.affine_grid(affine[None], [1, *values.shape], align_corners=False)
+        moved.append(torch.nn.functional.grid_sample(flipped[None], grid, align_corners=False)[0])
+    return moved
+
+
+def a_batch(count=5, size=12):
+    """Images with an empty rim, and maps."""
+    images = torch.stack([torch.from_numpy(a_field(4, size, seed)) for seed in range(count)])
+    images[:, :, :2] = 0
+    maps = torch.stack([torch.from_numpy(a_field(3, size // 4, seed)) for seed in range(count)])
+    return images, maps
+
+
+@pytest.mark.parametrize("settings", [EVERYTHING, AugmentationSettings()])
+def test_a_batch_becomes_what_its_cases_would_become_one_by_one(settings):
+    images, maps = a_batch()
+    kept, generator = images.clone(), np.random.default_rng(4)
+    drawn = [sample(settings, generator) for _ in images]
+    moved, moved_maps = apply(drawn, images, maps)
+    for place, augmentation in enumerate(drawn):
+        image, tumor_map = one_case(augmentation, images[place], maps[place])
+        np.testing.assert_allclose(moved[place], image, atol=2e-5)
+        np.testing.assert_allclose(moved_maps[place], tumor_map, atol=2e-5)
+    assert torch.equal(images, kept)
+
+
+def test_what_becomes_of_a_case_does_not_depend_on_the_others():
+    images, maps = a_batch()
+    generator = np.random.default_rng(5)
+    turned, other = sample(EVERYTHING, generator), sample(EVERYTHING, generator)
+    mirrored, brighter = Augmentation(flip=(True, False, True)), Augmentation(intensity_shift=(0.1, 0.2, 0.3, 0.4))
+    for company in ([turned, other, turned], [mirrored, brighter], [turned, mirrored, Augmentation(), brighter]):
+        moved, moved_maps = apply(company, images[: len(company)], maps[: len(company)])
+        for place, augmentation in enumerate(company):
+            image, tumor_map = apply([augmentation], images[place][None], maps[place][None])
+            assert torch.equal(moved[place], image[0])
+            assert torch.equal(moved_maps[place], tumor_map[0])
+
+
 def test_nothing_to_vary_changes_nothing_at_all():
     image, tumor_map = torch.from_numpy(a_field(4, 8)), torch.from_numpy(a_field(3, 2))
     augmentation = sample(NOTHING, np.random.default_rng(1))
     assert augmentation == Augmentation()
-    moved, moved_map = apply(augmentation, image, tumor_map)
-    assert moved is image
-    assert moved_map is tumor_map
+    images, tumor_maps = image[None], tumor_map[None]
+    moved, moved_maps = apply([augmentation], images, tumor_maps)
+    assert moved is images
+    assert moved_maps is tumor_maps
 
 
 @given(st.tuples(st.booleans(), st.booleans(), st.booleans()))
 def test_flips_are_numpys_flips(flip):
     field = a_field()
     axes = [axis + 1 for axis in range(3) if flip[axis]]
-    assert np.array_equal(move(Augmentation(flip=flip), torch.from_numpy(field)).numpy(), np.flip(field, axes))
+    moved = alone(Augmentation(flip=flip), torch.from_numpy(field))
+    assert np.array_equal(moved.numpy(), np.flip(field, axes))
 
 
 @pytest.mark.parametrize(("axis", "plane"), [(0, (1, 2)), (1, (2, 0)), (2, (0, 1))])
 def test_a_quarter_turn_is_numpys_quarter_turn_in_the_same_sense(axis, plane):
     field = a_field()
     rotation = tuple(90.0 if each == axis else 0.0 for each in range(3))
-    turned = move(Augmentation(rotation=rotation), torch.from_numpy(field)).numpy()
+    turned = alone(Augmentation(rotation=rotation), torch.from_numpy(field)).numpy()
     expected = np.rot90(field, axes=(plane[0] + 1, plane[1] + 1))
     np.testing.assert_allclose(turned, expected, atol=1e-5)
 
 
 def test_rotation_and_zoom_are_scipys_affine_transform_about_the_center():
     field, rotation, zoom = a_field(1, 11), (12.0, -8.0, 5.0), 1.2
-    moved = move(Augmentation(rotation=rotation, zoom=zoom), torch.from_numpy(field))[0].numpy()
+    moved = alone(Augmentation(rotation=rotation, zoom=zoom), torch.from_numpy(field))[0].numpy()
     inverse = np.linalg.inv(rotation_matrix(rotation) * zoom)
     center = np.full(3, 5.0)
     expected = ndimage.affine_transform(field[0], inverse, center - inverse @ center, order=1, cval=0)
@@ -60,7 +117,7 @@ def test_image_and_map_move_together():
     image = torch.from_numpy(ball)[None].repeat(4, 1, 1, 1)
     tumor_map = torch.nn.functional.avg_pool3d(image[:3], 4)
     augmentation = Augmentation(flip=(True, False, True), rotation=(15, -10, 20), zoom=1.15)
-    moved, moved_map = apply(augmentation, image, tumor_map)
+    (moved,), (moved_map,) = apply([augmentation], image[None], tumor_map[None])
     fine = np.array(ndimage.center_of_mass(moved[0].numpy()))
     coarse = np.array(ndimage.center_of_mass(moved_map[0].numpy())) * 4 + 1.5
     assert np.abs(fine - coarse).max() < 0.2
@@ -71,7 +128,7 @@ def test_intensity_changes_each_sequence_inside_the_brain_only():
     image = torch.zeros(4, 2, 2, 2)
     image[:, 0] = 2
     augmentation = Augmentation(intensity_scale=(1, 2, 3, 0.5), intensity_shift=(0, 1, -1, 0.25))
-    changed, _ = apply(augmentation, image, None)
+    (changed,), _ = apply([augmentation], image[None], torch.zeros(1, 3, 1, 1, 1))
     assert changed[:, 0].unique(dim=1).mean((1, 2)).tolist() == [2, 5, 5, 1.25]
     assert changed[:, 1].abs().max() == 0
     assert image[:, 0].unique().tolist() == [2]
