@@ -14,7 +14,7 @@ from core.errors import ConfigError, FederationError
 from core.files import write_atomically
 from core.progress import bars
 from core.terminal import run as run_command_line
-from simulations import cli_public
+from simulations import cli_experiment, cli_public
 
 if TYPE_CHECKING:
     from simulations.scenario import Outcome
@@ -40,7 +40,7 @@ def check_installed() -> None:
         )
 
 
-for name, command in cli_public.COMMANDS.items():
+for name, command in {**cli_public.COMMANDS, **cli_experiment.COMMANDS}.items():
     app.command(name)(command)
 
 

@@ -79,8 +79,11 @@ class Experiment(Section):
             raise ValueError(f"no hospital has {most} patients to train on: people.patients is {people.patients}")
         if any(not 1 <= count <= people.hospitals for count in self.curve.sites):
             raise ValueError(f"curve.sites must be between 1 and people.hospitals, {people.hospitals}")
-        for name, sections in self.ablations.items():
-            Study.model_validate(_merged(self.study.model_dump(), sections | {"name": name}))
+        for asked, needed in ((self.leave_one_out, "scanner"), (self.ablations, "iid")):
+            if asked and needed not in self.partitions:
+                raise ValueError(f"partitions: without {needed} there is nothing to compare with")
+        for sections in self.ablations.values():
+            Study.model_validate(_merged(self.study.model_dump(), sections))
         return self
 
     def held_out(self, seeds: tuple[int, ...]) -> tuple[People, ...]:

@@ -63,7 +63,7 @@ def draw_rounds(losses: Mapping[str, Sequence[float]], aucs: Mapping[str, Sequen
             axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylim(0, 1.02)
         axes.legend(fontsize=8)
-        return _png(figure)
+        return png(figure)
 
 
 def draw_roc(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]) -> bytes:
@@ -83,7 +83,7 @@ def draw_roc(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]
             axes.plot(false_rate, true_rate, color=color, linestyle=dash, linewidth=width, label=name)
         axes.set(xlabel="1 - specificity", ylabel="sensitivity", aspect="equal", title="ROC, outside patients")
         axes.legend(fontsize=8, loc="lower right")
-        return _png(figure)
+        return png(figure)
 
 
 def draw_intervals(aucs: Mapping[str, Interval], ceiling: float) -> bytes:
@@ -101,7 +101,7 @@ def draw_intervals(aucs: Mapping[str, Interval], ceiling: float) -> bytes:
             axes.text(value, len(aucs) - 0.35, text, ha="center", fontsize=7, color="0.4")
         axes.set(yticks=[], xlim=(0.3, 1.02), ylim=(-0.5, len(aucs) - 0.2), xlabel="AUC (MGMT), 95 % interval")
         axes.spines["left"].set_visible(False)
-        return _png(figure)
+        return png(figure)
 
 
 def draw_case(case: PreparedCase) -> bytes:
@@ -119,7 +119,7 @@ def draw_case(case: PreparedCase) -> bytes:
                     axes.set_title(sequence, loc="center")
                 if column == 0:
                     axes.text(-0.04, 0.5, plane, rotation=90, ha="right", va="center", transform=axes.transAxes)
-        return _png(figure)
+        return png(figure)
 
 
 def draw_tumor(case: PreparedCase, tumor_map: NDArray[np.float32]) -> bytes:
@@ -150,7 +150,7 @@ def draw_tumor(case: PreparedCase, tumor_map: NDArray[np.float32]) -> bytes:
                     axes.text(-0.03, 0.5, kind, rotation=90, ha="right", va="center", transform=axes.transAxes)
         handles = [mpl.lines.Line2D([], [], color=color, label=region) for region, color in REGION_COLORS.items()]
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
-        return _png(figure)
+        return png(figure)
 
 
 def _center(case: PreparedCase) -> tuple[int, int, int]:
@@ -177,7 +177,8 @@ def _slice(axes: Axes, case: PreparedCase, channel: int, plane: int, center: tup
     axes.set_axis_off()
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Return a figure as a PNG that says nothing of who drew it."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -156,17 +156,17 @@ def worth_of(experiment: Experiment, fits: Sequence[Fit]) -> Worth:
     labels, hospitals = labels_of(held_out)["mgmt"], hospitals_of(held_out)
     known = ~np.isnan(labels)
     asked = _Asked(experiment, fits, labels[known], hospitals[known], known)
-    base = asked.find("federated", "iid", experiment.strategies[0].name)[0]
-    whole = asked.found("scanner", experiment.strategies[0].name)
+    first = experiment.strategies[0].name
+    by_chance, by_scanner = (asked.found(partition, first) for partition in ("iid", "scanner"))
     return Worth(
         people=int(known.sum()),
         areas=tuple(asked.point(fit) for fit in fits if fit.job.family == "compared"),
         against=tuple(asked.compared()),
         gains={partition: tuple(asked.gains(partition)) for partition in experiment.partitions if experiment.alone},
-        left_out=tuple(asked.point(fit, whole[0]) for fit in asked.family("left out") if whole),
+        left_out=tuple(asked.point(fit, by_scanner[0]) for fit in asked.family("left out")),
         patients=tuple(asked.point(fit) for fit in asked.family("patients")),
         sites=tuple(asked.point(fit) for fit in asked.family("sites")),
-        ablations=tuple(asked.point(fit, base) for fit in asked.family("ablated")),
+        ablations=tuple(asked.point(fit, by_chance[0]) for fit in asked.family("ablated")),
         null=asked.null(),
         prices=tuple(asked.prices()),
     )

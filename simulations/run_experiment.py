@@ -1,0 +1,76 @@
+"""Run an experiment: make the people, do the jobs side by side, write what they say.
+
+OUT/fits/         every training, see `simulations.fits`
+OUT/report.html   what they say together
+OUT/results.json  the same as figures
+"""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+from core.files import write_atomically
+from core.progress import Report, silent
+from core.workers import end_with_parent
+from simulations.experiment import Experiment, Job, jobs_of
+from simulations.fits import read_fit, run_job
+from simulations.report import render
+from simulations.scenario_report import WARNING
+from simulations.tensor_cohort import make_people
+from simulations.worth import Worth, worth_of
+from simulations.worth_report import worth_parts
+
+
+def run_experiment(
+    experiment: Experiment, out: Path, cases: Path, workers: int, report: Report = silent
+) -> tuple[Worth, Path]:
+    """Run an experiment, or finish one that was interrupted.
+
+    Args:
+        experiment: its settings.
+        out: a folder of its own.
+        cases: of synthetic people, whom several experiments may share.
+        workers: trainings side by side.
+        report: told after each training.
+    Returns: what it says, and the page's path.
+    Raises: FLError: as the steps do.
+    """
+    people = experiment.people
+    everybody = [each for seed in experiment.seeds for each in experiment.trained_on(seed)]
+    everybody += experiment.held_out(people.held_out_seeds)
+    everybody += experiment.held_out(people.calibration_seeds) if experiment.calibrate else ()
+    make_people(cases, everybody, workers, report)
+    jobs = jobs_of(experiment)
+    do_jobs(experiment, jobs, out / "fits", cases, workers, report)
+    fits = [read_fit(out / "fits", experiment, job) for job in jobs]
+    worth = worth_of(experiment, fits)
+    page = out / "report.html"
+    write_atomically(
+        page, render(f"GlioFed: experiment {experiment.study.name}", WARNING, worth_parts(experiment, worth))
+    )
+    found = {"experiment": experiment.model_dump(mode="json"), **worth.as_json()}
+    write_atomically(out / "results.json", json.dumps(found, indent=1))
+    return worth, page
+
+
+def do_jobs(
+    experiment: Experiment, jobs: Sequence[Job], fits: Path, cases: Path, workers: int, report: Report = silent
+) -> None:
+    """Do whatever of the jobs is not done, side by side; jobs that ask the same are done once."""
+    missing = {job.key(experiment.people): job for job in jobs if not is_done(fits, experiment, job)}
+    report("train", len(jobs) - len(missing), len(jobs))
+    if not missing:
+        return
+    spawn = get_context("spawn")  # a forked child of a process with threads may hang
+    with ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool:
+        waiting = [pool.submit(run_job, cases, fits, experiment, job) for job in missing.values()]
+        for done, finished in enumerate(as_completed(waiting), start=len(jobs) - len(missing) + 1):
+            finished.result()
+            report("train", done, len(jobs))
+
+
+def is_done(fits: Path, experiment: Experiment, job: Job) -> bool:
+    """Say whether a job's results are kept."""
+    return (fits / job.key(experiment.people) / "facts.json").exists()

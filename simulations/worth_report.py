@@ -1,0 +1,166 @@
+"""What an experiment found, as parts of a page: was it worth it, for whom, at what price."""
+
+from collections.abc import Iterator, Sequence
+
+from core.learning.intervals import Interval as Bounds
+from simulations.experiment import POOLED, Experiment
+from simulations.plots import Interval
+from simulations.plots_experiment import draw_curves, draw_differences, draw_null, draw_points
+from simulations.report import Part, Picture, Table
+from simulations.worth import Against, Gain, Point, Worth
+
+# How far a federation may lie below pooled training, by partition: the product's own aim.
+MARGINS = {"iid": -0.01, "scanner": -0.02, "label-0.5": -0.02}
+
+
+def worth_parts(experiment: Experiment, worth: Worth) -> list[Part]:
+    """Return the page's parts, those that were asked for."""
+    parts = [_settings(experiment, worth), _compared(experiment, worth)]
+    parts += [_gains(partition, gains) for partition, gains in worth.gains.items()]
+    if worth.left_out:
+        told = "AUC of the federation of all but one site, each site with a scanner of its own, less the AUC with it."
+        parts.append(_beside("Each site's contribution", told, worth.left_out))
+    parts += [_curves(experiment, worth)] if worth.patients or worth.sites else []
+    if worth.ablations:
+        told = "AUC of the same federation with one thing changed, less the AUC without the change."
+        parts.append(_beside("Ablations", told, worth.ablations))
+    parts += [*_null(worth), _prices(worth)]
+    return parts
+
+
+def shown(worth: Worth) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return header and rows of the table that the command prints."""
+    rows = []
+    for one in worth.against:
+        first, second, difference, bounds = _figures(one)
+        label = f"{one.partition}, {one.strategy} - {one.other}"
+        rows.append((label, f"{first:.3f}", f"{second:.3f}", f"{difference:+.4f}", _bounds(bounds, "+.4f")))
+    return ("federation - other", "federated", "other", "difference", "95 %"), rows
+
+
+def _settings(experiment: Experiment, worth: Worth) -> Part:
+    people, study = experiment.people, experiment.study
+    seeds = ", ".join(map(str, experiment.seeds))
+    return Part(
+        "What was asked",
+        [
+            f"{people.hospitals} hospitals, each with its own scanner, {people.patients} patients and "
+            f"{people.controls} controls each; {experiment.grid}^3 voxels; the best possible AUC is "
+            f"{people.separability:g}. {study.federation.rounds} rounds of {study.training.epochs_per_round} epoch(s); "
+            "pooled training and each site alone see each patient as often. "
+            f"Seeds {seeds}: each has people, deal and first weights of its own.",
+            f"Judged on {worth.people} held-out patients of the same hospitals, who never trained and chose nothing.",
+        ],
+    )
+
+
+def _compared(experiment: Experiment, worth: Worth) -> Part:
+    rows, drawn, margins = [], {}, {}
+    for one in worth.against:
+        first, second, difference, bounds = _figures(one)
+        label = f"{one.partition}, {one.strategy} - {one.other}"
+        if bounds:
+            drawn[label] = Interval(difference, *bounds)
+        if one.other == POOLED and one.partition in MARGINS and one.strategy == "fedavg":
+            margins[label] = MARGINS[one.partition]
+        by_seed = ", ".join("-" if test is None else f"{test.difference:+.3f} ({_p(test.p)})" for test in one.models)
+        rows.append((label, f"{first:.3f}", f"{second:.3f}", f"{difference:+.4f}", _bounds(bounds, "+.4f"), by_seed))
+    table = Table(("federation - other", "federated", "other", "difference", "95 %", "each seed (DeLong's p)"), rows)
+    areas = {one.name: Interval(one.auc, *one.interval) for one in worth.areas if one.interval}
+    told = (
+        "The interval takes seeds and patients together (Obuchowski and Rockette); p of a seed is of its two models on "
+        "the same patients. The best site alone is the one that does best on the held-out patients, chosen in its "
+        "favor. A red mark is the lowest difference that is aimed at."
+    )
+    content: list[str | Picture | Table] = [told, table]
+    if drawn:
+        content.append(Picture(draw_differences(drawn, margins), "Differences in AUC with their 95 % intervals."))
+    label = "AUC (MGMT), 95 % interval (DeLong)"
+    content.append(Picture(draw_points(areas, experiment.people.separability, label), "Every model's AUC."))
+    return Part("Federated, pooled, alone", content)
+
+
+def _figures(one: Against) -> tuple[float, float, float, Bounds | None]:
+    """Return both areas, their difference and its interval; over seeds where there are several."""
+    if one.seeds:
+        return one.seeds.first, one.seeds.second, one.seeds.difference, one.seeds.interval
+    (test,) = one.models
+    if test is None:
+        return float("nan"), float("nan"), float("nan"), None
+    return test.first, test.second, test.difference, test.interval
+
+
+def _gains(partition: str, gains: Sequence[Gain]) -> Part:
+    header = ["site", "alone", "federated", "gain"]
+    own = gains[0].own_alone is not None
+    header += ["alone, own scanner", "federated, own scanner", "gain"] if own else []
+    rows = []
+    for one in gains:
+        row = [one.site, f"{one.alone:.3f}", f"{one.federated:.3f}", f"{one.federated - one.alone:+.3f}"]
+        if one.own_alone is not None and one.own_federated is not None:
+            row += [f"{one.own_alone:.3f}", f"{one.own_federated:.3f}", f"{one.own_federated - one.own_alone:+.3f}"]
+        rows.append(row)
+    return Part(f"Each site's gain, {partition}", ["Mean AUC over seeds.", Table(header, rows)])
+
+
+def _beside(title: str, told: str, points: Sequence[Point]) -> Part:
+    rows, drawn = [], {}
+    for one in points:
+        apart = one.difference
+        difference, bounds = ("-", None) if apart is None else (f"{apart.difference:+.4f}", apart.interval)
+        rows.append((one.name, f"{one.auc:.3f}", difference, _bounds(bounds, "+.4f"), _p(apart.p if apart else None)))
+        if apart and bounds:
+            drawn[one.name] = Interval(apart.difference, *bounds)
+    table = Table(("", "AUC", "difference", "95 % (DeLong)", "p"), rows)
+    pictures = [Picture(draw_differences(drawn, {}), f"{title}: differences in AUC.")] if drawn else []
+    return Part(title, [told, table, *pictures])
+
+
+def _curves(experiment: Experiment, worth: Worth) -> Part:
+    curves = {}
+    people = experiment.people.hospitals
+    if worth.patients:
+        counts = [count * people for count in experiment.curve.patients]
+        curves["patients, all hospitals together"] = _points(counts, worth.patients)
+    if worth.sites:
+        curves["sites, each with its own scanner"] = _points(experiment.curve.sites, worth.sites)
+    rows = [(one.name, str(one.people), f"{one.auc:.3f}", _bounds(one.interval, ".3f")) for one in worth.patients]
+    rows += [(one.name, str(one.people), f"{one.auc:.3f}", _bounds(one.interval, ".3f")) for one in worth.sites]
+    picture = Picture(draw_curves(curves, experiment.people.separability), "AUC by number of patients and of sites.")
+    return Part(
+        "Learning curve", ["One seed.", Table(("federation of", "people trained on", "AUC", "95 %"), rows), picture]
+    )
+
+
+def _points(counts: Sequence[int], points: Sequence[Point]) -> list[tuple[int, Interval]]:
+    return [
+        (count, Interval(one.auc, *(one.interval or (one.auc, one.auc))))
+        for count, one in zip(counts, points, strict=True)
+    ]
+
+
+def _null(worth: Worth) -> Iterator[Part]:
+    null = worth.null
+    if null is None:
+        return
+    told = (
+        f"{len(null.areas)} federations whose methylation labels were shuffled before training: mean AUC "
+        f"{null.mean:.3f}, 95 % {_bounds(null.interval, '.3f')}; with true labels {null.true_labels:.3f}, "
+        f"p = {null.p:.3f}."
+    )
+    picture = Picture(draw_null(null.areas, null.true_labels), "AUC on shuffled and on true labels.")
+    yield Part("Permutation null", [told, picture])
+
+
+def _prices(worth: Worth) -> Part:
+    rows = [(one.name, f"{one.rounds:.0f}", f"{one.megabytes:.0f}", f"{one.cpu_seconds:.0f}") for one in worth.prices]
+    header = ("", "rounds or epochs", "MB to and from sites", "CPU s")
+    return Part("What it takes", [Table(header, rows), "CPU seconds are of one training, on one thread."])
+
+
+def _bounds(bounds: Bounds | None, form: str) -> str:
+    return "-" if bounds is None else f"{bounds[0]:{form}} to {bounds[1]:{form}}"
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"p {value:.2g}"

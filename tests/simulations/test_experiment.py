@@ -1,0 +1,218 @@
+"""An experiment's jobs, its people, and one small experiment from nothing to a page."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from core.learning.curves import auc
+from core.learning.prediction import predict_scores
+from core.study import Study
+from simulations.experiment import Deal, Experiment, jobs_of
+from simulations.fits import cohorts_of, fitted_model, labels_of, read_fit, run_job, together
+from simulations.run_experiment import run_experiment
+from simulations.tensor_cohort import make_people, read_people
+
+SIZE = 16
+STUDY: dict[str, Any] = {
+    "name": "small",
+    "validation_fraction": 0.3,
+    "model": {"preset": "tiny"},
+    "preprocessing": {"grid": SIZE},
+    "federation": {"rounds": 2},
+}
+PEOPLE: dict[str, Any] = {
+    "hospitals": 2,
+    "patients": 6,
+    "controls": 1,
+    "held_out": 4,
+    "held_out_controls": 1,
+    "held_out_seeds": [11],
+    "calibration_seeds": [12],
+}
+
+
+def an_experiment(**changes: Any) -> Experiment:
+    return Experiment.model_validate({"study": STUDY, "people": PEOPLE, "seeds": [1, 2]} | changes)
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("people")
+    asked = an_experiment()
+    people = [*asked.trained_on(1), *asked.trained_on(2), *asked.held_out((11,)), *asked.held_out((12,))]
+    make_people(folder, people, workers=2)
+    return folder
+
+
+def names(cohorts: dict[str, Any]) -> dict[str, set[str]]:
+    return {
+        site: {drawn.patient for patient in cohort.patients for drawn in patient} for site, cohort in cohorts.items()
+    }
+
+
+def test_a_comparison_is_one_pooled_training_a_seed_and_a_federation_for_each_way() -> None:
+    asked = an_experiment(
+        partitions=["iid", "label-0.5"], strategies=[{"name": "fedavg"}, {"name": "fedprox"}], alone=False
+    )
+    assert [job.name for job in jobs_of(asked)] == [
+        f"{one}, seed {seed}"
+        for seed in (1, 2)
+        for one in ("pooled", "iid, fedavg", "iid, fedprox", "label-0.5, fedavg", "label-0.5, fedprox")
+    ]
+
+
+def test_other_questions_are_asked_of_the_first_seed_only() -> None:
+    asked = an_experiment(
+        partitions=["iid", "scanner"],
+        leave_one_out=True,
+        permutations=2,
+        permuted_patients=4,
+        curve={"patients": [4, 6], "sites": [1]},
+        ablations={"no dropout": {"model": {"dropout": 0.0}}},
+    )
+    others = [job for job in jobs_of(asked) if job.family != "compared"]
+    assert [job.name for job in others] == [
+        "without site-1", "without site-2", "4 patients a hospital", "6 patients a hospital", "1 sites",
+        "true labels", "permutation 1", "permutation 2", "no dropout",
+    ]  # fmt: skip
+    assert {job.deal.seed for job in others} == {1}
+    assert others[-1].study.model.dropout == 0
+    assert others[-1].study.model.preset == "tiny"
+
+
+def test_a_jobs_key_depends_on_all_that_its_weights_depend_on() -> None:
+    asked = an_experiment()
+    job = jobs_of(asked)[1]
+    same = replace(job, name="another", family="else", study=job.study.model_copy(update={"name": "renamed"}))
+    assert same.key(asked.people) == job.key(asked.people)
+    others = [
+        replace(job, how="pooled"),
+        replace(job, site="site-1"),
+        replace(job, deal=replace(job.deal, permutation=1)),
+        replace(job, study=job.study.model_copy(update={"seed": 9})),
+    ]
+    assert len({job.key(asked.people), *(other.key(asked.people) for other in others)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"partitions": ["dirichlet"]}, "partitions: dirichlet is none of"),
+        ({"seeds": [11]}, "seeds: 11 would train on people who are held out"),
+        ({"people": PEOPLE | {"calibration_seeds": [11]}}, "must not share a seed"),
+        ({"curve": {"patients": [7]}}, "no hospital has 7 patients"),
+        ({"curve": {"sites": [3]}}, "curve.sites must be between 1 and"),
+        ({"partitions": ["iid"], "leave_one_out": True}, "without scanner there is nothing to compare with"),
+        ({"ablations": {"wrong": {"model": {"depth": 3}}}}, "depth"),
+        ({"people": PEOPLE | {"patients": 990, "controls": 10}}, "at most 999 people"),
+    ],
+)
+def test_an_experiment_that_cannot_be_is_refused_with_the_reason(changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        an_experiment(**changes)
+
+
+@pytest.mark.parametrize("partition", ["iid", "scanner", "label-0.5", "quantity-1"])
+def test_everybody_is_dealt_to_one_site_and_stays_on_one_side(cases: Path, partition: str) -> None:
+    asked = an_experiment()
+    cohorts = cohorts_of(cases, asked, Deal(partition, 1, 6, 1, 2), 0.3)
+    one, other = names(cohorts).values()
+    assert not one & other
+    assert len(one | other) == 14
+    for cohort in cohorts.values():
+        assert len(cohort.training) + len(cohort.validation) == len(cohort.patients)
+    if partition == "scanner":
+        assert {name[:2] for name in one} == {"00"}
+        assert {name[:2] for name in other} == {"01"}
+
+
+def test_a_smaller_deal_is_of_the_same_first_people_and_a_left_out_site_takes_its_own_along(cases: Path) -> None:
+    asked = an_experiment()
+    whole = names(cohorts_of(cases, asked, Deal("scanner", 1, 6, 1, 2), 0.3))
+    fewer = names(cohorts_of(cases, asked, Deal("scanner", 1, 4, 1, 2), 0.3))
+    assert all(fewer[site] < whole[site] for site in whole)
+    assert names(cohorts_of(cases, asked, Deal("scanner", 1, 6, 1, 2, without="site-1"), 0.3)) == {
+        "site-2": whole["site-2"]
+    }
+
+
+def test_shuffling_keeps_every_image_and_how_many_are_methylated(cases: Path) -> None:
+    asked = an_experiment()
+
+    def labels(permutation: int) -> dict[str, int | None]:
+        deal = Deal("scanner", 1, 6, 1, 2, permutation=permutation)
+        found = together(cases, asked, replace(deal, permutation=0), 0.3) if not permutation else None
+        cohorts = [found] if found else cohorts_of(cases, asked, deal, 0.3).values()
+        return {one.patient: one.case.mgmt for cohort in cohorts for patient in cohort.patients for one in patient}
+
+    true, shuffled, again = labels(0), labels(1), labels(2)
+    assert true.keys() == shuffled.keys()
+    assert true != shuffled != again
+    assert [person for person, label in true.items() if label is None] == [
+        person for person in true if shuffled[person] is None
+    ]
+    assert sum(label or 0 for label in true.values()) == sum(label or 0 for label in shuffled.values())
+
+
+def test_kept_scores_are_the_kept_models_on_the_people_in_order(cases: Path, tmp_path: Path) -> None:
+    asked = an_experiment()
+    job = jobs_of(asked)[0]
+    run_job(cases, tmp_path, asked, job)
+    fit, people = read_fit(tmp_path, asked, job), asked.held_out((11,))
+    images = torch.stack([case.image for each in people for piece in read_people(cases, each) for case in piece])
+    model = fitted_model(tmp_path, asked, job)
+    np.testing.assert_allclose(fit.scores["held_out.mgmt"], predict_scores(model, images).mgmt, atol=1e-6)
+    held = [case for each in people for piece in read_people(cases, each) for case in piece]
+    labels = labels_of(people)
+    assert [None if np.isnan(one) else int(one) for one in labels["mgmt"]] == [case.mgmt for case in held]
+    assert labels["tumor"].tolist() == [case.tumor for case in held]
+    assert len(fit.scores["calibration.tumor"]) == 10
+
+
+def test_a_whole_experiment_tells_what_its_models_score_and_trains_nothing_twice(cases: Path, tmp_path: Path) -> None:
+    asked = an_experiment(
+        partitions=["iid", "scanner"],
+        leave_one_out=True,
+        permutations=1,
+        permuted_patients=4,
+        curve={"patients": [4, 6], "sites": [1, 2]},
+        ablations={"no dropout": {"model": {"dropout": 0.0}}},
+    )
+    worth, page = run_experiment(asked, tmp_path, cases, workers=2)
+    told = json.loads((tmp_path / "results.json").read_text())
+    text = page.read_text()
+    for title in ("Federated, pooled, alone", "gain, scanner", "contribution", "Ablations", "Permutation", "takes"):
+        assert title in text
+    # A federation against pooling, by its definition.
+    pooled, federated = jobs_of(asked)[0], jobs_of(asked)[1]
+    labels = labels_of(asked.held_out((11,)))["mgmt"]
+    known = ~np.isnan(labels)
+    areas = [
+        auc(labels[known], read_fit(tmp_path / "fits", asked, job).scores["held_out.mgmt"][known])
+        for job in (federated, pooled)
+    ]
+    against = told["against"][0]
+    assert (against["partition"], against["other"]) == ("iid", "pooled")
+    assert against["models"][0]["difference"] == pytest.approx(areas[0] - areas[1])
+    assert worth.people == 8
+
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "fits").rglob("*.*")}
+    again, _ = run_experiment(asked, tmp_path, cases, workers=1)
+    assert again == worth
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "fits").rglob("*.*")} == written
+
+
+def test_the_shipped_experiments_load() -> None:
+    import tomllib
+
+    for path in Path("simulations/scenarios/experiments").glob("*.toml"):
+        asked = Experiment.model_validate(tomllib.loads(path.read_text()))
+        assert isinstance(asked.study, Study)
+        assert jobs_of(asked)
