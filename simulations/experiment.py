@@ -50,6 +50,14 @@ class CurveSettings(Section):
     sites: tuple[int, ...] = Field((), description="each with the patients of its own scanner")
 
 
+class AddedSettings(Section):
+    """Few patients who stand for real ones, and synthetic ones beside them, of scanners that no hospital has."""
+
+    patients: int = Field(25, ge=4, description="of each hospital who stand for real ones")
+    counts: tuple[int, ...] = Field((), description="how many synthetic ones train beside them at each site; 0 too")
+    seed: int = 800001
+
+
 class Experiment(Section):
     """Everything in an experiment's TOML file."""
 
@@ -64,6 +72,7 @@ class Experiment(Section):
     permutations: int = Field(0, ge=0, le=1000, description="federations on shuffled methylation labels")
     permuted_patients: int = Field(25, ge=4, description="of each hospital, for these")
     curve: CurveSettings = CurveSettings()
+    added: AddedSettings = AddedSettings()
     ablations: dict[str, dict[str, Any]] = Field({}, description="by name, sections of the study that differ")
 
     @model_validator(mode="after")
@@ -72,9 +81,12 @@ class Experiment(Section):
         if wrong:
             raise ValueError(f"partitions: {', '.join(wrong)} is none of iid, scanner, label-ALPHA, quantity-ALPHA")
         people = self.people
-        if taken := set(self.seeds) & {*people.held_out_seeds, *people.calibration_seeds}:
+        others = {*people.held_out_seeds, *people.calibration_seeds, self.added.seed}
+        if taken := set(self.seeds) & others:
             raise ValueError(f"seeds: {', '.join(map(str, taken))} would train on people who are held out")
-        most = max((people.patients, *self.curve.patients, self.permuted_patients if self.permutations else 0))
+        fewer = [self.permuted_patients] if self.permutations else []
+        fewer += [self.added.patients] if self.added.counts else []
+        most = max((people.patients, *self.curve.patients, *fewer))
         if most > people.patients:
             raise ValueError(f"no hospital has {most} patients to train on: people.patients is {people.patients}")
         if any(not 1 <= count <= people.hospitals for count in self.curve.sites):
@@ -103,6 +115,14 @@ class Experiment(Section):
             for hospital in range(people.hospitals)
         )
 
+    def added_people(self, count: int) -> tuple[People, ...]:
+        """Return the synthetic people who train beside others, site by site."""
+        people = self.people
+        return tuple(
+            People(self.added.seed, people.hospitals + site, count, 0, people.separability, self.grid)
+            for site in range(people.hospitals if count else 0)
+        )
+
     @property
     def grid(self) -> int:
         """Voxels along each axis."""
@@ -120,6 +140,7 @@ class Deal:
         sites: how many take part; fewer than hospitals only by scanner.
         without: a site that is left out, or "".
         permutation: which shuffling of the methylation labels; 0 leaves them.
+        added: synthetic people who train beside them at each site, and validate nowhere.
     """
 
     partition: str
@@ -129,6 +150,7 @@ class Deal:
     sites: int
     without: str = ""
     permutation: int = 0
+    added: int = 0
 
 
 @dataclass(frozen=True)
@@ -207,6 +229,10 @@ def _asked_once(experiment: Experiment) -> Iterator[Job]:
     for number in range(experiment.permutations + 1 if experiment.permutations else 0):
         name = f"permutation {number}" if number else "true labels"
         yield Job("permuted", name, "federated", study, replace(few, permutation=number))
+    real = experiment.added.patients
+    for count in experiment.added.counts:
+        dealt = replace(whole, patients=real, controls=round(real * share), added=count)
+        yield Job("added", f"{real} patients a hospital and {count} synthetic ones", "federated", study, dealt)
     for name, sections in experiment.ablations.items():
         changed = Study.model_validate(_merged(study.model_dump(), sections))
         yield Job("ablated", name, "federated", changed, whole)

@@ -154,11 +154,15 @@ def cohorts_of(cases: Path, experiment: Experiment, deal: Deal, fraction: float)
     if deal.permutation:
         everybody = _permuted(everybody, np.random.default_rng([deal.seed, deal.permutation]))
     where = _assignment(deal, everybody, [len(hospital) for hospital in hospitals])
-    return {
+    cohorts = {
         name: _cohort(name, [one for one, site in zip(everybody, where, strict=True) if site == place], deal, fraction)
         for place, name in enumerate(names[: deal.sites])
         if name != deal.without
     }
+    for name, added in zip(names, experiment.added_people(deal.added), strict=False):
+        more = tuple(case for piece in read_people(cases, added) for case in piece)
+        cohorts[name] = replace(cohorts[name], training=(*cohorts[name].training, *more))
+    return cohorts
 
 
 def together(cases: Path, experiment: Experiment, deal: Deal, fraction: float) -> Cohort:

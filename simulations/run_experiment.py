@@ -39,6 +39,7 @@ def run_experiment(
     """
     people = experiment.people
     everybody = [each for seed in experiment.seeds for each in experiment.trained_on(seed)]
+    everybody += [each for count in experiment.added.counts for each in experiment.added_people(count)]
     everybody += experiment.held_out(people.held_out_seeds)
     everybody += experiment.held_out(people.calibration_seeds) if experiment.calibrate else ()
     make_people(cases, everybody, workers, report)

@@ -122,6 +122,7 @@ class Worth:
         left_out: the federation without each site, beside the whole one.
         patients, sites: the learning curves.
         ablations: each beside the federation as it is.
+        added: synthetic patients beside others, each count beside the first.
         null: of shuffled labels, None where not asked.
         prices: what it takes.
     """
@@ -134,6 +135,7 @@ class Worth:
     patients: tuple[Point, ...]
     sites: tuple[Point, ...]
     ablations: tuple[Point, ...]
+    added: tuple[Point, ...]
     null: Null | None
     prices: tuple[Price, ...]
 
@@ -167,6 +169,7 @@ def worth_of(experiment: Experiment, fits: Sequence[Fit]) -> Worth:
         patients=tuple(asked.point(fit) for fit in asked.family("patients")),
         sites=tuple(asked.point(fit) for fit in asked.family("sites")),
         ablations=tuple(asked.point(fit, by_chance[0]) for fit in asked.family("ablated")),
+        added=tuple(asked.point(fit, asked.family("added")[0]) for fit in asked.family("added")),
         null=asked.null(),
         prices=tuple(asked.prices()),
     )

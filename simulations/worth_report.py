@@ -24,6 +24,12 @@ def worth_parts(experiment: Experiment, worth: Worth) -> list[Part]:
     if worth.ablations:
         told = "AUC of the same federation with one thing changed, less the AUC without the change."
         parts.append(_beside("Ablations", told, worth.ablations))
+    if worth.added:
+        told = (
+            "Few patients stand for real ones; synthetic patients of scanners that no hospital has train beside them "
+            "and validate nowhere. AUC less that of the first row."
+        )
+        parts.append(_beside("Synthetic patients added", told, worth.added))
     parts += [*_null(worth), _prices(worth)]
     return parts
 

@@ -161,6 +161,18 @@ def test_shuffling_keeps_every_image_and_how_many_are_methylated(cases: Path) ->
     assert sum(label or 0 for label in true.values()) == sum(label or 0 for label in shuffled.values())
 
 
+def test_added_people_train_and_validate_nowhere(cases: Path, tmp_path: Path) -> None:
+    asked = an_experiment(added={"patients": 4, "counts": [0, 2]})
+    make_people(tmp_path, [*asked.trained_on(1), *asked.added_people(2)])
+    plain, more = (cohorts_of(tmp_path, asked, job.deal, 0.3) for job in jobs_of(asked) if job.family == "added")
+    assert len(more) == 2
+    for site, cohort in more.items():
+        assert len(cohort.training) == len(plain[site].training) + 2
+        assert len(cohort.validation) == len(plain[site].validation)
+        ours = {case.image.numpy().tobytes() for case in plain[site].training + plain[site].validation}
+        assert not ours & {case.image.numpy().tobytes() for case in cohort.training[-2:]}
+
+
 def test_kept_scores_are_the_kept_models_on_the_people_in_order(cases: Path, tmp_path: Path) -> None:
     asked = an_experiment()
     job = jobs_of(asked)[0]
@@ -184,11 +196,20 @@ def test_a_whole_experiment_tells_what_its_models_score_and_trains_nothing_twice
         permuted_patients=4,
         curve={"patients": [4, 6], "sites": [1, 2]},
         ablations={"no dropout": {"model": {"dropout": 0.0}}},
+        added={"patients": 4, "counts": [0, 2]},
     )
     worth, page = run_experiment(asked, tmp_path, cases, workers=2)
     told = json.loads((tmp_path / "results.json").read_text())
     text = page.read_text()
-    for title in ("Federated, pooled, alone", "gain, scanner", "contribution", "Ablations", "Permutation", "takes"):
+    for title in (
+        "Federated, pooled, alone",
+        "gain, scanner",
+        "contribution",
+        "Ablations",
+        "Permutation",
+        "added",
+        "takes",
+    ):
         assert title in text
     # A federation against pooling, by its definition.
     pooled, federated = jobs_of(asked)[0], jobs_of(asked)[1]
