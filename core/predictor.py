@@ -53,7 +53,7 @@ class Prediction:
 
     Attributes:
         verdict: `usable`, or `unreliable` (a poor scan, or one unlike the training data): then there is no
-            probability, interval, decision or map.
+            probability, interval, decision, set of possible answers or map.
         reasons: why the verdict is not `usable`, why a probability is None, or why there is no decision.
         tumor_probability, mgmt_probability: calibrated, in [0, 1], or None. They tie where the raw scores do not: rank
             patients by `core.learning.prediction.predict_scores`.
@@ -64,6 +64,8 @@ class Prediction:
             tell; None where it is.
         tumor_decision: `present`, `absent` or `undecided`; None where there is no probability.
         mgmt_decision: `methylated`, `unmethylated` or `undecided`; None where there is no probability.
+        tumor_possible, mgmt_possible: which of the two answers cannot be excluded at 90 %: both, one, or neither where
+            the score is unlike either class's; None where there is no probability, or an earlier release's calibration.
     """
 
     verdict: str
@@ -76,6 +78,8 @@ class Prediction:
     mgmt_interval: tuple[float, float] | None = None
     tumor_decision: str | None = None
     mgmt_decision: str | None = None
+    tumor_possible: tuple[str, ...] | None = None
+    mgmt_possible: tuple[str, ...] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return everything but the map, ready for JSON."""
@@ -147,6 +151,8 @@ def predict_prepared(predictor: Predictor, case: PreparedCase) -> Prediction:
         mgmt_interval=mgmt.interval,
         tumor_decision=tumor.decision,
         mgmt_decision=mgmt.decision,
+        tumor_possible=tumor.possible,
+        mgmt_possible=mgmt.possible,
     )
 
 

@@ -47,6 +47,12 @@ def interval() -> fields.List[Any]:
     return fields.List(share, required=True, allow_none=True, validate=validate.Length(equal=2))
 
 
+def possible(*answers: str) -> fields.List[Any]:
+    """Those of these answers that cannot be excluded, or null."""
+    described = {"description": "at 90 %; absent from results of earlier releases"}
+    return fields.List(fields.String(validate=validate.OneOf(answers)), allow_none=True, metadata=described)
+
+
 def texts() -> fields.List[Any]:
     """A list of texts."""
     return fields.List(fields.String(), required=True)

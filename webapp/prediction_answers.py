@@ -3,7 +3,7 @@
 from marshmallow import fields, validate
 
 from core.imaging.volume import SEQUENCES
-from webapp.described import Answer, count, flag, free, interval, many, moment, one, share, text, texts
+from webapp.described import Answer, count, flag, free, interval, many, moment, one, possible, share, text, texts
 from webapp.schemas import STATES
 
 
@@ -134,6 +134,8 @@ class ResultAnswer(Answer):
     mgmt_interval = interval()
     tumor_decision = text("present", "absent", "undecided", none=True)
     mgmt_decision = text("methylated", "unmethylated", "undecided", none=True)
+    tumor_possible = possible("present", "absent")
+    mgmt_possible = possible("methylated", "unmethylated")
     tumor_threshold = share(none=True)
     mgmt_threshold = share(none=True)
     volumes_ml = fields.Dict(keys=fields.String(), values=fields.Float(), required=True)

@@ -5,6 +5,10 @@ serving: a score's bin is given the isotonic regressions of the validation cases
 and labeled 1. One of the two values at the new case is calibrated whatever the scores are like, as long as the new case
 is drawn as the validation cases were; how far they lie apart says how much those cases can tell.
 
+Beside it, from the same counts: conformal sets of labels (`binned_sets`), which a patient's answer holds too, and
+a temperature (`temperature`). Venn-Abers stays what is served, since it assumes nothing of how scores are off; the
+temperature's probabilities, which do not tie, order cases by sureness and are what reports compare it with.
+
 Sources: Vovk and Petej, Venn-Abers predictors (2012), arXiv:1211.0025; Vovk, Petej and Fedorova (2015), Large-scale
 probabilistic predictors with and without guarantees of validity, arXiv:1511.00213 (section 5: one probability of two).
 """
@@ -19,9 +23,12 @@ from pydantic import Field, model_validator
 from scipy.optimize import isotonic_regression
 
 from core.config import Section
+from core.learning.binned_sets import ALPHAS, SetLimits, fit_sets
 from core.learning.curves import interval_from_area
 from core.learning.likeness import Likeness, fit_likeness
 from core.learning.metrics import BINS, bin_of, histograms_of, scores_of
+from core.learning.selective import binned_risks
+from core.learning.temperature import MIDDLES, Temperature, fit_temperature
 from core.messages import Counts
 
 Vector = NDArray[np.float64]
@@ -31,6 +38,8 @@ UNDECIDED = "undecided"
 # What each head decides between: below its threshold, above it.
 DECISIONS = {"mgmt": ("unmethylated", "methylated"), "tumor": ("absent", "present")}
 CHANCE = 0.5
+# Of the label sets, the one that an answer holds.
+ALPHA = 0.1
 
 
 class HeadCalibration(Section):
@@ -43,11 +52,16 @@ class HeadCalibration(Section):
     threshold: Probability | None = Field(None, description="a calibrated probability; see fit_head")
     low: tuple[Probability, ...] = Field((), description="by score bin, the probability with the new case as a 0")
     high: tuple[Probability, ...] = Field((), description="with the new case as a 1")
+    temperature: Temperature | None = Field(None, description="None in files of earlier releases, as the next two are")
+    sets: tuple[SetLimits, ...] = Field((), description="which labels a score excludes, at several alphas")
+    risks: tuple[tuple[Probability, Probability], ...] = Field(
+        (), description="shares of the cases, the surest first, and their shares of errors at the threshold"
+    )
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
         if not self.positives or not self.negatives:
-            if self.low or self.high or self.threshold is not None:
+            if self.low or self.high or self.sets or self.risks or self.temperature or self.threshold is not None:
                 raise ValueError("something was fitted to one class only")
         elif len(self.low) != BINS or len(self.high) != BINS or self.threshold is None or self.auc is None:
             raise ValueError("something of the fit is missing")
@@ -83,12 +97,15 @@ class Answer:
         interval: its lower and upper end, or None.
         decision: one of the head's DECISIONS, `undecided`, or None where the head cannot say.
         reason: why there is no decision, or "".
+        possible: those of the head's DECISIONS that cannot be excluded: the true one is among them for 90 % of the
+            patients of either class (1 - ALPHA). None where the head, or its version's calibration, cannot say.
     """
 
     probability: float | None = None
     interval: tuple[float, float] | None = None
     decision: str | None = None
     reason: str = ""
+    possible: tuple[str, ...] | None = None
 
 
 def fit_calibration(counts: Counts, validated_on: str) -> Calibration:
@@ -122,13 +139,18 @@ def fit_head(positive: Sequence[float], negative: Sequence[float], auc: float | 
     if auc is None:
         return HeadCalibration(**numbers)
     low, high = (_fitted(ones, zeros, label) for label in (0, 1))
+    threshold = numbers["positives"] / (numbers["positives"] + numbers["negatives"])
+    temperature = fit_temperature(positive, negative)
     return HeadCalibration(
         **numbers,
         auc=auc,
         auc_interval=interval_from_area(auc, **numbers),
-        threshold=numbers["positives"] / (numbers["positives"] + numbers["negatives"]),
+        threshold=threshold,
         low=tuple(low.tolist()),
         high=tuple(high.tolist()),
+        temperature=temperature,
+        sets=tuple(fit_sets(positive, negative, alpha) for alpha in ALPHAS),
+        risks=binned_risks(positive, negative, temperature.probabilities(MIDDLES), threshold),
     )
 
 
@@ -144,7 +166,14 @@ def calibrated(calibration: Calibration, head: str, score: float) -> Answer:
     place = int(bin_of(score))
     low, high = fit.low[place], fit.high[place]
     decision, reason = _decision(calibration, head, low, high)
-    return Answer(high / (1 - low + high), (low, high), decision, reason)
+    return Answer(high / (1 - low + high), (low, high), decision, reason, _possible(fit, head, place))
+
+
+def _possible(fit: HeadCalibration, head: str, place: int) -> tuple[str, ...] | None:
+    for limits in fit.sets:
+        if limits.alpha == ALPHA:
+            return tuple(label for label, can in zip(DECISIONS[head], limits.sets(place), strict=True) if can)
+    return None
 
 
 def _decision(calibration: Calibration, head: str, low: float, high: float) -> tuple[str, str]:

@@ -10,8 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.learning.metrics import THRESHOLD
+from core.learning.small_cells import FLOOR
 
 Vector = NDArray[np.float64]
+
+# A coarse curve's points.
+STEPS = 10
 
 
 def risk_coverage(losses: ArrayLike, confidences: ArrayLike) -> tuple[Vector, Vector]:
@@ -82,3 +86,23 @@ def selective_accuracy(
         return None
     # A share such as 0.07 of 100 is seven cases, whatever rounding makes of it.
     return 1 - float(risks[ceil(round(coverage * len(risks), 9)) - 1])
+
+
+def binned_risks(
+    positive: ArrayLike, negative: ArrayLike, probabilities: ArrayLike, threshold: float
+) -> tuple[tuple[float, float], ...]:
+    """Return the risk-coverage curve of histograms, so coarse that no step rests on fewer than FLOOR cases.
+
+    Args:
+        positive, negative: cases of each class by score bin, whole numbers [bins].
+        probabilities: of each bin's cases, float [bins].
+        threshold: as of `errors_and_confidences`.
+    Returns: coverage and risk, at ten coverages at most, the last one 1; none with fewer than FLOOR cases.
+    """
+    counts = [np.asarray(counted, np.int64) for counted in (positive, negative)]
+    labels = np.repeat([1, 0], [int(counted.sum()) for counted in counts])
+    chance = np.concatenate([np.repeat(np.asarray(probabilities, np.float64), counted) for counted in counts])
+    coverages, risks = risk_coverage(*errors_and_confidences(labels, chance, threshold))
+    steps = min(STEPS, len(labels) // FLOOR)
+    ends = [len(labels) * step // steps - 1 for step in range(1, steps + 1)]
+    return tuple((float(coverages[end]), float(risks[end])) for end in ends)
