@@ -74,6 +74,11 @@ class HeadCalibration(Section):
         """Whether there were validation cases of both classes."""
         return bool(self.low)
 
+    @property
+    def beats_chance(self) -> bool:
+        """Whether the whole interval of the area under the curve lies above chance."""
+        return self.auc_interval is not None and self.auc_interval[0] > CHANCE
+
 
 class Calibration(Section):
     """What a version's calibration.json holds."""
@@ -170,7 +175,10 @@ def calibrated(calibration: Calibration, head: str, score: float) -> Answer:
 
 
 def _possible(fit: HeadCalibration, head: str, place: int) -> tuple[str, ...] | None:
+    """Return what cannot be excluded: nothing is by a head that is not shown to beat chance."""
     for limits in fit.sets:
+        if limits.alpha == ALPHA and not fit.beats_chance:
+            return DECISIONS[head]
         if limits.alpha == ALPHA:
             return tuple(label for label, can in zip(DECISIONS[head], limits.sets(place), strict=True) if can)
     return None
@@ -180,7 +188,7 @@ def _decision(calibration: Calibration, head: str, low: float, high: float) -> t
     """Return what the head decides, and why not where it does not."""
     fit = calibration.of(head)
     threshold = fit.threshold or 0.0
-    if fit.auc_interval is None or fit.auc_interval[0] <= CHANCE:
+    if not fit.beats_chance:
         interval = (
             "too few for an interval" if fit.auc_interval is None else "{:.2f} to {:.2f}".format(*fit.auc_interval)
         )

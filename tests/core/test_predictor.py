@@ -67,6 +67,7 @@ def test_a_usable_case_gets_calibrated_probabilities_with_intervals_and_decision
     tumor, mgmt = calibrated(calibration, "tumor", scores["tumor"]), calibrated(calibration, "mgmt", scores["mgmt"])
     assert (prediction.tumor_probability, prediction.tumor_interval) == (tumor.probability, tumor.interval)
     assert (prediction.mgmt_probability, prediction.mgmt_interval) == (mgmt.probability, mgmt.interval)
+    assert (prediction.tumor_possible, prediction.mgmt_possible) == (("present",), ("unmethylated",))
     assert (tumor.probability or 0) > 0.9
     assert (mgmt.probability or 1) < 0.1
     assert prediction.tumor_map is not None
@@ -75,7 +76,7 @@ def test_a_usable_case_gets_calibrated_probabilities_with_intervals_and_decision
 
 def test_the_answer_as_json_holds_all_but_the_map(tmp_path: Path) -> None:
     answer = predict_prepared(load_predictor(a_version(tmp_path), TRUSTED), a_case()).as_json()
-    whats = ("probability", "interval", "decision")
+    whats = ("probability", "interval", "decision", "possible")
     heads_and_whats = {f"{head}_{what}" for head in ("tumor", "mgmt") for what in whats}
     assert answer.keys() == {"verdict", "reasons", "model_version", *heads_and_whats}
     assert json.loads(json.dumps(answer))
@@ -88,6 +89,7 @@ def test_where_no_tumor_is_found_nothing_is_said_of_its_methylation(tmp_path: Pa
     assert prediction.tumor_decision == "absent"
     assert prediction.tumor_probability is not None
     assert prediction.mgmt_probability is prediction.mgmt_interval is prediction.mgmt_decision is None
+    assert prediction.mgmt_possible is None
     assert prediction.reasons == ("mgmt: no tumor was found, whose methylation could be told",)
 
 

@@ -215,6 +215,9 @@ def test_a_calibration_is_plain_json_and_reads_back_the_same() -> None:
         {"threshold": None},
         {"positives": 0},
         {"low": [float("nan")] * BINS},
+        {"temperature": {"temperature": 0, "bias": 0}},
+        {"sets": [{"alpha": 0.1, "lower_to": BINS, "upper_from": 0}]},
+        {"risks": [[0.5, 1.5]]},
         {"more": 1},
     ],
 )
@@ -222,6 +225,53 @@ def test_what_is_no_calibration_is_refused(change: dict[str, object]) -> None:
     stored = a_calibration().model_dump(mode="json")
     with pytest.raises(ValidationError):
         Calibration.model_validate({**stored, "mgmt": {**stored["mgmt"], **change}})
+
+
+@pytest.mark.parametrize("name", ["temperature", "sets", "risks"])
+def test_what_was_fitted_to_one_class_only_is_refused(name: str) -> None:
+    stored, fitted = (a_calibration(mgmt).model_dump(mode="json") for mgmt in (([0.5], []), CLEAR))
+    with pytest.raises(ValidationError, match="one class only"):
+        Calibration.model_validate({**stored, "mgmt": {**stored["mgmt"], name: fitted["mgmt"][name]}})
+
+
+def test_a_file_of_an_earlier_release_still_answers_and_leaves_out_what_it_lacks() -> None:
+    stored = a_calibration().model_dump(mode="json")
+    for head in ("mgmt", "tumor"):
+        for name in ("temperature", "sets", "risks"):
+            del stored[head][name]
+    old = calibrated(Calibration.model_validate(stored), "mgmt", 0.97)
+    new = calibrated(a_calibration(), "mgmt", 0.97)
+    assert (old.decision, old.interval, old.probability) == (new.decision, new.interval, new.probability)
+    assert (old.possible, new.possible) == (None, ("methylated",))
+
+
+def test_an_answer_holds_what_cannot_be_excluded_at_90_percent() -> None:
+    """Twelve of each class: of thirteen one may be missed, so the highest negative and the lowest positive count."""
+    calibration = a_calibration((np.linspace(0.4, 0.95, 12).tolist(), np.linspace(0.05, 0.6, 12).tolist()))
+    # 0.4 to 0.6 is one isotonic block but for the cases that rank rightly within it.
+    expected = {0.1: ("unmethylated",), 0.5: ("unmethylated", "methylated"), 0.9: ("methylated",)}
+    assert {score: calibrated(calibration, "mgmt", score).possible for score in expected} == expected
+    apart = a_calibration(([0.8] * 12, [0.2] * 12))
+    assert calibrated(apart, "mgmt", 0.5).possible == ()
+    assert calibrated(a_calibration(([0.8] * 8, [0.2] * 8)), "mgmt", 0.5).possible == ("unmethylated", "methylated")
+
+
+def test_a_head_that_is_not_shown_to_beat_chance_excludes_nothing() -> None:
+    calibration = a_calibration(([0.1] * 20, [0.9] * 20))
+    assert calibration.mgmt.sets[1].sets(0).tolist() != [True, True]
+    assert calibrated(calibration, "mgmt", 0.0).possible == ("unmethylated", "methylated")
+
+
+def test_the_risks_are_those_of_the_temperatures_probabilities_at_the_threshold() -> None:
+    fit = a_calibration().mgmt
+    # 24 cases make four steps of five or more; two are on the wrong side of one half at most.
+    assert [coverage for coverage, _ in fit.risks] == [6 / 24, 12 / 24, 18 / 24, 1]
+    assert fit.risks[0][1] == fit.risks[1][1] == 0
+    assert fit.temperature is not None
+    wrong = [fit.temperature.probabilities(score) < 0.5 for score in CLEAR[0]] + [
+        fit.temperature.probabilities(score) >= 0.5 for score in CLEAR[1]
+    ]
+    assert fit.risks[-1][1] == pytest.approx(sum(wrong) / 24)
 
 
 def test_an_area_fits_the_histograms_that_it_came_with() -> None:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
-from core.learning.selective import aurc, errors_and_confidences, risk_coverage, selective_accuracy
+from core.learning.selective import aurc, binned_risks, errors_and_confidences, risk_coverage, selective_accuracy
+from core.learning.small_cells import FLOOR
 
 few_cases = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=5)
 some_cases = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=1, max_size=30)
@@ -68,3 +69,24 @@ def test_selective_accuracy_by_hand():
 def test_all_cases_have_scikit_learns_accuracy(cases):
     labels, probabilities = [label for label, _ in cases], np.array([score / 20 for _, score in cases])
     assert selective_accuracy(labels, probabilities, 1.0) == pytest.approx(accuracy_score(labels, probabilities >= 0.5))
+
+
+def test_a_coarse_curve_by_hand():
+    # Ten cases, two steps of five: the surest five are the four of the top bin, one of them wrong, and one of bin 0.
+    curve = binned_risks([0, 1, 3], [3, 2, 1], [0.1, 0.4, 0.95], 0.5)
+    assert curve == (pytest.approx((0.5, 1 / 5)), pytest.approx((1.0, 2 / 10)))
+    assert binned_risks([2, 0], [0, 2], [0.9, 0.1], 0.5) == ()
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=4, max_size=4))
+def test_no_step_of_a_coarse_curve_rests_on_fewer_cases_than_the_floor(counts):
+    positive, negative = zip(*counts, strict=True)
+    chances, cases = [0.1, 0.3, 0.6, 0.9], sum(positive) + sum(negative)
+    curve = binned_risks(positive, negative, chances, 0.5)
+    ends = [0, *(round(coverage * cases) for coverage, _ in curve)]
+    assert all(after - before >= FLOOR for before, after in pairwise(ends))
+    assert len(curve) == min(10, cases // FLOOR)
+    labels = [1] * sum(positive) + [0] * sum(negative)
+    each = [*np.repeat(chances, positive), *np.repeat(chances, negative)]
+    for coverage, risk in curve:
+        assert 1 - risk == pytest.approx(selective_accuracy(labels, each, coverage))

@@ -1863,6 +1863,8 @@ export interface components {
             /** @enum {string|null} */
             mgmt_decision: "methylated" | "unmethylated" | "undecided" | null;
             mgmt_interval: number[] | null;
+            /** @description at 90 %; absent from results of earlier releases */
+            mgmt_possible?: ("methylated" | "unmethylated")[] | null;
             mgmt_probability: number | null;
             mgmt_threshold: number | null;
             model: components["schemas"]["ModelAnswer"];
@@ -1878,6 +1880,8 @@ export interface components {
             /** @enum {string|null} */
             tumor_decision: "present" | "absent" | "undecided" | null;
             tumor_interval: number[] | null;
+            /** @description at 90 %; absent from results of earlier releases */
+            tumor_possible?: ("present" | "absent")[] | null;
             tumor_probability: number | null;
             tumor_threshold: number | null;
             /** @enum {string} */

@@ -43,6 +43,11 @@ export function AnswerCard({ head, result }: Props) {
         <Content component="p" className="gliofed-means">
           {t(`${head}.${outcome}.means`)}
         </Content>
+        {answer.possible && (
+          <Content component="p" data-testid={`${head}-possible`}>
+            {t(`${head}.possible.${answer.possible}`)}
+          </Content>
+        )}
         {answer.reasons.length > 0 && (
           <>
             <Content component="p">{t("why")}</Content>

@@ -26,6 +26,20 @@ const ABSENT = "mgmt: no tumor was found, whose methylation could be told";
 
 describe("what the model says of a head", () => {
   it.each([
+    [["unmethylated", "methylated"], "both"],
+    [["unmethylated"], "lower"],
+    [["methylated"], "upper"],
+    [[], "neither"],
+    [null, null],
+  ] as [("methylated" | "unmethylated")[] | null, string | null][])(
+    "%s is what cannot be excluded",
+    (mgmt_possible, possible) => {
+      expect(answerOf({ ...RESULT, mgmt_possible }, "mgmt").possible).toBe(possible);
+      expect(answerOf({ ...RESULT, mgmt_possible }, "tumor").possible).toBeNull(); // as in results of earlier releases
+    },
+  );
+
+  it.each([
     ["methylated", "upper"],
     ["unmethylated", "lower"],
     ["undecided", "undecided"],
@@ -48,6 +62,7 @@ describe("what the model says of a head", () => {
       probability: null,
       interval: null,
       line: null,
+      possible: null,
       reasons: [ABSENT],
     });
   });

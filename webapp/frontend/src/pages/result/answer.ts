@@ -15,6 +15,8 @@ export interface HeadAnswer {
   interval: readonly [number, number] | null;
   /** The probability on whose one side a whole interval must lie for a decision; null where it is not known. */
   line: number | null;
+  /** Which answers cannot be excluded at 90 %; null where the model's version cannot say. */
+  possible: "lower" | "upper" | "both" | "neither" | null;
   /** The server's words for why there is no decision. */
   reasons: readonly string[];
 }
@@ -50,8 +52,15 @@ export function answerOf(result: Result, head: Head): HeadAnswer {
     probability,
     interval: low === undefined || high === undefined ? null : [low, high],
     line,
+    possible: possibleOf(head === "mgmt" ? result.mgmt_possible : result.tumor_possible, head),
     reasons: result.reasons.filter((reason) => reason.startsWith(`${head}:`)),
   };
+}
+
+function possibleOf(labels: readonly string[] | null | undefined, head: Head): HeadAnswer["possible"] {
+  if (!labels) return null;
+  const [lower, upper] = CLASSES[head].map((label) => labels.includes(label));
+  return lower && upper ? "both" : lower ? "lower" : upper ? "upper" : "neither";
 }
 
 /** Return the cases behind a head. */

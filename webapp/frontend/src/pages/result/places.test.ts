@@ -7,6 +7,7 @@ const ANSWER = {
   probability: 0.5,
   interval: [0.25, 0.75],
   line: 0.25,
+  possible: null,
   reasons: [],
 } as const;
 
