@@ -1,6 +1,7 @@
 """How far a model's probabilities, sets of labels and decisions hold on patients that fitted none of them.
 
-Everything is fitted to the calibration cases as a coordinator fits it, to histograms alone, and shown on others.
+Everything is fitted to the calibration cases as a coordinator fits it, to histograms alone, and shown on others. It
+needs single cases and so is for public and synthetic ones, or one hospital's own.
 """
 
 from collections.abc import Mapping
@@ -35,6 +36,16 @@ Vector = NDArray[np.float64]
 RAW, SCALED, VENN_ABERS = "raw score", "temperature", "Venn-Abers"
 # Fewer bins where cases are few: a share of positives needs some cases.
 CASES_A_GROUP, MOST_GROUPS = 15, 10
+
+SETS = (
+    "A label is left out of a set where a score is unlike its class. The promise is on average over calibrations; of "
+    "one calibration the coverage varies as a beta distribution does, the more the fewer its cases. Sets from bins are "
+    "wider than those of single scores, so that they tell nothing of a patient that the intervals do not."
+)
+RISKS = (
+    "How often the model is wrong among the cases that it is surest of. Left, where few cases are answered, curves "
+    "rest on few; the dots are what calibration.json tells, of the cases that it was fitted to."
+)
 
 
 @dataclass(frozen=True)
@@ -92,41 +103,28 @@ def calibration_part(
     }
     thresholds = {RAW: THRESHOLD, SCALED: fit.threshold, VENN_ABERS: fit.threshold}
     reports = {name: report_of(labels, chances[name], thresholds[name], seed=seed) for name in chances}
-    curves = {name: risk_coverage(*errors_and_confidences(labels, chances[name], thresholds[name])) for name in chances}
+    sureness = {name: errors_and_confidences(labels, chances[name], thresholds[name]) for name in chances}
+    curves = {name: risk_coverage(*each) for name, each in sureness.items()}
     figures |= {
         "temperature": fit.temperature.model_dump(),
         "threshold": fit.threshold,
         "probabilities": {name: asdict(report) for name, report in reports.items()},
         "decisions": _decided(head, answers, labels),
         "sets": _covered(fit, *calibration.known(), labels, scores),
-        "aurc": {name: aurc(*errors_and_confidences(labels, chances[name], thresholds[name])) for name in chances},
+        "aurc": {name: aurc(*each) for name, each in sureness.items()},
         "risk_coverage": {name: _at_tenths(*curve) for name, curve in curves.items()},
         "risk_coverage_told": [list(point) for point in fit.risks],
     }
-    bins = max(2, min(MOST_GROUPS, len(labels) // CASES_A_GROUP))
-    return Part(
-        title,
-        [
-            _setting(fit, fit.temperature, len(labels)),
-            _table_of_probabilities(reports, figures["aurc"]),
-            Picture(
-                draw_reliability({name: groups_of(labels, chances[name], bins) for name in chances}),
-                "What was said against what happened, in groups of about as many held-out cases, with 95 % intervals. "
-                "On the diagonal a probability holds.",
-            ),
-            _sentence_of_decisions(figures["decisions"]),
-            _table_of_sets(figures["sets"], head),
-            "A label is left out of a set where a score is unlike its class. The promise is on average over "
-            "calibrations; of one calibration the coverage varies as a beta distribution does, the more the fewer its "
-            "cases. Sets from bins are wider than those of single scores: no limit of theirs may be one patient's.",
-            Picture(
-                draw_risks(curves, fit.risks),
-                "How often the model is wrong among the cases that it is surest of. Left, where few cases are "
-                "answered, curves rest on few; the dots are what calibration.json tells, of the cases that it was "
-                "fitted to.",
-            ),
-        ],
-    ), figures
+    content: list[str | Picture | Table] = [
+        _setting(fit, fit.temperature, len(labels)),
+        _table_of_probabilities(reports, figures["aurc"]),
+        _picture_of_reliability(labels, chances),
+        _sentence_of_decisions(figures["decisions"]),
+        _table_of_sets(figures["sets"], head),
+        SETS,
+        Picture(draw_risks(curves, fit.risks), RISKS),
+    ]
+    return Part(title, content), figures
 
 
 def _fitted(labels: Vector, scores: Vector) -> HeadCalibration:
@@ -192,6 +190,15 @@ def _setting(fit: HeadCalibration, temperature: Temperature, cases: int) -> str:
         f"scores were too sure) with a bias of {temperature.bias:+g}; the threshold is {fit.threshold:.2f}, the share "
         "of positives among the calibration cases. It is on calibrated probabilities; raw scores are cut at one half. "
         "What is served is Venn-Abers."
+    )
+
+
+def _picture_of_reliability(labels: Vector, chances: Mapping[str, Vector]) -> Picture:
+    bins = max(2, min(MOST_GROUPS, len(labels) // CASES_A_GROUP))
+    return Picture(
+        draw_reliability({name: groups_of(labels, given, bins) for name, given in chances.items()}),
+        "What was said against what happened, in groups of about as many held-out cases, with 95 % intervals. On the "
+        "diagonal a probability holds.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Conformal sets of labels from histograms that add across hospitals, which tell no more of a patient than is told.
+"""Conformal sets of labels from histograms that add across hospitals; of patients they tell no more than intervals do.
 
 Split conformal prediction asks for the rank of a new score among the calibration cases', and bins keep the order: the
 bin of the case at a rank is known. A label is excluded only where the whole bin is, so a set holds the one that single
@@ -6,7 +6,7 @@ scores would give, and with it the promised coverage.
 
 That bin would be one patient's, in a file that every hospital gets. Limits are therefore moved outwards to the ends of
 the isotonic fit's blocks: blocks and their cases follow from a calibration's `low` and `high`, so that the sets tell
-nothing which those do not. The price are wider sets: at an alpha of 0.1, 5 to 12 patients in 100 get both labels
+nothing which those do not. The price is wider sets: at an alpha of 0.1, 5 to 11 patients in 100 get both labels
 instead of one (20 to 250 calibration patients a class, normal scores, AUC 0.6 to 0.9).
 
 Sources: as of `core.learning.conformal`; Vovk and Petej 2012, arXiv:1211.0025 (the blocks).
@@ -21,9 +21,8 @@ from scipy.optimize import isotonic_regression
 
 from core.config import Section
 from core.learning.conformal import Sets, fit_conformal, label_sets
-from core.learning.metrics import BINS
+from core.learning.metrics import BINS, MIDDLES
 
-Vector = NDArray[np.float64]
 Bin = NDArray[np.int64]
 
 # How often the true label may be missed, in each class.
@@ -52,10 +51,9 @@ def fit_sets(positive: Sequence[float], negative: Sequence[float], alpha: float)
         alpha: how often the true label may be missed.
     """
     ones, zeros = np.asarray(positive, np.int64), np.asarray(negative, np.int64)
-    middles = (np.arange(BINS) + 0.5) / BINS
     labels = np.repeat([1, 0], [ones.sum(), zeros.sum()])
-    scores = np.concatenate([np.repeat(middles, ones), np.repeat(middles, zeros)])
-    lower, upper = label_sets(fit_conformal(labels, scores, alpha), middles).T
+    scores = np.concatenate([np.repeat(MIDDLES, ones), np.repeat(MIDDLES, zeros)])
+    lower, upper = label_sets(fit_conformal(labels, scores, alpha), MIDDLES).T
     first, last = _blocks(ones, zeros)
     return SetLimits(
         alpha=alpha,

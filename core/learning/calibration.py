@@ -9,6 +9,9 @@ Beside it, from the same counts: conformal sets of labels (`binned_sets`), which
 a temperature (`temperature`). Venn-Abers stays what is served, since it assumes nothing of how scores are off; the
 temperature's probabilities, which do not tie, order cases by sureness and are what reports compare it with.
 
+A calibration goes to every hospital. What stands in it beside `low` and `high` follows from them (the sets), or is of
+all cases together (the temperature, as the area under the curve is) or of groups of five and more (the risks).
+
 Sources: Vovk and Petej, Venn-Abers predictors (2012), arXiv:1211.0025; Vovk, Petej and Fedorova (2015), Large-scale
 probabilistic predictors with and without guarantees of validity, arXiv:1511.00213 (section 5: one probability of two).
 """
@@ -26,9 +29,9 @@ from core.config import Section
 from core.learning.binned_sets import ALPHAS, SetLimits, fit_sets
 from core.learning.curves import interval_from_area
 from core.learning.likeness import Likeness, fit_likeness
-from core.learning.metrics import BINS, bin_of, histograms_of, scores_of
+from core.learning.metrics import BINS, MIDDLES, bin_of, histograms_of, scores_of
 from core.learning.selective import binned_risks
-from core.learning.temperature import MIDDLES, Temperature, fit_temperature
+from core.learning.temperature import Temperature, fit_temperature
 from core.messages import Counts
 
 Vector = NDArray[np.float64]
@@ -176,12 +179,12 @@ def calibrated(calibration: Calibration, head: str, score: float) -> Answer:
 
 def _possible(fit: HeadCalibration, head: str, place: int) -> tuple[str, ...] | None:
     """Return what cannot be excluded: nothing is by a head that is not shown to beat chance."""
-    for limits in fit.sets:
-        if limits.alpha == ALPHA and not fit.beats_chance:
-            return DECISIONS[head]
-        if limits.alpha == ALPHA:
-            return tuple(label for label, can in zip(DECISIONS[head], limits.sets(place), strict=True) if can)
-    return None
+    limits = next((limits for limits in fit.sets if limits.alpha == ALPHA), None)
+    if limits is None:
+        return None
+    if not fit.beats_chance:
+        return DECISIONS[head]
+    return tuple(label for label, can in zip(DECISIONS[head], limits.sets(place), strict=True) if can)
 
 
 def _decision(calibration: Calibration, head: str, low: float, high: float) -> tuple[str, str]:

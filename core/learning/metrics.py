@@ -21,6 +21,9 @@ REGIONS = {"necrosis": 1, "edema": 2, "enhancing": 4}
 
 Vector = NDArray[np.float64]
 
+# Of each histogram bin, the score in its middle.
+MIDDLES: Vector = (np.arange(BINS) + 0.5) / BINS
+
 
 @dataclass(frozen=True)
 class Binary:

@@ -8,7 +8,8 @@ The negative log-likelihood is a sum over cases, and over score bins once every 
 to pooled histograms is the fit to all hospitals' cases but for the bins' width. Moving a case's logit by d moves its
 loss by at most d / temperature, so the mean loss of all cases under the fitted numbers exceeds the lowest possible one
 by at most D (1 / temperature + 1 / best temperature), where D is the mean over cases of how far their bin's edge is
-from its middle in logits: 0.01 for scores around one half, 0.7 in the outermost bins.
+from its middle in logits: 0.01 for scores around one half, 0.7 in the outermost bins, beyond whose middles scores are
+cut off when fitting and when reading.
 
 Sources: Guo 2017, arXiv:1706.04599 (temperature); Platt 1999 (slope and bias, fitted to shares a little within 0 and 1,
 so that separable cases leave both finite); Lin, Lin and Weng 2007, doi:10.1007/s10994-007-5018-6.
@@ -23,13 +24,12 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from core.config import Section
-from core.learning.metrics import BINS
+from core.learning.metrics import MIDDLES
 
 Vector = NDArray[np.float64]
 
 COLDEST, HOTTEST = 0.05, 20.0
 LARGEST_BIAS = 20.0
-MIDDLES: Vector = (np.arange(BINS) + 0.5) / BINS
 
 
 class Temperature(Section):

@@ -81,17 +81,17 @@ def test_over_many_calibrations_each_class_is_covered_at_least_as_often_as_promi
 
 
 def test_sets_tell_nothing_of_the_cases_that_the_probabilities_intervals_do_not():
-    """Every way to put up to one case of each class into four bins: where low and high are alike, so are the sets."""
+    """Every way to put one or two cases of each class into four bins: where low and high are alike, so are the sets."""
     told, twins = {}, 0
     for ones, zeros in product(product(range(2), repeat=4), repeat=2):
-        if not any(ones) or not any(zeros):
+        if not {sum(ones), sum(zeros)} <= {1, 2}:
             continue
         positive, negative = ([*counted, *[0] * (BINS - 4)] for counted in (ones, zeros))
         places = np.arange(BINS)
         area = auc([1] * sum(ones) + [0] * sum(zeros), [*np.repeat(places, positive), *np.repeat(places, negative)])
         fit = fit_head(positive, negative, area)
         low_and_high = tuple(np.round([*fit.low[:5], *fit.high[:5], fit.positives, fit.negatives], 9))
-        sets = [fit_sets(positive, negative, alpha) for alpha in (0.5, 0.34, 0.25)]
+        sets = [fit_sets(positive, negative, alpha) for alpha in (0.5, 0.7)]
         twins += low_and_high in told
         assert told.setdefault(low_and_high, sets) == sets
-    assert twins > 20
+    assert twins > 10

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
-from core.learning.metrics import BINS, bin_of
-from core.learning.temperature import COLDEST, HOTTEST, LARGEST_BIAS, MIDDLES, Temperature, fit_temperature
+from core.learning.metrics import BINS, MIDDLES, bin_of
+from core.learning.temperature import COLDEST, HOTTEST, LARGEST_BIAS, Temperature, fit_temperature
 
 some_scores = st.lists(st.floats(0, 1), min_size=1, max_size=25)
 
