@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.learning.calibration_error import equal_mass
 from core.learning.intervals import wilson_interval
-from simulations.plots import COLORS, DASHES, STYLE, Interval, png_of
+from simulations.plots import COLORS, DASHES, STYLE, Interval, png
 
 Vector = NDArray[np.float64]
 MARKS = ("o", "s", "^", "D")
@@ -62,7 +62,7 @@ def draw_reliability(groups: Mapping[str, Sequence[Group]]) -> bytes:
             axes.plot([g.probability for g in held], [g.share.value for g in held], mark, color=color, markersize=5)
             axes.set(title=name, xlabel="probability given", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         panels[0].set_ylabel("share of positives")
-        return png_of(figure)
+        return png(figure)
 
 
 def draw_risks(curves: Mapping[str, tuple[Vector, Vector]], told: Sequence[tuple[float, float]]) -> bytes:
@@ -84,4 +84,4 @@ def draw_risks(curves: Mapping[str, tuple[Vector, Vector]], told: Sequence[tuple
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.legend(fontsize=8)
-        return png_of(figure)
+        return png(figure)
