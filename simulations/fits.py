@@ -2,8 +2,8 @@
 
 FITS/<key>/run/                  a federation's rounds
 FITS/<key>/weights.safetensors   of the best round or epoch
-FITS/<key>/scores.safetensors    raw scores of held-out and calibration people, in the order of their plans
-FITS/<key>/facts.json            what the training came to; written last, so that its presence says that all is there
+FITS/<key>/facts.json            what the training came to
+FITS/<key>/scores.safetensors    raw scores of held-out and calibration people, in the order of plans; written last
 """
 
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from core.files import atomic, write_atomically
@@ -76,28 +77,46 @@ def run_job(cases: Path, fits: Path, experiment: Experiment, job: Job, report: R
     """
     torch.set_num_threads(1)  # the same bits wherever it runs, and jobs run side by side
     folder = fits / job.key(experiment.people)
-    if (folder / "facts.json").exists():
-        return
     folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "facts.json").exists():
+        _train(cases, folder, experiment, job, report)
+    model, path = fitted_model(fits, experiment, job), folder / "scores.safetensors"
+    scores = load_file(path) if path.exists() else {}
+    for name, people in _judged_on(experiment, job).items():
+        if f"{name}.{HEADS[0]}" not in scores:
+            scores |= _scores(model, cases, people, name)
+    with atomic(path) as temporary:
+        save_file(scores, temporary)
+
+
+def is_done(fits: Path, experiment: Experiment, job: Job) -> bool:
+    """Say whether a job's training and all that it is to be judged on are kept."""
+    path = fits / job.key(experiment.people) / "scores.safetensors"
+    if not path.exists():
+        return False
+    with safe_open(path, "numpy") as kept:
+        return all(f"{name}.{head}" in kept.keys() for name in _judged_on(experiment, job) for head in HEADS)  # noqa: SIM118
+
+
+def _judged_on(experiment: Experiment, job: Job) -> dict[str, tuple[People, ...]]:
+    people = experiment.people
+    judged = {"held_out": experiment.held_out(people.held_out_seeds)}
+    return judged | ({"calibration": experiment.held_out(people.calibration_seeds)} if job.calibrates else {})
+
+
+def _train(cases: Path, folder: Path, experiment: Experiment, job: Job, report: Report) -> None:
     began = time.process_time()
     weights, best, curve, training = _trained(cases, folder / "run", experiment, job, report)
-    seconds = time.process_time() - began
-    model = study_model(job.study.model, job.study.seed, public_folder())
-    restore(model, weights)
-    scores = _scores(model, cases, experiment.held_out(experiment.people.held_out_seeds), "held_out")
-    if job.calibrates:
-        scores |= _scores(model, cases, experiment.held_out(experiment.people.calibration_seeds), "calibration")
-    for name, arrays in (("weights", {"weights": weights}), ("scores", scores)):
-        with atomic(folder / f"{name}.safetensors") as temporary:
-            save_file(arrays, temporary)
+    with atomic(folder / "weights.safetensors") as temporary:
+        save_file({"weights": weights}, temporary)
     facts = {
         "best": best,
         "rounds": len(curve),
         "curve": curve,
         "training": training,
-        "cpu_seconds": seconds,
+        "cpu_seconds": time.process_time() - began,
         "parameters": len(weights),
-        "job": {"family": job.family, "name": job.name, "how": job.how, "site": job.site, "deal": asdict(job.deal)},
+        "job": {"how": job.how, "site": job.site, "deal": asdict(job.deal)},
         "study": job.study.model_dump(mode="json"),
     }
     write_atomically(folder / "facts.json", json.dumps(facts, indent=1))

@@ -15,10 +15,11 @@ from core.files import write_atomically
 from core.progress import Report, silent
 from core.workers import end_with_parent
 from simulations.experiment import Experiment, Job, jobs_of
-from simulations.fits import read_fit, run_job
+from simulations.fits import is_done, read_fit, run_job
 from simulations.report import render
 from simulations.scenario_report import WARNING
 from simulations.tensor_cohort import make_people
+from simulations.trust import trust_of
 from simulations.worth import Worth, worth_of
 from simulations.worth_report import worth_parts
 
@@ -47,11 +48,10 @@ def run_experiment(
     do_jobs(experiment, jobs, out / "fits", cases, workers, report)
     fits = [read_fit(out / "fits", experiment, job) for job in jobs]
     worth = worth_of(experiment, fits)
-    page = out / "report.html"
-    write_atomically(
-        page, render(f"GlioFed: experiment {experiment.study.name}", WARNING, worth_parts(experiment, worth))
-    )
-    found = {"experiment": experiment.model_dump(mode="json"), **worth.as_json()}
+    trusted, figures = trust_of(experiment, fits)
+    page, parts = out / "report.html", [*worth_parts(experiment, worth), *trusted]
+    write_atomically(page, render(f"GlioFed: experiment {experiment.study.name}", WARNING, parts))
+    found = {"experiment": experiment.model_dump(mode="json"), **worth.as_json(), "trust": figures}
     write_atomically(out / "results.json", json.dumps(found, indent=1))
     return worth, page
 
@@ -60,18 +60,14 @@ def do_jobs(
     experiment: Experiment, jobs: Sequence[Job], fits: Path, cases: Path, workers: int, report: Report = silent
 ) -> None:
     """Do whatever of the jobs is not done, side by side; jobs that ask the same are done once."""
-    missing = {job.key(experiment.people): job for job in jobs if not is_done(fits, experiment, job)}
+    # Of two jobs that ask the same training, the comparison's, which come first, ask more of its model.
+    missing = {job.key(experiment.people): job for job in reversed(jobs) if not is_done(fits, experiment, job)}
     report("train", len(jobs) - len(missing), len(jobs))
     if not missing:
         return
     spawn = get_context("spawn")  # a forked child of a process with threads may hang
     with ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool:
-        waiting = [pool.submit(run_job, cases, fits, experiment, job) for job in missing.values()]
+        waiting = [pool.submit(run_job, cases, fits, experiment, job) for job in reversed(missing.values())]
         for done, finished in enumerate(as_completed(waiting), start=len(jobs) - len(missing) + 1):
             finished.result()
             report("train", done, len(jobs))
-
-
-def is_done(fits: Path, experiment: Experiment, job: Job) -> bool:
-    """Say whether a job's results are kept."""
-    return (fits / job.key(experiment.people) / "facts.json").exists()

@@ -14,7 +14,7 @@ from core.learning.curves import auc
 from core.learning.prediction import predict_scores
 from core.study import Study
 from simulations.experiment import Deal, Experiment, jobs_of
-from simulations.fits import cohorts_of, fitted_model, labels_of, read_fit, run_job, together
+from simulations.fits import cohorts_of, fitted_model, is_done, labels_of, read_fit, run_job, together
 from simulations.run_experiment import run_experiment
 from simulations.tensor_cohort import make_people, read_people
 
@@ -188,6 +188,20 @@ def test_kept_scores_are_the_kept_models_on_the_people_in_order(cases: Path, tmp
     assert len(fit.scores["calibration.tumor"]) == 10
 
 
+def test_a_kept_training_is_judged_on_more_people_without_training_again(cases: Path, tmp_path: Path) -> None:
+    asked = an_experiment()
+    job = replace(jobs_of(asked)[0], calibrates=False)
+    run_job(cases, tmp_path, asked, job)
+    assert is_done(tmp_path, asked, job)
+    trained = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("weights.safetensors")}
+    more = replace(job, calibrates=True)
+    assert not is_done(tmp_path, asked, more)
+    run_job(cases, tmp_path, asked, more)
+    assert is_done(tmp_path, asked, more)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("weights.safetensors")} == trained
+    assert len(read_fit(tmp_path, asked, more).scores) == 4
+
+
 def test_a_whole_experiment_tells_what_its_models_score_and_trains_nothing_twice(cases: Path, tmp_path: Path) -> None:
     asked = an_experiment(
         partitions=["iid", "scanner"],
@@ -223,6 +237,12 @@ def test_a_whole_experiment_tells_what_its_models_score_and_trains_nothing_twice
     assert (against["partition"], against["other"]) == ("iid", "pooled")
     assert against["models"][0]["difference"] == pytest.approx(areas[0] - areas[1])
     assert worth.people == 8
+    # Each federation of the comparison, for both heads; fitted on one ten people and shown on the other ten.
+    assert [(one["model"], one["head"]) for one in told["trust"]][:2] == [
+        ("iid, fedavg, seed 1", "mgmt"), ("iid, fedavg, seed 1", "tumor"),
+    ]  # fmt: skip
+    assert len(told["trust"]) == 2 * 2 * 2
+    assert all(sum(one["held_out_cases"].values()) == (8 if one["head"] == "mgmt" else 10) for one in told["trust"])
 
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "fits").rglob("*.*")}
     again, _ = run_experiment(asked, tmp_path, cases, workers=1)
