@@ -116,10 +116,10 @@ def patients_of(cases: Sequence[Drawn]) -> tuple[Patient, ...]:
 
     The same pixels under two pseudonyms are one person, and so are two scans under one pseudonym.
     """
-    persons = Persons(map(_handles, cases))
+    persons = Persons(map(handles_of, cases))
     found: dict[str, list[Drawn]] = defaultdict(list)
     for drawn in sorted(cases, key=lambda drawn: drawn.ticket):
-        found[persons.of(_handles(drawn))].append(drawn)
+        found[persons.of(handles_of(drawn))].append(drawn)
     return tuple(map(tuple, found.values()))
 
 
@@ -136,7 +136,7 @@ def split(
     """
     kinds: dict[tuple[int, int], list[Patient]] = defaultdict(list)
     for same in patients:
-        kinds[_kind(same[0].case)].append(same)
+        kinds[kind_of(same[0].case)].append(same)
     shares = _shares([len(kinds[kind]) for kind in sorted(kinds)], validation_fraction)
     sides: tuple[list[Drawn], list[Drawn]] = ([], [])
     for kind, share in zip(sorted(kinds), shares, strict=True):
@@ -146,11 +146,13 @@ def split(
     return training, validation
 
 
-def _handles(drawn: Drawn) -> Handles:
+def handles_of(drawn: Drawn) -> Handles:
+    """Return what a case's person is known by."""
     return (f"patient {drawn.patient}", f"pixels {drawn.pixels}")
 
 
-def _kind(case: TrainingCase) -> tuple[int, int]:
+def kind_of(case: TrainingCase) -> tuple[int, int]:
+    """Return a case's kind, by which sides are balanced: methylation and tumor, each -1 where unknown."""
     return (-1 if case.mgmt is None else case.mgmt, -1 if case.tumor is None else case.tumor)
 
 

@@ -55,6 +55,11 @@ def epochs_of(study: Study) -> int:
     return study.training.epochs_per_round * study.federation.rounds
 
 
+def patience_of(study: Study) -> int:
+    """Return the epochs without a new best after which a baseline stops."""
+    return max(1, epochs_of(study) // 3)
+
+
 def alone(
     cohort: Cohort, study: Study, site: str, patience: int, device: torch.device = CPU, report: Report = silent
 ) -> Trained:
@@ -100,7 +105,7 @@ def train_baselines(
     cohorts = {site: load_cohort(config.site.prepared, study, site) for site, config in configs.items()}
     manifest = manifest_of(study_model(study.model, study.seed, public_folder()))
     key = training_key(configs, study)
-    device, patience = device_of(next(iter(configs.values())).compute), max(1, epochs_of(study) // 3)
+    device, patience = device_of(next(iter(configs.values())).compute), patience_of(study)
     weights = {}
     for name in (*cohorts, POOLED):
         path = out / f"{name}-{key[:16]}.safetensors"

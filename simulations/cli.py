@@ -14,7 +14,7 @@ from core.errors import ConfigError, FederationError
 from core.files import write_atomically
 from core.progress import bars
 from core.terminal import run as run_command_line
-from simulations import cli_experiment, cli_public
+from simulations import cli_cross_validation, cli_experiment, cli_public
 
 if TYPE_CHECKING:
     from simulations.scenario import Outcome
@@ -40,8 +40,9 @@ def check_installed() -> None:
         )
 
 
-for name, command in {**cli_public.COMMANDS, **cli_experiment.COMMANDS}.items():
-    app.command(name)(command)
+for module in (cli_cross_validation, cli_experiment, cli_public):
+    for name, command in module.COMMANDS.items():
+        app.command(name)(command)
 
 
 @app.command()

@@ -104,6 +104,36 @@ def draw_intervals(aucs: Mapping[str, Interval], ceiling: float) -> bytes:
         return png(figure)
 
 
+def draw_folds(groups: Mapping[str, Mapping[str, Interval]]) -> bytes:
+    """Draw AUCs with their intervals, a row each, under a heading a group.
+
+    Args:
+        groups: by heading, by name; NaN bounds draw no interval, a NaN value says that there was one class only.
+    """
+    rows = sum(len(group) + 1 for group in groups.values())
+    with mpl.rc_context(STYLE):
+        figure = Figure((6.4, 0.24 * rows + 0.7), layout="constrained")
+        axes = figure.subplots()
+        place = 0
+        for (heading, group), color in zip(groups.items(), cycle(COLORS), strict=False):
+            axes.text(
+                -0.02, place, heading, ha="right", va="center", weight="bold", transform=axes.get_yaxis_transform()
+            )
+            for name, auc in group.items():
+                place += 1
+                axes.plot([auc.low, auc.high], [place, place], color=color, linewidth=2, alpha=0.45)
+                axes.plot(auc.value, place, "o", color=color, markersize=4)
+                told = "one class only" if np.isnan(auc.value) else f"{auc.value:.2f}"
+                for x, text, align in ((-0.02, name, "right"), (1.02, told, "left")):
+                    axes.text(x, place, text, ha=align, va="center", transform=axes.get_yaxis_transform())
+            place += 1
+        axes.axvline(0.5, color="0.7", linestyle="--", linewidth=0.8, zorder=0)
+        axes.annotate("chance", (0.5, 1), xycoords=("data", "axes fraction"), ha="center", fontsize=7, color="0.4")
+        axes.set(yticks=[], xlim=(0, 1), ylim=(place - 0.4, -0.6), xlabel="AUC (MGMT), 95 % interval")
+        axes.spines["left"].set_visible(False)
+        return _png(figure)
+
+
 def draw_case(case: PreparedCase) -> bytes:
     """Draw the four prepared sequences in three planes through the tumor's or brain's middle, with the mask."""
     center = _center(case)

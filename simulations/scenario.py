@@ -157,15 +157,30 @@ class Clock:
         self.seconds[step] = time.perf_counter() - start
 
 
-def _make_hospitals(cohort: CohortSettings, folder: Path, workers: int, report: Report) -> list[str]:
-    """Write the training hospitals, and one outside with a scanner that none of them has."""
+def prepare_sites(scenario: Scenario, out: Path, report: Report = silent) -> dict[str, SiteConfig]:
+    """Make the hospitals that train, and no other, and prepare their scans as `run_scenario` does.
+
+    Returns: by site, its settings.
+    """
+    sites = _make_hospitals(scenario.cohort, out / "hospitals", scenario.compute.workers, report, outside=False)
+    configs = {site: _site_config(scenario, site, out) for site in sites}
+    for config in configs.values():
+        prepare_cohort(config, report)
+    return configs
+
+
+def _make_hospitals(
+    cohort: CohortSettings, folder: Path, workers: int, report: Report, *, outside: bool = True
+) -> list[str]:
+    """Write the training hospitals, and where wanted one outside with a scanner that none of them has."""
     write = partial(
         write_cohort, folder, seed=cohort.seed, separability=cohort.separability, coarse=cohort.coarse,
         workers=workers, report=report,
     )  # fmt: skip
     names = site_names(cohort.sites)
     write(names, cohort.patients, controls=cohort.controls)
-    write([OUTSIDE], cohort.outside_patients, controls=cohort.outside_controls, first=len(names))
+    if outside:
+        write([OUTSIDE], cohort.outside_patients, controls=cohort.outside_controls, first=len(names))
     return names
 
 

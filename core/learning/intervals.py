@@ -1,7 +1,8 @@
 """How sure a score is: intervals of proportions, of means over a few runs, and of any score by resampling patients.
 
-All are 95 %. Sources: Wilson 1927, doi:10.1080/01621459.1927.10502953 (proportions); Student 1908 (means); Efron and
-Tibshirani 1993, chapter 13 (the percentile bootstrap).
+All are 95 %. Sources: Wilson 1927, doi:10.1080/01621459.1927.10502953 (proportions); Student 1908 (means); Nadeau and
+Bengio 2003, doi:10.1023/A:1024068626366 (means over folds); Efron and Tibshirani 1993, chapter 13 (the percentile
+bootstrap).
 """
 
 from collections.abc import Callable, Sequence
@@ -54,6 +55,28 @@ def mean_interval(values: Sequence[float]) -> Interval | None:
         return None
     half = float(student.ppf(0.975, len(runs) - 1)) * float(runs.std(ddof=1)) / sqrt(len(runs))
     return float(runs.mean()) - half, float(runs.mean()) + half
+
+
+def folds_interval(values: Sequence[float], tested_per_trained: float) -> Interval | None:
+    """Return the interval of the mean of a score over the folds of a cross-validation, repeated or not.
+
+    Any two folds train on mostly the same patients, so their scores rise and fall together, and `mean_interval`, which
+    takes them for independent, is too narrow; with more repeats it would even shrink to nothing. Here the variance of
+    the mean keeps a part that no number of folds removes.
+
+    Args:
+        values: one a fold.
+        tested_per_trained: patients of a fold who are tested, for each who is trained on.
+    Returns: low and high, or None with fewer than two folds.
+    Source: Nadeau and Bengio 2003, the corrected resampled t-test; Bouckaert and Frank 2004,
+        doi:10.1007/978-3-540-24775-3_3, for repeated folds.
+    """
+    plain = mean_interval(values)
+    if plain is None:
+        return None
+    middle = (plain[0] + plain[1]) / 2
+    half = (plain[1] - middle) * sqrt(1 + len(values) * tested_per_trained)
+    return middle - half, middle + half
 
 
 def bootstrap_interval(
