@@ -75,7 +75,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Tested:
+class FoldResult:
     """A fold's result.
 
     Attributes:
@@ -100,7 +100,7 @@ def cross_validate(
     recipe: Recipe,
     device: torch.device = CPU,
     report: Report = silent,
-) -> tuple[Tested, ...]:
+) -> tuple[FoldResult, ...]:
     """Train and test every fold, or go on where an earlier call was interrupted.
 
     Args:
@@ -125,7 +125,7 @@ def cross_validate(
         chosen = study if isinstance(study, Study) else study(fold.train, report)
         scores = _out_of_fold(fold, chosen, out, recipe, device, report)
         trained, tested = len(people_of(fold.train)), len(people_of(fold.test))
-        results.append(Tested(fold.name, fold.repeat, chosen, trained, tested, scores))
+        results.append(FoldResult(fold.name, fold.repeat, chosen, trained, tested, scores))
         report(f"{recipe.name}: folds", number, len(parts))
     return tuple(results)
 
@@ -160,7 +160,7 @@ def inner_search(
     return choose
 
 
-def mean_auc(results: Iterable[Tested]) -> float:
+def mean_auc(results: Iterable[FoldResult]) -> float:
     """Return the mean methylation AUC over the folds that have both classes; minus infinity where none has."""
     areas = [area for tested in results if (area := auc_of(tested.scores)) is not None]
     return sum(areas) / len(areas) if areas else -inf

@@ -9,7 +9,7 @@ from core.learning.curves import auc_interval
 from core.learning.intervals import Interval, folds_interval, mean_interval
 from core.study import digest
 from simulations import plots
-from simulations.cross_validation import Score, Tested, auc_of
+from simulations.cross_validation import FoldResult, Score, auc_of
 from simulations.report import Part, Picture, Table
 
 HEADER = ("", "cases with a label", "methylated", "AUC", "95 % interval")
@@ -51,7 +51,7 @@ class Area:
         return self.name, str(self.cases), str(self.methylated), area, interval
 
 
-def by_fold(results: Sequence[Tested]) -> list[Area]:
+def by_fold(results: Sequence[FoldResult]) -> list[Area]:
     """Return each fold's area, in the order of the results."""
     is_repeated = len({tested.repeat for tested in results}) > 1
     return [
@@ -60,7 +60,7 @@ def by_fold(results: Sequence[Tested]) -> list[Area]:
     ]
 
 
-def by_site(results: Sequence[Tested]) -> list[Area]:
+def by_site(results: Sequence[FoldResult]) -> list[Area]:
     """Return each site's area over its out-of-fold scores."""
     sites = sorted({score.site for tested in results for score in tested.scores})
     return [
@@ -69,12 +69,12 @@ def by_site(results: Sequence[Tested]) -> list[Area]:
     ]
 
 
-def over_all(results: Sequence[Tested]) -> Area:
+def over_all(results: Sequence[FoldResult]) -> Area:
     """Return the area of all out-of-fold scores together."""
     return _over_repeats("all patients together", _repeats(results))
 
 
-def mean_of_folds(results: Sequence[Tested]) -> tuple[Area, Interval | None]:
+def mean_of_folds(results: Sequence[FoldResult]) -> tuple[Area, Interval | None]:
     """Return the folds' mean area with its corrected interval, and the one that takes folds for independent."""
     areas = [area.auc for area in by_fold(results) if area.auc is not None]
     all_of_them = over_all(results)
@@ -88,7 +88,7 @@ def mean_of_folds(results: Sequence[Tested]) -> tuple[Area, Interval | None]:
     return mean, _within_bounds(mean_interval(areas))
 
 
-def cross_validation_part(recipe: str, results: Sequence[Tested]) -> Part:
+def cross_validation_part(recipe: str, results: Sequence[FoldResult]) -> Part:
     """Return what a cross-validation found, for a page.
 
     Args:
@@ -117,7 +117,7 @@ def cross_validation_part(recipe: str, results: Sequence[Tested]) -> Part:
     return Part(f"Cross-validation, {recipe}", content)
 
 
-def as_json(recipe: str, results: Sequence[Tested]) -> dict[str, object]:
+def as_json(recipe: str, results: Sequence[FoldResult]) -> dict[str, object]:
     """Return the figures, ready for JSON."""
     mean, independent = mean_of_folds(results)
     return {
@@ -133,7 +133,7 @@ def as_json(recipe: str, results: Sequence[Tested]) -> dict[str, object]:
     }
 
 
-def _setting(recipe: str, results: Sequence[Tested]) -> str:
+def _setting(recipe: str, results: Sequence[FoldResult]) -> str:
     repeats = max(tested.repeat for tested in results)
     people = sum(tested.tested for tested in results if tested.repeat == 1)
     times = "once" if repeats == 1 else f"once in each of {repeats} repeats"
@@ -144,7 +144,7 @@ def _setting(recipe: str, results: Sequence[Tested]) -> str:
     )
 
 
-def _fold_table(results: Sequence[Tested], areas: Sequence[Area]) -> Table:
+def _fold_table(results: Sequence[FoldResult], areas: Sequence[Area]) -> Table:
     """Return a row a fold; with the settings where each fold chose its own."""
     is_nested = len({digest(tested.study) for tested in results}) > 1
     rows = [
@@ -155,7 +155,7 @@ def _fold_table(results: Sequence[Tested], areas: Sequence[Area]) -> Table:
     return Table(("fold", *HEADER[1:], "people trained on", "tested", *(["settings"] if is_nested else [])), rows)
 
 
-def _repeats(results: Sequence[Tested]) -> list[list[Score]]:
+def _repeats(results: Sequence[FoldResult]) -> list[list[Score]]:
     """Return the out-of-fold scores of each repeat."""
     numbers = sorted({tested.repeat for tested in results})
     return [[score for tested in results if tested.repeat == number for score in tested.scores] for number in numbers]

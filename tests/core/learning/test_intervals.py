@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, ttest_1samp
 
 from core.learning.curves import auc, auc_interval
-from core.learning.intervals import bootstrap_interval, mean_interval, rowwise, wilson_interval
+from core.learning.intervals import bootstrap_interval, folds_interval, mean_interval, rowwise, wilson_interval
 
 
 def mean_of_positives(labels, scores):
@@ -126,3 +126,37 @@ def test_the_interval_of_a_mean_stays_within_the_scores(cases, seed):
     interval = bootstrap_interval(labels, scores, lambda _, rows: rows.mean(-1), seed=seed, resamples=50)
     if interval is not None:
         assert min(scores) - 1e-9 <= interval[0] < interval[1] <= max(scores) + 1e-9
+
+
+def test_the_interval_over_folds_by_hand():
+    # Folds 0 and 2, one tested for each two trained on: variance 2 of a fold, (1/2 + 1/2) times that of the mean.
+    half = 12.706205 * np.sqrt(2 * (1 / 2 + 1 / 2))
+    assert folds_interval([0, 2], 0.5) == pytest.approx((1 - half, 1 + half))
+    assert folds_interval([0.5], 0.5) is None
+
+
+def test_more_repeats_of_the_same_folds_never_make_a_mean_certain():
+    widths = []
+    for repeats in (1, 100):
+        low, high = folds_interval([0.6, 0.7, 0.8] * repeats, 0.5)
+        widths.append(high - low)
+    # What is left at last: the standard deviation of a fold times the root of tested per trained.
+    folds = np.array([0.6, 0.7, 0.8] * 100)
+    assert widths[1] == pytest.approx(2 * 1.968 * folds.std(ddof=1) * np.sqrt(0.5 + 1 / 300), rel=1e-3)
+    assert widths[1] > 0.2
+
+
+def test_intervals_over_folds_hold_the_mean_as_often_as_they_say_and_plain_ones_do_not():
+    """Scores that share a part, correlated as the correction supposes: tested / (tested + trained)."""
+    rng = np.random.default_rng(3)
+    share, folds, held = 0.25, 10, {folds_interval: 0, mean_interval: 0}
+    for _ in range(2000):
+        together = np.sqrt(share / (1 + share)) * rng.standard_normal()
+        scores = together + np.sqrt(1 / (1 + share)) * rng.standard_normal(folds)
+        for name, (low, high) in {
+            folds_interval: folds_interval(scores, share),
+            mean_interval: mean_interval(scores),
+        }.items():
+            held[name] += low <= 0 <= high
+    assert 0.935 < held[folds_interval] / 2000 < 0.965
+    assert held[mean_interval] / 2000 < 0.8
