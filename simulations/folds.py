@@ -57,8 +57,11 @@ class Fold:
             training += tuple(drawn.case for same in elsewhere_too[site] for drawn in same)
             if not training or not validation:
                 raise DataError(
-                    f"{self.name.capitalize()} leaves {site} with too few people of its own to train and validate on",
-                    fix="ask for more folds, or leave the site out",
+                    f"{self.name.capitalize()} leaves {site} with too few people to train and validate on: "
+                    f"{len(here[site])} of its own, and {len(elsewhere_too[site])} whom another site names alike or "
+                    "has a scan of",
+                    fix="ask for more folds or leave the site out; where sites number their patients alike, put the "
+                    "site's name before the number",
                 )
             cohorts[site] = Cohort(training, validation, (), (*here[site], *elsewhere_too[site]))
         return cohorts

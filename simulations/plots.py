@@ -122,7 +122,7 @@ def draw_folds(groups: Mapping[str, Mapping[str, Interval]]) -> bytes:
             for name, auc in group.items():
                 place += 1
                 axes.plot([auc.low, auc.high], [place, place], color=color, linewidth=2, alpha=0.45)
-                axes.plot(auc.value, place, "o", color=color, markersize=4)
+                axes.plot(auc.value, place, "o", color=color, markersize=4, clip_on=False)
                 told = "one class only" if np.isnan(auc.value) else f"{auc.value:.2f}"
                 for x, text, align in ((-0.02, name, "right"), (1.02, told, "left")):
                     axes.text(x, place, text, ha=align, va="center", transform=axes.get_yaxis_transform())

@@ -168,3 +168,10 @@ def test_what_cannot_be_dealt_is_refused_with_what_to_do():
         leave_one_site_out({"north": sites["north"]})
     with pytest.raises(DataError, match="leaves south with too few people"):
         folds(hospitals({"north": 8, "south": 2}), 2, 1, 7)[0].cohorts(0.2)
+
+
+def test_hospitals_that_number_their_patients_alike_are_told_so():
+    alike = {site: [a_scan(site, str(n), 10 * number + n) for n in range(6)] for number, site in enumerate("ab")}
+    with pytest.raises(DataError, match=r"a with too few people .* 0 of its own, and 4 whom another") as told:
+        folds(by_person(alike), 3, 1, 7)[0].cohorts(0.2)
+    assert "put the site's name before the number" in told.value.fix
