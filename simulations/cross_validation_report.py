@@ -22,7 +22,8 @@ NARROW = (
 )
 POOLED = (
     "All patients together ranks scores of different folds' models against each other: where these models differ in "
-    "level, it is lower than the folds' mean, though none of them ranks worse."
+    "level, it can be lower than the folds' mean, though none of them ranks worse. Where hospitals train "
+    "alone, this holds within a fold too: there the sites' own rows are what to read."
 )
 
 
@@ -138,7 +139,7 @@ def _setting(recipe: str, results: Sequence[FoldResult]) -> str:
     people = sum(tested.tested for tested in results if tested.repeat == 1)
     times = "once" if repeats == 1 else f"once in each of {repeats} repeats"
     return (
-        f"{people} people in {len(results) // repeats} folds, trained {recipe}; each is tested {times}, by a model "
+        f"{people} people in {len(results) // repeats} folds, {recipe} training; each is tested {times}, by a model "
         "that saw none of this person's scans, at whatever hospital. The best round was chosen by other people than "
         "those tested."
     )
