@@ -131,7 +131,7 @@ def draw_folds(groups: Mapping[str, Mapping[str, Interval]]) -> bytes:
         axes.annotate("chance", (0.5, 1), xycoords=("data", "axes fraction"), ha="center", fontsize=7, color="0.4")
         axes.set(yticks=[], xlim=(0, 1), ylim=(place - 0.4, -0.6), xlabel="AUC (MGMT), 95 % interval")
         axes.spines["left"].set_visible(False)
-        return _png(figure)
+        return png(figure)
 
 
 def draw_case(case: PreparedCase) -> bytes:
