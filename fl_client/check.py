@@ -235,7 +235,7 @@ def _device(site: SiteConfig) -> str:
 
 
 def _training(site: SiteConfig) -> str:
-    from fl_client.trainer import trial_step  # as above
+    from fl_client.trial import trial_step  # as above
 
     return f"one step of four cases in {trial_step(site):.1f} s"
 

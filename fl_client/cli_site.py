@@ -12,7 +12,7 @@ import typer
 
 from core.progress import bars
 from fl_client.config import load_site
-from fl_client.paths import this_home
+from fl_client.paths import SiteHome, this_home
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
@@ -38,26 +38,35 @@ def join(
     typer.echo("Next: `fl-client prepare`, `fl-client check`, `fl-client start`.")
 
 
-def check(as_json: AsJson = False) -> None:
+def check(
+    as_json: AsJson = False,
+    profile: Annotated[
+        Path | None, typer.Option(help="Also trace some training steps into this file, for Perfetto or about:tracing.")
+    ] = None,
+) -> None:
     """Check everything that this site needs to take part, and say how to mend what is wrong.
 
     Settings, certificate, clock, coordinator, transfer, disk, memory, scans, prepared cases, device, and one training
-    step on noise. Sends 8 MB of noise and receives as much. Ends with exit code 0 only if nothing is wrong.
+    step on noise. Sends 8 MB of noise and receives as much. Ends with exit code 0 only if nothing is wrong. With
+    --profile also says on what a training step is spent here.
 
-    Example: fl-client check --json
+    Example: fl-client check --profile trace.json
     """
     from fl_client.check import check_site
 
+    home = this_home()
     findings = []
-    for finding in check_site(this_home()):
+    for finding in check_site(home):
         findings.append(finding)
         if not as_json:
             typer.echo(f"{'ok' if finding.ok else 'PROBLEM':9}{finding.name:13}{finding.told}")
             if not finding.ok:
                 typer.echo(f"{'':9}{'':13}Fix: {finding.fix}")
     wrong = [finding for finding in findings if not finding.ok]
+    spent = _profiled(home, profile, as_json) if profile and findings[-1] not in wrong else None
     if as_json:
-        typer.echo(json.dumps({"ok": not wrong, "checks": [asdict(finding) for finding in findings]}))
+        told = {"ok": not wrong, "checks": [asdict(finding) for finding in findings]}
+        typer.echo(json.dumps(told | ({"profile": spent} if spent else {})))
     elif not wrong:
         typer.echo("Nothing is in the way: `fl-client start`.")
     if wrong:
@@ -160,6 +169,19 @@ def receipts() -> None:
     home = this_home()
     for line in SiteRecords(load_site(home).site.name, home.records).receipts():
         typer.echo(line)
+
+
+def _profiled(home: SiteHome, path: Path, as_json: bool) -> dict[str, float]:
+    """Trace training here, and say on what a step is spent: seconds by part."""
+    from fl_client.trial import profiled  # loads PyTorch: not for `--help`
+
+    found = profiled(load_site(home), path)
+    if not as_json:
+        whole = sum(found.spent.values())
+        for part, seconds in sorted(found.spent.items(), key=lambda one: -one[1]):
+            typer.echo(f"{'':9}{part:13}{seconds * 1e3:9.1f} ms a step, {seconds / whole:4.0%}")
+        typer.echo(f"Slowest in a training step: {found.slowest}. Trace: {path}")
+    return found.spent
 
 
 COMMANDS = (join, check, start, status, leave, verify, receipts)

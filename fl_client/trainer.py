@@ -1,6 +1,5 @@
 """A task becomes this site's answer: check it, evaluate what came, train, count."""
 
-import time
 from collections.abc import Hashable
 from dataclasses import replace
 
@@ -9,15 +8,14 @@ import torch
 
 from core.errors import ConfigError, UpdateRejected
 from core.imaging.version import PREPROCESSING_VERSION
-from core.learning.cases import training_case
 from core.learning.evaluation import evaluate as evaluate_model
 from core.learning.frozen import study_model
-from core.learning.model import GliomaNet, build_model
+from core.learning.model import GliomaNet
 from core.learning.weights import flatten, manifest_of, restore
 from core.messages import Counts, Evaluation, Records, Task, Update, evaluation_records, update_records
 from core.progress import Report, silent
 from core.records.home import public_folder
-from core.study import Study, TrainingSettings, settings_digest
+from core.study import Study, settings_digest
 from fl_client.config import ComputeSettings, SiteConfig
 from fl_client.dataset import Cohort, load_cohort
 from fl_client.differential_privacy import Loss, SecureRandom
@@ -28,7 +26,6 @@ from fl_client.training import train_one_round
 
 # Of a site that keeps no audit log, in a simulation on one machine: that of a log without events.
 NO_RECEIPT = "0" * 64
-TRIAL_CASES = 4
 # Of so many sites and studies; they are small, but looking them up takes a minute.
 FEATURES_KEPT = 64
 # By site, study, device and scans: what a frozen network sees of each patient, the same in every round.
@@ -214,28 +211,6 @@ def device_of(compute: ComputeSettings) -> torch.device:
             fix='install the NVIDIA driver and a CUDA build of PyTorch, or set compute.device to "auto" or "cpu"',
         )
     return torch.device(compute.device)
-
-
-def trial_step(site: SiteConfig) -> float:
-    """Train for one step on four cases of noise, as large as this site's, and return the seconds that took.
-
-    Raises: ConfigError: this machine lacks the device that the settings name.
-    """
-    study = Study(name="trial", preprocessing=site.preprocessing, training=TrainingSettings(batch_size=TRIAL_CASES))
-    grid, generator = site.preprocessing.grid, np.random.default_rng(0)
-    cases = [
-        training_case(
-            generator.standard_normal((4, grid, grid, grid), np.float32),
-            generator.integers(0, 2, (grid, grid, grid)).astype(np.uint8),
-            number % 2,
-        )
-        for number in range(TRIAL_CASES)
-    ]
-    device, model = device_of(site.compute), build_model(study.model, study.seed)
-    train_one_round(model, cases, study, site.site.name, 1, device)  # the first step also sets everything up
-    began = time.monotonic()
-    train_one_round(model, cases, study, site.site.name, 2, device)
-    return time.monotonic() - began
 
 
 def release(device: torch.device) -> None:

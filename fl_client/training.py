@@ -13,6 +13,7 @@ from math import cos, pi
 import numpy as np
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from core.errors import FederationError
 from core.learning.augmentation import sample
@@ -219,21 +220,25 @@ class Training:
         drawn = [sample(self.study.augmentation, generator) for _ in cases]
         image, targets = augmented(cases, drawn, self.device)
         self.optimizer.zero_grad()
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+        mixed = torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32)
+        with record_function("forward"), mixed:
             output = self.model(image)
-        losses = case_losses(in_full_precision(output), targets, self.weights)
-        loss = losses.total(self.study.training.tumor_map_weight).mean()
-        torch.autograd.backward(self.scaler.scale(loss))
-        self.scaler.unscale_(self.optimizer)
-        for values, sent in zip(self.parameters if self.sent else (), self.sent, strict=True):
-            assert values.grad is not None  # noqa: S101 (backward has just run)
-            # The gradient of mu / 2 times the squared distance, without the pass that the loss's term would take.
-            values.grad.add_(values.detach() - sent, alpha=mu_of(self.study))
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.study.training.gradient_clip)
-        # Half precision overflows now and then: the scaler skips such a step and mends its scale.
-        is_finite = loss.isfinite() if self.scaler.is_enabled() else loss.isfinite() & norm.isfinite()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        with record_function("loss"):
+            losses = case_losses(in_full_precision(output), targets, self.weights)
+            loss = losses.total(self.study.training.tumor_map_weight).mean()
+        with record_function("backward"):
+            torch.autograd.backward(self.scaler.scale(loss))
+        with record_function("optimizer"):
+            self.scaler.unscale_(self.optimizer)
+            for values, sent in zip(self.parameters if self.sent else (), self.sent, strict=True):
+                assert values.grad is not None  # noqa: S101 (backward has just run)
+                # The gradient of mu / 2 times the squared distance, without the pass that the loss's term would take.
+                values.grad.add_(values.detach() - sent, alpha=mu_of(self.study))
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.study.training.gradient_clip)
+            # Half precision overflows now and then: the scaler skips such a step and mends its scale.
+            is_finite = loss.isfinite() if self.scaler.is_enabled() else loss.isfinite() & norm.isfinite()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
         return torch.stack([values.detach().sum() for values in losses]).double(), is_finite.detach()
 
 

@@ -44,6 +44,7 @@ FENCES = {
         "fl_client.private_training",
         "fl_client.training",
         "fl_client.trainer",
+        "fl_client.trial",
         "simulations",
     ),
     "opacus": ("fl_client.differential_privacy", "core.learning.privacy"),

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
+from torch.profiler import record_function
 
 from core.errors import DataError
 from core.files import atomic
@@ -64,11 +65,13 @@ def augmented(
     cases: Sequence[TrainingCase], augmentations: Sequence[Augmentation], device: torch.device
 ) -> tuple[Tensor, Targets]:
     """Stack cases as `collate` does, and vary each there: image and tumor map move together, labels stay."""
-    targets = _targets(cases, device)
-    images, tumor_maps = apply(augmentations, _images(cases, device), targets.tumor_map)
-    if any(case.tumor_map is None for case in cases):  # what turned in from beyond the border is unknown too
-        tumor_maps = torch.where(targets.tumor_map.isnan(), nan, tumor_maps)
-    return _laid_out(images), targets._replace(tumor_map=tumor_maps)
+    with record_function("load"):
+        images, targets = _images(cases, device), _targets(cases, device)
+    with record_function("augment"):
+        images, tumor_maps = apply(augmentations, images, targets.tumor_map)
+        if any(case.tumor_map is None for case in cases):  # what turned in from beyond the border is unknown too
+            tumor_maps = torch.where(targets.tumor_map.isnan(), nan, tumor_maps)
+        return _laid_out(images), targets._replace(tumor_map=tumor_maps)
 
 
 def _laid_out(images: Tensor) -> Tensor:

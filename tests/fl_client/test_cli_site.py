@@ -167,7 +167,11 @@ def test_check_tells_each_line_and_ends_with_the_first_problems_code(
     wrong = [check for check in told["checks"] if not check["ok"]]
     assert [check["name"] for check in wrong] == ["data", "prepared"]
     assert (told["ok"], done.returncode) == (False, wrong[0]["exit_code"])
-    in_words = fl_client("check", home=home.root).stdout
+    assert "profile" not in told
+    trace = home.root / "trace.json"
+    in_words = fl_client("check", "--profile", trace, home=home.root).stdout
+    assert "Slowest in a training step: " in in_words
+    assert trace.is_file()
     assert "ok       certificate  valid until" in in_words
     assert "PROBLEM  prepared" in in_words
     assert "Fix: run `fl-client prepare`" in in_words
