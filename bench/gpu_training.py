@@ -1,23 +1,30 @@
-"""How much of a plain PyTorch loop's speed a round's training reaches on a device, and what each trick is worth there.
+"""How much of a plain PyTorch loop's speed a round's training reaches on a GPU or CPU, and what each trick is worth.
 
     python -m bench.gpu_training [--device cuda] [--preset base] [--grid 96] [--batch 4] [--cases 48] [--turns 3]
+    OMP_NUM_THREADS=1 python -m bench.gpu_training --device cpu --preset small --grid 48 --cases 16 --turns 5
 
-Both train the same network on the same cases, which lie in the machine's memory, with the same optimizer, losses and
-number format. The plain loop does nothing else: no augmentation, no counts, no look at whether a loss is finite. Turns
-alternate, and the ratio is taken turn by turn. Target: at least 0.9.
+All train the same network on the same cases, which lie in the machine's memory, with the same losses, number format and
+layout. The plain loop counts nothing and never looks whether a loss is finite; it stacks cases as ours does, steps with
+PyTorch's default AdamW, and varies a batch, where it does, as one would write it down: `affine_grid`, `grid_sample`,
+`where`. MONAI's engine has MONAI's loader and transforms. All take turns, and ratios are taken turn by turn, of wall
+time on a GPU and of CPU time on a CPU, which others may use too. Target: at least 0.9 of the plain loop.
 """
 
 import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from math import log, radians
 from statistics import median
 
 import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional
 
+from bench.monai_training import monai_epoch
 from core.learning.cases import TrainingCase, collate
-from core.learning.losses import ClassWeights, case_losses
+from core.learning.losses import ClassWeights, Targets, case_losses
 from core.learning.model import MAP_STRIDE, GliomaNet, build_model
 from core.study import AugmentationSettings, ModelSettings, PreprocessingSettings, Study, TrainingSettings
 from fl_client.training import Training, in_full_precision, precision_of
@@ -35,18 +42,32 @@ def main() -> None:
     cases = _cases(options.cases, options.grid)
     print(f"{options.preset}, grid {options.grid}, batch {options.batch}, {precision_of(study, device)}")
 
-    ours, still, plain = [], [], []
+    still = _without_augmentation(study)
+    ways: dict[str, Callable[[], float]] = {
+        "ours": lambda: _ours(study, cases, device),
+        "plain loop": lambda: _plain(study, cases, device, varied=True),
+        "MONAI": lambda: _monai(study, cases, device, augmented=True),
+        "ours, nothing varied": lambda: _ours(still, cases, device),
+        "plain loop, nothing varied": lambda: _plain(study, cases, device),
+        "MONAI, nothing varied": lambda: _monai(study, cases, device, augmented=False),
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(options.turns + 1):
-        speeds = [_ours(study, cases, device), _ours(_without_augmentation(study), cases, device)]
-        speeds.append(_plain(study, cases, device))
-        if turn:  # the first finds the fastest convolutions
-            for row, speed in zip((ours, still, plain), speeds, strict=True):
-                row.append(speed)
-    for name, row in (("ours", ours), ("ours without augmentation", still), ("plain loop", plain)):
+        for name, speed in ways.items():
+            found = speed()
+            if turn:  # the first finds the fastest convolutions
+                speeds[name].append(found)
+    for name, row in speeds.items():
         print(f"{name}: {median(row):.1f} cases/s")
-    for name, row in (("ours", ours), ("ours without augmentation", still)):
-        ratios = [one / other for one, other in zip(row, plain, strict=True)]
-        print(f"{name} of plain: {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    for one, other in (
+        ("ours", "plain loop"),
+        ("ours, nothing varied", "plain loop, nothing varied"),
+        ("ours", "plain loop, nothing varied"),
+        ("ours", "MONAI"),
+        ("ours, nothing varied", "MONAI, nothing varied"),
+    ):
+        ratios = [a / b for a, b in zip(speeds[one], speeds[other], strict=True)]
+        print(f"{one} / {other}: {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
     if device.type == "cuda":
         _tricks(study, cases, device)
         _memory(options.preset, options.grid, device)
@@ -65,6 +86,7 @@ def _plain(
     precision: torch.dtype | None = None,
     layout: torch.memory_format = torch.channels_last_3d,
     change: Callable[[GliomaNet], GliomaNet] = lambda model: model,
+    varied: bool = False,
 ) -> float:
     precision = precision or precision_of(study, device)
     model = build_model(study.model, 0).to(device, memory_format=layout).train()
@@ -76,6 +98,8 @@ def _plain(
     def loop(some: Sequence[Sequence[TrainingCase]]) -> None:
         for batch in some:
             image, targets = collate(batch, device)
+            if varied:
+                image, targets = _plainly_varied(image, targets, study.augmentation)
             image = image.to(memory_format=layout)
             optimizer.zero_grad()
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
@@ -88,12 +112,44 @@ def _plain(
     return _speed(lambda: loop(batches), len(cases), device)
 
 
+def _plainly_varied(image: Tensor, targets: Targets, settings: AugmentationSettings) -> tuple[Tensor, Targets]:
+    """Vary a batch as ours is varied, in the fewest lines."""
+
+    def drawn(*shape: int) -> Tensor:
+        return 2 * torch.rand(len(image), *shape, device=image.device) - 1
+
+    matrix = torch.diag_embed((drawn(3) > 0).float() * 2 - 1) * torch.exp(log(1 + settings.zoom) * drawn(1, 1))
+    for axis, angle in enumerate((radians(settings.rotation_degrees) * drawn(3)).unbind(1)):
+        turn = torch.eye(3, device=image.device).repeat(len(image), 1, 1)
+        one, two = (axis + 1) % 3, (axis + 2) % 3
+        turn[:, one, one] = turn[:, two, two] = angle.cos()
+        turn[:, one, two], turn[:, two, one] = -angle.sin(), angle.sin()
+        matrix = turn @ matrix
+    affine = torch.cat([matrix, torch.zeros_like(matrix[:, :, :1])], 2)
+    scale, shift = torch.exp(log(1 + settings.intensity_scale) * drawn(4)), settings.intensity_shift * drawn(4)
+    image = torch.where(image != 0, image * scale[..., None, None, None] + shift[..., None, None, None], 0.0)
+    moved = [
+        functional.grid_sample(
+            values, functional.affine_grid(affine, list(values.shape), align_corners=False), align_corners=False
+        )
+        for values in (image, targets.tumor_map)
+    ]
+    return moved[0], targets._replace(tumor_map=moved[1])
+
+
+def _monai(study: Study, cases: Sequence[TrainingCase], device: torch.device, augmented: bool) -> float:
+    epoch = monai_epoch(study, cases, device, augmented)
+    epoch()  # starts its processes
+    return _speed(epoch, len(cases), device)
+
+
 def _speed(work: Callable[[], object], cases: int, device: torch.device) -> float:
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
     _wait(device)
-    began = time.perf_counter()
+    began = clock()
     work()
     _wait(device)
-    return cases / (time.perf_counter() - began)
+    return cases / (clock() - began)
 
 
 def _wait(device: torch.device) -> None:
