@@ -21,6 +21,7 @@ from core.imaging.case import Quality, load_case, save_case
 from core.imaging.nifti import read_mask
 from core.imaging.preprocessing import prepare_case
 from core.imaging.reading import content_digest, folders_of_cases, read_case, read_labels, read_patients
+from core.imaging.traits import Traits, read_traits
 from core.imaging.version import PREPROCESSING_VERSION
 from core.progress import Report, silent
 from core.study import PreprocessingSettings, digest
@@ -41,6 +42,7 @@ class Entry:
         mgmt: 1 methylated, 0 unmethylated, None without a label.
         verdict: `usable`, or `unreliable`: kept out of training.
         reasons: what speaks against the case.
+        traits: what its headers tell of patient and scanner; it stays at the site.
     """
 
     id: str
@@ -49,6 +51,7 @@ class Entry:
     mgmt: int | None
     verdict: str
     reasons: tuple[str, ...]
+    traits: Traits
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def prepare_cohort(config: SiteConfig, report: Report = silent) -> PreparedCohor
                 labels.get(result.id),
                 result.quality.verdict,
                 result.quality.reasons,
+                _traits_of(folders[result.id]),
             )
         )
         made += result.made
@@ -151,6 +155,14 @@ def _kept(target: Path) -> Quality | None:
         return load_case(target).quality if target.exists() else None
     except PreparationError:
         return None
+
+
+def _traits_of(folder: Path) -> Traits:
+    """Return what a patient's headers tell: nothing where they cannot be read, which preparing them says."""
+    try:
+        return read_traits(folder)
+    except FLError:
+        return Traits()
 
 
 def _key(job: _Job) -> str:

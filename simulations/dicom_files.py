@@ -22,6 +22,7 @@ from pydicom.uid import (
 )
 
 from core.imaging.volume import SEQUENCES, Volume
+from simulations.patients import sex_and_age
 from simulations.scanners import THIN, Scanner
 
 SYNTAXES = {
@@ -99,7 +100,9 @@ def _header(
     header.ManufacturerModelName = scanner.model
     header.SeriesDescription = scanner.protocol(sequence).description
     header.PatientName = header.PatientID = identity
-    header.PatientBirthDate = header.PatientSex = ""
+    header.PatientBirthDate = ""
+    header.PatientSex, age = sex_and_age(seed)
+    header.PatientAge = f"{age:03}Y"
     header.PatientPosition = "HFS"
     header.StudyInstanceUID = _uid(seed, "study")
     header.SeriesInstanceUID = _uid(seed, sequence)

@@ -10,7 +10,10 @@ from simulations.atlas import Head
 from simulations.tumors import Tumor, give_tumor
 
 # One stream of random numbers for each thing drawn, so that a change to one leaves the others as they were.
-LATENT, ANATOMY, TUMOR, SCAN = range(4)
+LATENT, ANATOMY, TUMOR, SCAN, PERSON = range(5)
+# About as patients with a glioblastoma are: mean and deviation of their ages in years, its limits, share of women.
+AGE, AGES = (62.0, 13.0), (18, 95)
+WOMEN = 0.42
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ def plan_patient(identity: str, seed: tuple[int, ...], label: int | None, separa
         return PatientPlan(identity, seed)
     deviation = float(np.random.default_rng([*seed, LATENT]).standard_normal())
     return PatientPlan(identity, seed, label, deviation + (label - 0.5) * class_distance(separability))
+
+
+def sex_and_age(seed: tuple[int, ...]) -> tuple[str, int]:
+    """Return a patient's sex, `F` or `M`, and age in years; neither shows in the images."""
+    rng = np.random.default_rng([*seed, PERSON])
+    return "F" if rng.random() < WOMEN else "M", round(float(np.clip(rng.normal(*AGE), *AGES)))
 
 
 def class_distance(separability: float) -> float:

@@ -37,6 +37,7 @@ from fl_server.config import database_url
 from simulations.approval import approve_here
 from simulations.baselines import Baseline, train_baselines, training_key
 from simulations.comparison import Row, measure
+from simulations.evaluation import Evaluation, evaluate_site
 from simulations.federation import RunResult, run_federation
 from simulations.hospitals import site_names, write_cohort
 
@@ -97,6 +98,7 @@ class Outcome:
         patients: every usable outside patient.
         predictions: what the model version says of each of them, calibrated.
         tumor_scores: its raw score for a tumor of each of them; none where it was never shown both kinds.
+        evaluation: it judged on each outside case, usable or not.
         excluded: by site, how many patients could not be used.
         ceiling: best possible AUC of the planted signal.
         run: the federation's rounds.
@@ -110,6 +112,7 @@ class Outcome:
     patients: tuple[OutsidePatient, ...]
     predictions: tuple[Prediction, ...]
     tumor_scores: tuple[float, ...]
+    evaluation: Evaluation
     excluded: dict[str, int]
     ceiling: float
     run: RunResult
@@ -140,7 +143,10 @@ def run_scenario(scenario: Scenario, out: Path, report: Report = silent) -> Outc
         predictor = _approved_predictor(run.version)
         predictions = tuple(predict_prepared(predictor, patient.case) for patient in patients)
         scores = raw_scores(predictor, patients)
-    return _outcome(scenario, patients, predictions, scores, baselines, prepared, run, clock.seconds)
+        evaluation = evaluate_site(
+            prepared[OUTSIDE].entries, configs[OUTSIDE].site.prepared, OUTSIDE, predictor.model, predictor.untrained
+        )
+    return _outcome(scenario, patients, predictions, scores, evaluation, baselines, prepared, run, clock.seconds)
 
 
 class Clock:
@@ -240,6 +246,7 @@ def _outcome(
     patients: tuple[OutsidePatient, ...],
     predictions: tuple[Prediction, ...],
     scores: dict[str, tuple[float, ...]],
+    evaluation: Evaluation,
     baselines: tuple[Baseline, ...],
     prepared: dict[str, PreparedCohort],
     run: RunResult,
@@ -259,6 +266,7 @@ def _outcome(
         patients=patients,
         predictions=predictions,
         tumor_scores=scores["tumor"],
+        evaluation=evaluation,
         excluded={site: len(cohort.excluded) for site, cohort in prepared.items()},
         ceiling=scenario.cohort.separability,
         run=run,

@@ -11,6 +11,8 @@ from core.learning.metrics import scores_of
 from core.study import privacy_sentence
 from fl_server.card import WITHHELD
 from simulations.comparison import HEADER
+from simulations.error_analysis import error_figures, errors_part
+from simulations.evaluation_parts import figures, groups_part, heads_part
 from simulations.plots import Interval, draw_case, draw_intervals, draw_roc, draw_rounds, draw_tumor
 from simulations.report import Part, Picture, Table, render
 from simulations.scenario import Outcome
@@ -23,13 +25,16 @@ WARNING = (
 
 
 def write_report(outcome: Outcome, out: Path) -> Path:
-    """Write OUT/report.html and OUT/results.json.
+    """Write OUT/report.html, OUT/results.json and OUT/evaluation.json.
 
     Returns: the page's path.
     """
     page = out / "report.html"
     write_atomically(page, render(f"GlioFed: scenario {outcome.scenario.study.name}", WARNING, _parts(outcome)))
     write_atomically(out / "results.json", json.dumps(results(outcome), indent=1))
+    judged = outcome.evaluation.judged
+    told = figures(judged) | {"errors": error_figures(judged)}
+    write_atomically(out / "evaluation.json", json.dumps(told, indent=1))
     return page
 
 
@@ -107,6 +112,9 @@ def _parts(outcome: Outcome) -> list[Part]:
         Part("What was compared", [setting, privacy, table_of(outcome), _picture_of_intervals(outcome), answers]),
         Part("How it learned", [_picture_of_rounds(outcome), _sites(outcome)]),
         Part("Outside patients", [_picture_of_roc(outcome), *_pictures_of_a_case(outcome, found)]),
+        heads_part(outcome.evaluation.judged),
+        groups_part(outcome.evaluation.judged),
+        errors_part(outcome.evaluation.judged, outcome.evaluation.cases),
         Part(
             "Where the time of this call went: what was kept took none", [Table(("step", "seconds"), _seconds(outcome))]
         ),

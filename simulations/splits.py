@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from core.errors import ConfigError, DataError
 from core.files import write_atomically
-from core.imaging.dicom import files_under
-from core.imaging.headers import image_headers
 from core.imaging.reading import LABELS_HEADER, folders_of_cases, read_labels
+from core.imaging.traits import read_traits
 from core.progress import Report, silent
 
 Assignment = NDArray[np.int64]
@@ -191,13 +190,7 @@ def _scanners(folders: Sequence[Path], report: Report) -> list[str]:
     """Return each case's scanner, as the first image of its first sequence names it."""
     names = []
     for done, folder in enumerate(folders, start=1):
-        header = next((header for path in files_under(folder) for header in image_headers(path)), None)
-        parts = (
-            [str(header.get(name) or "").strip() for name in ("Manufacturer", "ManufacturerModelName")]
-            if header
-            else []
-        )
-        names.append(" ".join(part for part in parts if part))
+        names.append(read_traits(folder).scanner)
         report("read scanners", done, len(folders))
     if not any(names):
         raise DataError("No scan says which scanner made it", fix="split another way, or by a CSV")

@@ -38,6 +38,7 @@ HEADER = {
     "ReferringPhysicianName": "Zirbelnussbaum{n}^Quirin",
     "OperatorsName": "Zettelkasten{n}^Quendolin",
     "StationName": "ZZSTATION-77{n}",
+    "ManufacturerModelName": "ZZMODEL-66120{n}",
     "AccessionNumber": "ZZACC-441990{n}",
     "StudyID": "ZZSTUDY-771{n}",
     "StudyDescription": "Kopf Zuweiser Quellenhuber {n}",

@@ -19,9 +19,10 @@ _PIECE = 2**20
 _HEADER = (
     "ImageType SOPClassUID SOPInstanceUID StudyDate Modality Manufacturer ManufacturerModelName SeriesDescription "
     "ProtocolName SequenceName ContrastBolusAgent ScanningSequence SliceThickness RepetitionTime EchoTime "
-    "InversionTime PatientID PatientName StudyInstanceUID SeriesInstanceUID SamplesPerPixel PhotometricInterpretation "
-    "NumberOfFrames Rows Columns BitsAllocated PixelSpacing ImagePositionPatient ImageOrientationPatient "
-    "RescaleSlope RescaleIntercept SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence"
+    "InversionTime PatientID PatientName PatientSex PatientAge StudyInstanceUID SeriesInstanceUID SamplesPerPixel "
+    "PhotometricInterpretation NumberOfFrames Rows Columns BitsAllocated PixelSpacing ImagePositionPatient "
+    "ImageOrientationPatient RescaleSlope RescaleIntercept SharedFunctionalGroupsSequence "
+    "PerFrameFunctionalGroupsSequence"
 )
 _AGAIN = "send or export the series again"
 

@@ -86,6 +86,15 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Vector, Vector]:
     return np.array(alarms), np.array(hits)
 
 
+def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[Vector, Vector]:
+    """Return recall and precision, one for each distinct score, from the highest down; there must be a positive."""
+    positive, negative = _by_class(labels, scores)
+    thresholds = np.unique(np.concatenate([positive, negative]))[::-1]
+    hits = np.array([(positive >= threshold).sum() for threshold in thresholds])
+    alarms = np.array([(negative >= threshold).sum() for threshold in thresholds])
+    return hits / len(positive), hits / (hits + alarms)
+
+
 def _around(area: float, variance: float) -> tuple[float, float]:
     """Return the interval that is symmetric on the logit scale."""
     middle, half = log(area / (1 - area)), Z * sqrt(variance) / (area * (1 - area))

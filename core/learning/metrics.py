@@ -82,20 +82,20 @@ def counts_of(
     loss = np.asarray(losses, np.float64)
     counts: Counts = {"cases": float(len(loss)), "loss": float(loss.sum())}
     for task in TASKS:
-        for name, value in _count(probabilities[task], labels[task]).items():
-            counts[f"{task}_{name}"] = value
+        counts |= task_counts(task, probabilities[task], labels[task])
     for name, values in zip(("shared", "predicted", "reference"), overlap, strict=True):
         counts[f"map_{name}"] = [float(value) for value in values]
     return counts
 
 
-def _count(probability: ArrayLike, label: ArrayLike) -> Counts:
+def task_counts(task: str, probability: ArrayLike, label: ArrayLike) -> Counts:
+    """Count one task's predictions, as `counts_of` does for both; cases whose label is NaN are left out."""
     score, truth = np.asarray(probability, np.float64), np.asarray(label, np.float64)
     known = ~np.isnan(truth)
     score, truth = score[known], truth[known]
     yes, positive = score >= THRESHOLD, truth > THRESHOLD
     bins = bin_of(score)
-    return {
+    counted: Counts = {
         "true_positives": float((yes & positive).sum()),
         "false_positives": float((yes & ~positive).sum()),
         "true_negatives": float((~yes & ~positive).sum()),
@@ -104,6 +104,7 @@ def _count(probability: ArrayLike, label: ArrayLike) -> Counts:
         "positive_scores": np.bincount(bins[positive], minlength=BINS).astype(float).tolist(),
         "negative_scores": np.bincount(bins[~positive], minlength=BINS).astype(float).tolist(),
     }
+    return {f"{task}_{name}": value for name, value in counted.items()}
 
 
 def bin_of(scores: ArrayLike) -> NDArray[np.int64]:

@@ -10,16 +10,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from core.errors import DataError, NotACaseError
 from core.imaging.case import load_case
+from core.imaging.traits import age_band
 from core.study import PreprocessingSettings, digest
 from fl_client.config import ComputeSettings, SiteConfig, SiteSettings
 from fl_client.prepare import INDEX, PreparedCohort, prepare_cohort
 from simulations.hospitals import write_cohort
+from simulations.patients import sex_and_age
 
 PATIENT, CONTROL = "00001", "00999"
 
@@ -73,6 +76,16 @@ def test_every_patient_is_prepared_with_label_and_mask(prepared: tuple[Path, Pre
     assert json.loads((folder / INDEX).read_text())["preprocessing"] == digest(PreprocessingSettings(grid=16))
 
 
+def test_sex_age_band_and_scanner_are_kept_at_the_site_for_this_account_alone(
+    prepared: tuple[Path, PreparedCohort],
+) -> None:
+    folder, cohort = prepared
+    sex, age = sex_and_age((3, 0, 1))
+    traits = {"sex": {"F": "female", "M": "male"}[sex], "age_band": age_band(age), "scanner": "SIEMENS Skyra"}
+    assert index_of(folder)[PATIENT]["traits"] == traits == asdict(cohort.entries[0].traits)
+    assert stat.S_IMODE((folder / INDEX).stat().st_mode) == 0o600
+
+
 def test_a_second_call_prepares_nothing_and_changes_no_byte(
     hospital: Path, prepared: tuple[Path, PreparedCohort]
 ) -> None:
@@ -118,6 +131,7 @@ def test_an_unreadable_patient_is_listed_with_the_reason_and_the_rest_go_on(chan
     assert [entry.id for entry in cohort.excluded] == [PATIENT]
     assert "T2w" in cohort.excluded[0].reasons[0]
     assert index_of(prepared)[PATIENT]["file"] is None
+    assert index_of(prepared)[PATIENT]["traits"]["scanner"] == "SIEMENS Skyra"
     assert index_of(prepared)[CONTROL]["verdict"] == "usable"
 
 

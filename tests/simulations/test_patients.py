@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from simulations.anatomy import grid_points, rotation, sample, share_at
-from simulations.patients import class_distance, make_patient, plan_patient
+from simulations.patients import AGES, class_distance, make_patient, plan_patient, sex_and_age
 from simulations.tumors import traits_of
 from tests.simulations.factories_patients import a_head, a_plan
 
@@ -138,3 +138,12 @@ def test_rotations_turn_about_x_then_y_then_z():
     assert rotation(np.array([90.0, 0, 0])) @ [0, 1, 0] == pytest.approx([0, 0, 1])
     assert rotation(np.array([0.0, 90, 0])) @ [0, 0, 1] == pytest.approx([1, 0, 0])
     assert rotation(np.array([90.0, 0, 90])) @ [0, 0, 1] == pytest.approx([1, 0, 0])
+
+
+def test_sex_and_age_are_those_of_the_seed_and_of_a_plausible_cohort():
+    people = [sex_and_age((7, 0, number)) for number in range(2000)]
+    assert people[3] == sex_and_age((7, 0, 3))
+    assert np.mean([sex == "F" for sex, _ in people]) == pytest.approx(0.42, abs=0.04)
+    ages = [age for _, age in people]
+    assert np.mean(ages) == pytest.approx(62, abs=1.2)
+    assert AGES[0] <= min(ages) < max(ages) <= AGES[1]
