@@ -5,8 +5,9 @@ are a deployment's to the last bit (tests/simulations/test_rounds.py). Nobody is
 brings no receipts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ import torch
 from core.learning.evaluation import evaluate
 from core.learning.frozen import study_model
 from core.learning.weights import flatten, manifest_of, restore
-from core.messages import Flat
+from core.messages import Counts, Flat
 from core.progress import Report, silent
 from core.records.home import public_folder
 from core.study import Study
@@ -25,6 +26,10 @@ from fl_server.checkpoints import RoundRecord, RunState, SiteRound, best_round, 
 from fl_server.rounds import gets_no_better
 from fl_server.server_optimizers import ServerState, server_optimizer
 from fl_server.strategies import pooled_counts
+from simulations.ray_cluster import Mapped
+
+# A site's cases, or what makes or reads them wherever its work is done: small to send to another machine.
+Cases = Cohort | Callable[[], Cohort]
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,30 @@ class Federated:
     history: tuple[RoundRecord, ...]
 
 
+@dataclass(frozen=True)
+class SiteWork:
+    """What one site brings to a round; to the last evaluation only what it validated.
+
+    Attributes:
+        validation: counts of the incoming model.
+        training: counts of its training.
+        examples: how many cases it trained on.
+        weights: after its training.
+    """
+
+    validation: Counts
+    training: Counts
+    examples: int = 0
+    weights: Flat | None = None
+
+
 def federate(
-    cohorts: Mapping[str, Cohort], study: Study, folder: Path, device: torch.device = CPU, report: Report = silent
+    cohorts: Mapping[str, Cases],
+    study: Study,
+    folder: Path,
+    device: torch.device = CPU,
+    report: Report = silent,
+    mapped: Mapped = map,
 ) -> Federated:
     """Train over sites for a study's rounds, or go on where an earlier call was interrupted.
 
@@ -53,6 +80,7 @@ def federate(
         folder: of this federation's own; keeps the newest and the best aggregate and what each round brought.
         device: where to train.
         report: told after each round.
+        mapped: does the sites' work, as `simulations.ray_cluster.mapper` yields; no bit depends on it.
     Raises: FederationError: training diverged, or the folder holds a run of other settings.
     """
     model = study_model(study.model, study.seed, public_folder())
@@ -60,19 +88,18 @@ def federate(
     state = load_state(folder, study, manifest, flatten(model))
     folder.mkdir(parents=True, exist_ok=True)
     rounds, optimizer = study.federation.rounds, server_optimizer(study.strategy)
+    names = sorted(cohorts)
     while len(state.history) <= rounds and not gets_no_better(state, study):
         number, total, sites = len(state.history) + 1, RunningSum(manifest.size), {}
-        for site in sorted(cohorts):
-            restore(model, state.weights)
-            sites[site] = SiteRound(evaluate(model, cohorts[site].validation, device), "")
-            if number <= rounds:
-                cases = cohorts[site].training
-                training = train_one_round(model, cases, study, site, number, device)
-                total.add(flatten(model), len(cases))
-                sites[site] = replace(sites[site], examples=len(cases), training=training)
+        is_last = number > rounds
+        work = partial(_work, study=study, number=number, weights=state.weights, is_last=is_last, device=device)
+        for site, brought in zip(names, mapped(work, [(site, cohorts[site]) for site in names]), strict=True):
+            sites[site] = SiteRound(brought.validation, "", brought.examples, brought.training)
+            if brought.weights is not None:
+                total.add(brought.weights, brought.examples)
         pooled = pooled_counts({site: brought.validation for site, brought in sites.items()})
         history = (*state.history, RoundRecord(number, True, sites, {}, {}, pooled, 0.0))
-        if number <= rounds:
+        if not is_last:
             after = optimizer.apply(ServerState(state.weights, state.memory), total.mean())
             state = RunState(number, after.weights, history, after.memory)
         else:
@@ -81,3 +108,34 @@ def federate(
         report("federation", number, rounds + 1)
     best = best_round(state.history)
     return Federated(round_weights(folder, best), best, state.history)
+
+
+def site_round(
+    cohort: Cohort, study: Study, site: str, number: int, weights: Flat, is_last: bool, device: torch.device = CPU
+) -> SiteWork:
+    """Do one site's work of a round: validate the incoming model and, but for the last evaluation, train it on.
+
+    Args:
+        cohort: the site's cases.
+        study: every setting.
+        site: its name, part of the seed.
+        number: of the round, 1, 2, ...
+        weights: the incoming model's, float32 [parameters].
+        is_last: whether the model is only validated.
+        device: where to train.
+    """
+    model = study_model(study.model, study.seed, public_folder())
+    restore(model, weights)
+    validation = evaluate(model, cohort.validation, device)
+    if is_last:
+        return SiteWork(validation, {})
+    training = train_one_round(model, cohort.training, study, site, number, device)
+    return SiteWork(validation, training, len(cohort.training), flatten(model))
+
+
+def _work(
+    item: tuple[str, Cases], *, study: Study, number: int, weights: Flat, is_last: bool, device: torch.device
+) -> SiteWork:
+    site, cases = item
+    cohort = cases if isinstance(cases, Cohort) else cases()
+    return site_round(cohort, study, site, number, weights, is_last, device)

@@ -4,6 +4,8 @@ A patient is decided by the cohort's seed, a hospital and a number, so that larg
 patients, and two studies on one folder share what they have in common.
 """
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ import torch
 
 from core.learning.cases import TrainingCase, load_cases, save_cases
 from core.progress import Report, silent
+from core.study import Study
 from core.workers import end_with_parent
+from fl_client.dataset import Cohort, Drawn, patients_of, split
 from simulations.hospitals import plan_hospital
 from simulations.patients import PatientPlan
 from simulations.scanners import scanner_of
@@ -46,6 +50,40 @@ class People:
     def plans(self) -> list[PatientPlan]:
         """Return the patients, then the controls."""
         return plan_hospital(self.seed, self.hospital, self.patients, self.controls, self.separability)
+
+
+@dataclass(frozen=True)
+class MadeCohort:
+    """A site's cohort of synthetic people as what makes it: a few bytes to send, the same cases on every machine.
+
+    Attributes:
+        folder: of the files, on whichever machine asks; made where they are missing.
+        people: whom the site has.
+        study: decides who validates.
+        site: its name, part of the split's seed.
+    """
+
+    folder: Path
+    people: People
+    study: Study
+    site: str
+
+    def __call__(self) -> Cohort:
+        """Return the site's cases, split by patient."""
+        for piece in _pieces(self.folder, self.people):
+            if not piece.path.exists():
+                _make(piece)
+        cases = [case for piece in read_people(self.folder, self.people) for case in piece]
+        drawn = [
+            Drawn(self._ticket(plan.identity), plan.identity, plan.identity, case)
+            for plan, case in zip(self.people.plans(), cases, strict=True)
+        ]
+        patients = patients_of(drawn)
+        training, validation = split(patients, self.study.validation_fraction)
+        return Cohort(training, validation, (), patients)
+
+    def _ticket(self, identity: str) -> str:
+        return hashlib.sha256(json.dumps([self.study.seed, self.site, identity]).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

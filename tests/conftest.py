@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Before anything imports them: no phone-home, and no more threads than a test needs on a small machine.
 os.environ |= {"FLWR_TELEMETRY_ENABLED": "0", "FLWR_DISABLE_UPDATE_CHECK": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+# Ray's name for staying on loopback, which it reads when it is imported.
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ |= {"OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
 # A home of the tests' own, kept between runs: the template head in it takes a while to build.
 os.environ["FL_HOME"] = str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "home")

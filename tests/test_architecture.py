@@ -59,6 +59,8 @@ FENCES = {
     ),
     "SimpleITK": ("core.imaging", "core.explanation", "core.predictor", "simulations"),
     "nilearn": ("simulations",),
+    "ray": ("simulations.ray_cluster",),
+    "mlflow": ("simulations.tracking",),
     "sqlalchemy": (
         "core.records",
         "fl_client.site_records",
