@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Column, Table
 
 from core.config import load_config
+from core.files import write_atomically
 from core.progress import bars
 from core.public_files import add_public
 from core.records.home import home, public_folder
@@ -249,6 +250,25 @@ def models(as_json: AsJson = False) -> None:
         told = f"{row['state']} ({row['cause']})" if row["cause"] else row["state"]
         table.add_row(row["version"], told, str(row["created"])[:16].replace("T", " "))
     Console().print(table)
+
+
+@app.command()
+def card(
+    version: VersionName,
+    out: Annotated[Path, typer.Option("--out", help="Where to: a page if it ends in .html, else Markdown.")],
+) -> None:
+    """Write a model version's card to read: use, data, figures, limits, and answers to CLAIM 2024 and TRIPOD+AI.
+
+    Example: fl-server card glioma-2 --out card.html
+    """
+    from core.records.home import registry_folder
+    from core.records.registry import load_version
+    from fl_server.model_card import page_of, text_of
+
+    coordinator.check_home(home())
+    told = load_version(registry_folder() / version).card
+    write_atomically(out, (page_of if out.suffix == ".html" else text_of)(told))
+    print_line(f"The card of {version} is in {out}.")
 
 
 @app.command()

@@ -23,6 +23,11 @@ def test_strong_rows_stand_out() -> None:
     assert page.index("<td>1</td>") < page.index("class=strong") < page.index("<td>2</td>")
 
 
+def test_a_table_of_words_is_set_to_the_left() -> None:
+    page = render("t", "w", [Part("p", [Table(("a",), [("1",)]), Table(("a",), [("b",)], words=True)])])
+    assert page.count("<table class=words>") == page.count("<table>") == 1
+
+
 def test_every_picture_is_drawn_from_awkward_data_too() -> None:
     """No brain, no tumor, gaps in curves, one round: nothing may stop a report."""
     nothing = PreparedCase(np.zeros((4, 16, 16, 16), np.float32), np.zeros((16, 16, 16), bool), None, Quality())
