@@ -1,9 +1,10 @@
 """A hundred simulated sites on a Ray cluster of two nodes on this machine, beside the same federation in this process.
 
-    python -m bench.ray_cluster [--sites 100] [--patients 4] [--rounds 2] [--grid 16]
+    python -m bench.ray_cluster CACHE [--sites 100] [--patients 3] [--rounds 2] [--grid 16]
 
 Both start from the same recipes of sites: what crosses between processes is a few bytes of recipe, the weights and
-counts. They must end with the same bits. Times are of one run each; the cluster's begins with its workers' imports.
+counts. They must end with the same bits. CACHE keeps the patients. Times are
+of one run each; the cluster's begins with its workers' imports.
 """
 
 import argparse
@@ -25,8 +26,9 @@ def main() -> None:
     from simulations.tensor_cohort import MadeCohort, People
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cache", type=Path)
     parser.add_argument("--sites", type=int, default=100)
-    parser.add_argument("--patients", type=int, default=4)
+    parser.add_argument("--patients", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--grid", type=int, default=16)
     given = parser.parse_args()
@@ -40,7 +42,7 @@ def main() -> None:
         folder = Path(name)
         sites = {
             f"site-{number:03d}": MadeCohort(
-                folder / "people", People(7, number, given.patients, size=given.grid), study, f"site-{number:03d}"
+                given.cache, People(7, number, given.patients, size=given.grid), study, f"site-{number:03d}"
             )
             for number in range(given.sites)
         }

@@ -145,7 +145,7 @@ def _model(card: dict[str, Any], study: Study) -> dict[str, str]:
         "initialization": f"At random from seed {study.seed}; pretrained: {start}.",
         "training": f"{study.strategy.name} over {study.federation.rounds} rounds: {steps}.",
         "selection": f"Round {card['best_round']}, which has the lowest loss on the {_validation_cases(card)} of all "
-        "sites. They choose it, calibrate it and measure it, so what they measure is too good, by nobody knows how much.",
+        "sites. They choose it, calibrate it and measure it, so what they measure is too good, by an unknown amount.",
         "model_building": "Federated training with settings fixed in study.toml; one split, no search in the study.",
         "specification": f"Weights of SHA-256 {card.get('weights_sha256', 'not registered')}, with study.toml and "
         "calibration in the version's folder; the coordinator signs all of them at approval.",

@@ -70,6 +70,7 @@ def mapper(address: str | None = None, workers: int = 1) -> Iterator[Mapped]:
         FederationError: a piece of work was lost once too often.
     """
     if address is not None:
+        release()  # as it is now: the code may be edited while the work goes on
         with _connected(address) as processors:
             yield _over_ray(processors)
     elif workers > 1:
