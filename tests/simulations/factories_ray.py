@@ -23,14 +23,18 @@ class TwoNodes:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
         self.address = self._told()
+        self.nodes = 2
 
     def lose_a_node(self) -> None:
         """Kill the second node's processes as a power cut would."""
         self._say("kill")
+        self.nodes = 1
 
-    def add_a_node(self) -> None:
-        """Put another in its place."""
-        self._say("add")
+    def mend(self) -> None:
+        """Put another in the place of one that was lost."""
+        if self.nodes == 1:
+            self._say("add")
+            self.nodes = 2
 
     def _say(self, word: str) -> None:
         assert self.process.stdin

@@ -40,6 +40,13 @@ def cluster():
         yield nodes
 
 
+@pytest.fixture
+def mortal(cluster):
+    """The cluster, for a test that takes a node from it."""
+    yield cluster
+    cluster.mend()
+
+
 @pytest.fixture(scope="module")
 def over_ray(cluster):
     """One connection for all: each would start workers of its own, which import torch first."""
@@ -113,34 +120,30 @@ def test_a_federation_on_a_cluster_has_the_bits_of_one_in_this_process(over_ray,
     same(federate(RECIPES, STUDY, tmp_path, mapped=over_ray), in_process)
 
 
-def test_work_that_a_dying_node_has_begun_is_done_by_another(cluster, over_ray, tmp_path):
+def test_work_that_a_dying_node_has_begun_is_done_by_another(mortal, over_ray, tmp_path):
     with ThreadPoolExecutor(1) as beside:
         with (tmp_path / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             answers = beside.submit(list, over_ray(partial(hold, tmp_path), range(3)))
             wait_for(lambda: len(list(tmp_path.glob("*-*"))) == 2 or None, "both nodes to begin")
-            cluster.lose_a_node()
+            mortal.lose_a_node()
         assert answers.result() == [0, 1, 2]
     tries = [path.name.partition("-")[0] for path in tmp_path.glob("*-*")]
     assert len(tries) > len(set(tries)) == 3
-    cluster.add_a_node()
 
 
-def test_a_federation_that_loses_a_node_in_the_middle_of_a_round_keeps_its_bits(
-    cluster, over_ray, in_process, tmp_path
-):
+def test_a_federation_that_loses_a_node_in_the_middle_of_a_round_keeps_its_bits(mortal, over_ray, in_process, tmp_path):
     lost = []
 
     def losing(function, items):
         for result in over_ray(function, items):
-            if len(lost) == len(SITES) + 1:  # the first of the second round is done, the others are at work
-                cluster.lose_a_node()
+            if len(lost) == len(SITES) + 1:  # in the second round, its first is done and others are at work
+                mortal.lose_a_node()
             lost.append(result)
             yield result
 
     same(federate(RECIPES, STUDY, tmp_path, mapped=losing), in_process)
     assert len(lost) == 3 * len(SITES)
-    cluster.add_a_node()
 
 
 def test_a_node_with_other_code_or_libraries_is_named_and_refused(over_ray, monkeypatch):
