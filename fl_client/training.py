@@ -12,7 +12,7 @@ from math import cos, pi
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.profiler import record_function
 
 from core.errors import FederationError
@@ -113,7 +113,7 @@ def train_one_round(
 
 
 def train_alone(
-    model: GliomaNet,
+    model: nn.Module,
     training: Sequence[TrainingCase],
     validation: Sequence[TrainingCase],
     study: Study,
@@ -126,7 +126,7 @@ def train_alone(
     """Train a model in place without a federation, and keep the epoch with the lowest validation loss.
 
     Args:
-        model: where to start.
+        model: where to start; any whose answer is an `Output`.
         training, validation: the cases.
         study: every setting but the number of epochs.
         site: a name, part of the seed.
@@ -156,7 +156,7 @@ def train_alone(
 class Training:
     """A model with its optimizer between two epochs."""
 
-    def __init__(self, model: GliomaNet, study: Study, weights: ClassWeights, device: torch.device) -> None:
+    def __init__(self, model: nn.Module, study: Study, weights: ClassWeights, device: torch.device) -> None:
         self.model = model.to(device)
         self.study = study
         self.weights = weights

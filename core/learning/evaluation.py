@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 
 from core.learning.cases import TrainingCase, collate
 from core.learning.likeness import likeness_counts
 from core.learning.losses import ClassWeights, case_losses
 from core.learning.metrics import add, counts_of, overlap_of
-from core.learning.model import GliomaNet
 from core.learning.prediction import look
 from core.messages import Counts
 from core.progress import Report, silent
@@ -22,12 +22,12 @@ CPU = torch.device("cpu")
 
 
 def evaluate(
-    model: GliomaNet, cases: Sequence[TrainingCase], device: torch.device = CPU, report: Report = silent
+    model: nn.Module, cases: Sequence[TrainingCase], device: torch.device = CPU, report: Report = silent
 ) -> Counts:
     """Count how good a model is on cases that it is not trained on; the model is moved to `device`.
 
     Args:
-        model: any.
+        model: any whose answer is an `Output`.
         cases: to judge it by.
         device: where to look.
         report: told after each batch, in cases; an error that it raises ends the evaluation.

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from core.learning.model import GliomaNet, Output
+from core.learning.model import Output
 
 BATCH = 8
 
@@ -26,14 +26,14 @@ class Predicted:
     tumor_map: NDArray[np.float32]
 
 
-def predict_scores(model: GliomaNet, images: Tensor) -> Predicted:
+def predict_scores(model: nn.Module, images: Tensor) -> Predicted:
     """Return a model's probabilities for prepared images: float32 [cases, 4, N, N, N], on the model's device."""
     outputs = [look(model, images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
     tumor_map, tumor, mgmt = (torch.sigmoid(torch.cat(parts)).cpu().numpy() for parts in zip(*outputs, strict=True))
     return Predicted(mgmt.astype(np.float64), tumor.astype(np.float64), tumor_map)
 
 
-def look(model: GliomaNet, image: Tensor) -> Output:
+def look(model: nn.Module, image: Tensor) -> Output:
     """Run a model without learning, dropout or half precision, and leave it in the mode it was in."""
     was_training = model.training
     model.eval()
