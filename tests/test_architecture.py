@@ -61,6 +61,7 @@ FENCES = {
     "nilearn": ("simulations",),
     "ray": ("simulations.ray_cluster",),
     "mlflow": ("simulations.tracking",),
+    "sklearn": ("simulations",),
     "sqlalchemy": (
         "core.records",
         "fl_client.site_records",

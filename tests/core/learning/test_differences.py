@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, rankdata, ttest_ind
 
 from core.learning.curves import auc, placements
-from core.learning.differences import delong_test, recipe_difference, seed_difference
+from core.learning.differences import delong_test, holm, recipe_difference, seed_difference
 
 some_cases = st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 6)), min_size=4, max_size=30)
 
@@ -139,6 +139,14 @@ def test_seeds_are_compared_as_scipys_welch_does(first, second):
 
 def test_one_seed_compares_nothing():
     assert seed_difference([0.5], [0.5, 0.6]) is None
+
+
+def test_of_several_comparisons_the_smallest_p_is_raised_the_most_and_none_overtakes_another():
+    """0.01 x 4; then 0.02 x 3 = 0.06; then 0.03 x 2 = 0.06; then 0.9 x 1."""
+    assert holm([0.03, 0.01, 0.9, 0.02]) == pytest.approx([0.06, 0.04, 0.9, 0.06])
+    assert holm([0.03, 0.029]) == pytest.approx([0.058, 0.058])
+    assert holm([0.7, 0.8]) == [1, 1]
+    assert holm([]) == []
 
 
 def test_recipes_that_do_not_differ_by_seed_differ_as_one_model_does_from_another():
