@@ -44,8 +44,15 @@ def make_cases(
     return [make_case(plan, scanner, size) for plan in plans]
 
 
-def make_case(plan: PatientPlan, scanner: Scanner, size: int) -> TrainingCase:
-    """Return one patient as a prepared and loaded case."""
+def make_case(plan: PatientPlan, scanner: Scanner, size: int, scan: int = 0) -> TrainingCase:
+    """Return one patient as a prepared and loaded case.
+
+    Args:
+        plan: who it is.
+        scanner: the machine.
+        size: voxels along each axis of the grid.
+        scan: which visit to a scanner, from 0: the same person and tumor, other noise, brightness and shading.
+    """
     head = load_head(2)
     patient = make_patient(plan, head)
     low, high = patient.anatomy.brain
@@ -56,12 +63,13 @@ def make_case(plan: PatientPlan, scanner: Scanner, size: int) -> TrainingCase:
     tissue = {name: share_at(head, name, in_head) for name in ("gray", "white", "csf")}
     brain = share_at(head, "brain", in_head) > 0.5
     maps = patient.tumor.at(points) * brain if patient.tumor else torch.zeros(4, size, size, size)
-    channels = [_channel(patient, sequence, scanner, tissue, maps, brain, pitch) for sequence in SEQUENCES]
+    channels = [_channel(patient, scan, sequence, scanner, tissue, maps, brain, pitch) for sequence in SEQUENCES]
     return training_case(np.stack(channels), labels_of(maps[:3].movedim(0, 1)).copy(), plan.label)
 
 
 def _channel(
     patient: Patient,
+    scan: int,
     sequence: str,
     scanner: Scanner,
     tissue: dict[str, Tensor],
@@ -70,7 +78,8 @@ def _channel(
     pitch: float,
 ) -> NDArray[np.float32]:
     """Return one prepared sequence: float32 [N, N, N], zero mean and unit deviation in the brain, 0 outside."""
-    rng = np.random.default_rng([*patient.plan.seed, SCAN, SEQUENCES.index(sequence)])
+    visit = [scan] if scan else []  # the first draws what it drew before there were others
+    rng = np.random.default_rng([*patient.plan.seed, SCAN, SEQUENCES.index(sequence), *visit])
     protocol = scanner.protocol(sequence)
     brightness = tissue_brightness(sequence, scanner, rng)
     seen = torch.zeros_like(maps[0])

@@ -82,3 +82,20 @@ def test_a_hospital_has_its_patients_and_controls_and_more_leave_the_first_as_th
     assert (few[2].mgmt, few[2].tumor) == (None, 0)
     assert all(torch.equal(a.image, b.image) for a, b in zip(few[:2], more[:2], strict=True))
     assert np.isfinite(more[2].image.numpy()).all()
+
+
+def test_a_second_scan_is_of_the_same_tumor_with_other_noise_and_the_first_is_as_it_was():
+    plan, scanner = PatientPlan("00001", (1, 2, 3), 1, 1.0), scanner_of(0, coarse=True)
+    first, zeroth, second, third = (make_case(plan, scanner, 16, *scan) for scan in ((), (0,), (1,), (2,)))
+    assert torch.equal(first.image, zeroth.image)
+    assert torch.equal(first.tumor_map, second.tumor_map)
+    assert (first.mgmt, first.tumor) == (second.mgmt, second.tumor)
+    brain = first.image[0] != 0
+    assert torch.equal(brain, second.image[0] != 0)
+    apart = [(one.image - other.image)[:, brain].abs().mean(1) for one, other in ((first, second), (second, third))]
+    assert all((each > 0.01).all() and (each < 0.5).all() for each in apart)
+
+
+def test_the_first_scan_is_what_it_was_before_there_were_second_ones():
+    case = make_case(PatientPlan("00001", (1, 2, 3), 1, 1.0), scanner_of(0, coarse=True), 16)
+    assert case.image[:, 8, 8, 8].tolist() == pytest.approx([-2.52137, -2.34788, 3.58602, -3.67142], abs=1e-3)
