@@ -2,8 +2,8 @@
 
 Volumes, brightness by region, enhancement, and the texture of the tumor's core. Where the regions are from decides what
 the model is worth: experts' masks are an upper end that no clinic has, a trained network's tumor map is what it has.
-The texture is a few lines here: PyRadiomics has no release for current Python, and scikit-image's co-occurrence matrix
-knows neither three dimensions nor a region.
+The texture is a few lines here: pip found no PyRadiomics to install, and scikit-image's co-occurrence matrix knows
+neither three dimensions nor a region.
 
 Sources: Haralick 1973, doi:10.1109/TSMC.1973.4309314 (contrast of neighboring pixels); Zwanenburg 2020,
 doi:10.1148/radiol.2020191145 (first-order features, bins of a fixed width); Hoerl and Kennard 1970 (L2).
