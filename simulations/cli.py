@@ -14,7 +14,7 @@ from core.errors import ConfigError, FederationError
 from core.files import write_atomically
 from core.progress import bars
 from core.terminal import run as run_command_line
-from simulations import cli_cross_validation, cli_experiment, cli_public
+from simulations import cli_cross_validation, cli_experiment, cli_public, cli_tuning
 
 if TYPE_CHECKING:
     from simulations.scenario import Outcome
@@ -40,7 +40,7 @@ def check_installed() -> None:
         )
 
 
-for module in (cli_cross_validation, cli_experiment, cli_public):
+for module in (cli_cross_validation, cli_experiment, cli_public, cli_tuning):
     for name, command in module.COMMANDS.items():
         app.command(name)(command)
 

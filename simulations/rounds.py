@@ -64,6 +64,10 @@ class SiteWork:
     weights: Flat | None = None
 
 
+def unwatched(record: RoundRecord) -> None:
+    """Watch nothing."""
+
+
 def federate(
     cohorts: Mapping[str, Cases],
     study: Study,
@@ -71,6 +75,7 @@ def federate(
     device: torch.device = CPU,
     report: Report = silent,
     mapped: Mapped = map,
+    watch: Callable[[RoundRecord], None] = unwatched,
 ) -> Federated:
     """Train over sites for a study's rounds, or go on where an earlier call was interrupted.
 
@@ -81,11 +86,14 @@ def federate(
         device: where to train.
         report: told after each round.
         mapped: does the sites' work, as `simulations.ray_cluster.mapper` yields; no bit depends on it.
+        watch: given each round's record, those of an earlier call first; an error that it raises ends the federation.
     Raises: FederationError: training diverged, or the folder holds a run of other settings.
     """
     model = study_model(study.model, study.seed, public_folder())
     manifest = manifest_of(model)
     state = load_state(folder, study, manifest, flatten(model))
+    for record in state.history:
+        watch(record)
     folder.mkdir(parents=True, exist_ok=True)
     rounds, optimizer = study.federation.rounds, server_optimizer(study.strategy)
     names = sorted(cohorts)
@@ -106,6 +114,7 @@ def federate(
             state = replace(state, history=history)
         save_state(folder, study, manifest, state)
         report("federation", number, rounds + 1)
+        watch(history[-1])
     best = best_round(state.history)
     return Federated(round_weights(folder, best), best, state.history)
 

@@ -62,6 +62,7 @@ FENCES = {
     "ray": ("simulations.ray_cluster",),
     "mlflow": ("simulations.tracking",),
     "sklearn": ("simulations",),
+    "optuna": ("simulations",),
     "sqlalchemy": (
         "core.records",
         "fl_client.site_records",

@@ -1,0 +1,165 @@
+"""What one trial is: a study trained on the tuning's people, and how good it was on those it did not train on."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from core.config import load_config
+from core.errors import DataError
+from core.learning.cases import TrainingCase
+from core.learning.frozen import study_model
+from core.learning.metrics import add, scores_of
+from core.messages import Counts, Flat
+from core.progress import Report
+from core.records.home import public_folder
+from core.study import Study
+from fl_client.config import SiteConfig
+from fl_client.dataset import Cohort, Drawn, Patient, load_cohort, patients_of, split
+from fl_client.training import train_alone
+from fl_server.checkpoints import RoundRecord
+from simulations.baselines import epochs_of
+from simulations.hospitals import site_names
+from simulations.rounds import federate
+from simulations.tensor_cohort import People, make_people, read_people
+from simulations.tuning_space import Tuning
+
+# Given a step (epochs, or folds) and the score after it; what it raises ends the trial.
+Watch = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a trial came to.
+
+    Attributes:
+        value: its score.
+        best: the round of a federated run, or the epoch of a cross-validation, that has it.
+        weights: of that round; of a cross-validation, the first fold's of its own best epoch.
+    """
+
+    value: float
+    best: int
+    weights: Flat
+
+
+# A tuning, the trial's study, its people by site, a folder of the trial's own, and who watches.
+Objective = Callable[[Tuning, Study, Mapping[str, Cohort], Path, Watch], Tried]
+
+
+def train(tuning: Tuning, study: Study, cohorts: Mapping[str, Cohort], folder: Path, watch: Watch) -> Tried:
+    """Train and validate one trial as its tuning says; see `Objective`.
+
+    Raises:
+        DataError: the validation patients cannot tell the score.
+        FederationError: training diverged.
+    """
+    if tuning.over == "pooled":
+        return _cross_validated(tuning, study, cohorts, watch)
+    return _federated(tuning, study, cohorts, folder, watch)
+
+
+def _federated(tuning: Tuning, study: Study, cohorts: Mapping[str, Cohort], folder: Path, watch: Watch) -> Tried:
+    """Run a whole federation: the score is that of the round which a deployment would register."""
+
+    def tell(record: RoundRecord) -> None:
+        if record.round > 1:  # the first round validates the untrained model
+            epochs = (record.round - 1) * study.training.epochs_per_round
+            watch(epochs, score_of(tuning, record.validation))
+
+    run = federate(cohorts, study, folder, watch=tell)
+    chosen = next(record for record in run.history if record.round == run.best_round + 1)
+    return Tried(score_of(tuning, chosen.validation), run.best_round, run.weights)
+
+
+def _cross_validated(tuning: Tuning, study: Study, cohorts: Mapping[str, Cohort], watch: Watch) -> Tried:
+    """Train on all pooled patients but a fold, for each fold: the folds' counts, added up, choose the epoch."""
+    folds = deal(cohorts, tuning.folds)
+    epochs = epochs_of(study)
+    by_epoch: list[Counts] = [{} for _ in range(epochs)]
+    trained = []
+    for number, held_back in enumerate(folds):
+        training = _cases(same for other, fold in enumerate(folds) if other != number for same in fold)
+        model = study_model(study.model, study.seed, public_folder())
+        name = f"fold-{number + 1}"
+        trained.append(train_alone(model, training, _cases(held_back), study, name, epochs, patience=epochs))
+        by_epoch = [add(sums, counts) for sums, (_, counts) in zip(by_epoch, trained[-1].history, strict=True)]
+        best = min(range(epochs), key=lambda epoch: scores_of(by_epoch[epoch]).loss or float("inf"))
+        value = score_of(tuning, by_epoch[best])
+        watch(number + 1, value)
+    return Tried(value, best + 1, trained[0].weights)
+
+
+def deal(cohorts: Mapping[str, Cohort], k: int) -> list[list[Patient]]:
+    """Return all patients in k folds; of each site and kind two folds differ by one patient at most.
+
+    Raises: DataError: there are fewer patients than folds.
+    """
+    people = [same for site in sorted(cohorts) for same in sorted(cohorts[site].patients, key=_kind)]
+    if len(people) < k:
+        raise DataError(f"{len(people)} patients cannot be dealt out to {k} folds", fix="lower folds")
+    return [people[number::k] for number in range(k)]
+
+
+def _kind(same: Patient) -> str:
+    return f"{same[0].case.mgmt} {same[0].case.tumor}"
+
+
+def _cases(people: Iterable[Patient]) -> tuple[TrainingCase, ...]:
+    return tuple(drawn.case for same in people for drawn in same)
+
+
+def score_of(tuning: Tuning, counts: Counts) -> float:
+    """Return the score of validation counts, by the tuning's goal.
+
+    Raises: DataError: they do not say.
+    """
+    scores = scores_of(counts)
+    score = scores.mgmt.auc if tuning.goal == "auc" else scores.loss
+    if score is None:
+        raise DataError(
+            f"The validation patients cannot tell the {tuning.goal}: methylated and other ones are needed",
+            fix="bring more patients, or raise study.validation_fraction",
+        )
+    return score
+
+
+def make_cohorts(tuning: Tuning, folder: Path, workers: int, report: Report) -> None:
+    """Make a tuning's synthetic people, where it does not name prepared ones; who is there already is kept."""
+    if not tuning.people.prepared:
+        make_people(folder, _people(tuning), workers, report)
+
+
+def read_cohorts(tuning: Tuning, folder: Path) -> dict[str, Cohort]:
+    """Return the people whom every trial trains and is validated on: by site, split as the base study says.
+
+    Raises: FLError: they are not there, or cannot be used.
+    """
+    if tuning.people.prepared:
+        sites = [load_config(SiteConfig, path).site for path in tuning.people.prepared]
+        return {site.name: load_cohort(site.prepared, tuning.study, site.name) for site in sites}
+    names = site_names(tuning.people.sites)
+    return {
+        name: _cohort([case for piece in read_people(folder, people) for case in piece], tuning.study, name)
+        for name, people in zip(names, _people(tuning), strict=True)
+    }
+
+
+def _people(tuning: Tuning) -> list[People]:
+    made, size = tuning.people, tuning.study.preprocessing.grid
+    return [
+        People(made.seed, hospital, made.patients, made.controls, made.separability, size)
+        for hospital in range(made.sites)
+    ]
+
+
+def _cohort(cases: list[TrainingCase], study: Study, site: str) -> Cohort:
+    """Split a synthetic hospital's people, each with one case and a name of its own."""
+    drawn = []
+    for number, case in enumerate(cases):
+        ticket = sha256(json.dumps([study.seed, site, number]).encode()).hexdigest()
+        drawn.append(Drawn(ticket, f"{number:03}", f"{site} {number:03}", case))
+    patients = patients_of(drawn)
+    training, validation = split(patients, study.validation_fraction)
+    return Cohort(training, validation, (), patients)

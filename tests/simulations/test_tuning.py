@@ -1,0 +1,280 @@
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from optuna.trial import TrialState
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+import simulations
+from core.config import load_config
+from core.errors import ConfigError, DataError, FederationError
+from core.learning.frozen import study_model
+from core.learning.weights import manifest_of, unnamed
+from core.study import Study, digest
+from fl_client.dataset import Cohort
+from simulations import tuning as tuning_module
+from simulations.code_version import code_version
+from simulations.rounds import federate
+from simulations.tuning import tune
+from simulations.tuning_objective import deal, make_cohorts, read_cohorts, train
+from simulations.tuning_report import as_json, importances_of, write_results
+from simulations.tuning_space import Tuning
+from tests.killed import in_a_process
+from tests.simulations.factories_tuning import PLANTED, SEARCH, a_tuning, always_deadly, bowl, deadly
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    """The small tuning's patients, made once."""
+    folder = tmp_path_factory.mktemp("people")
+    make_cohorts(a_tuning(), folder, 1, lambda *_: None)
+    return folder
+
+
+@pytest.fixture
+def out(tmp_path, people):
+    shutil.copytree(people, tmp_path / "tuned" / "people")
+    return tmp_path / "tuned"
+
+
+def told(study):
+    """All that is kept of the trials, but for how long they took and how often they were begun."""
+    return [{k: v for k, v in as_json(t).items() if k not in ("cpu_s", "starts")} for t in study.trials]
+
+
+@pytest.mark.parametrize("sampler", ["gp", "tpe"])
+def test_a_search_finds_a_planted_best_that_the_base_study_misses(sampler, out):
+    study = tune(a_tuning(sampler=sampler, trials=25), out, objective=bowl)
+    base, best = study.trials[0], study.best_trial
+    assert base.params == {"training.learning_rate": 6e-3, "model.dropout": 0.2}
+    assert best.value < base.value / 10
+    assert best.params["model.dropout"] == pytest.approx(PLANTED["model.dropout"], abs=0.05)
+
+
+def test_every_trial_keeps_its_settings_seed_code_and_best_round(out):
+    tuning = a_tuning()
+    study = tune(tuning, out)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
+    for trial in study.trials:
+        kept = as_json(trial)
+        assert kept["study"] == digest(tuning.study_of(trial.params))
+        assert (kept["seed"], kept["code"]) == (tuning.study.seed, code_version())
+        assert kept["best"] in (1, 2)
+        assert kept["value"] == trial.intermediate_values[kept["best"]]
+        assert kept["cpu_s"] > 0
+
+
+def test_the_same_tuning_repeats_its_trials(tmp_path, out):
+    shutil.copytree(out, tmp_path / "again")
+    tuning = a_tuning(sampler="tpe", trials=12)
+    assert told(tune(tuning, out, objective=bowl)) == told(tune(tuning, tmp_path / "again", objective=bowl))
+
+
+def test_a_killed_tuning_goes_on_within_the_trial_and_ends_as_if_nothing_had_been(tmp_path, out):
+    shutil.copytree(out, tmp_path / "undisturbed")
+    tuning = a_tuning()
+    assert in_a_process(lambda: tune(tuning, out, objective=deadly)) == -signal.SIGKILL
+    assert (out / "running" / "1" / "state.json").exists()
+    study = tune(tuning, out, objective=deadly)
+    undisturbed = tune(tuning, tmp_path / "undisturbed")
+    assert study.trials[1].user_attrs["starts"] == 2
+    assert told(study) == told(undisturbed)
+    assert (out / "best.safetensors").read_bytes() == (tmp_path / "undisturbed" / "best.safetensors").read_bytes()
+
+
+def test_more_trials_are_added_to_those_that_are_there(out):
+    tune(a_tuning(trials=2), out, objective=bowl)
+    first = told(tune(a_tuning(trials=2), out, objective=bowl))
+    assert len(first) == 2
+    assert told(tune(a_tuning(trials=4), out, objective=bowl))[:2] == first
+
+
+def test_a_trial_that_ends_its_process_each_time_counts_as_failed_at_last(out):
+    tuning = a_tuning(trials=3)
+    for _ in range(tuning_module.STARTS):
+        assert in_a_process(lambda: tune(tuning, out, objective=always_deadly)) == -signal.SIGKILL
+    states = [trial.state for trial in tune(tuning, out, objective=always_deadly).trials]
+    assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
+
+
+def test_a_line_that_was_cut_off_does_not_spoil_the_journal(out):
+    first = told(tune(a_tuning(trials=2), out, objective=bowl))
+    with (out / "trials.log").open("ab") as journal:
+        journal.write(b'{"op_code":4,"wor')
+    (out / "trials.log.lock").symlink_to("a process that is no more")
+    assert told(tune(a_tuning(trials=3), out, objective=bowl))[:2] == first
+
+
+def test_workers_side_by_side_train_each_trial_once(out):
+    study = tune(a_tuning(trials=4), out, workers=2)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
+    assert len({trial.user_attrs["study"] for trial in study.trials}) == 4
+    assert not list((out / "running").iterdir())
+
+
+def test_a_poor_trial_is_stopped_between_its_rounds(out):
+    search = {"training.learning_rate": {"low": 1e-6, "high": 6e-3, "log": True}}
+    study_settings = a_tuning().study.model_dump(mode="json") | {"federation": {"rounds": 5}}
+    tuning = a_tuning(trials=12, pruner="median", search=search, study=study_settings, sampler="random")
+    trained = []
+
+    def counting(tuning, study, cohorts, folder, watch):
+        def count(step, value):
+            trained.append((folder.name, step))
+            watch(step, value)
+
+        return train(tuning, study, cohorts, folder, count)
+
+    study = tune(tuning, out, objective=counting)
+    stopped = [trial for trial in study.trials if trial.state == TrialState.PRUNED]
+    assert stopped
+    for trial in stopped:
+        last = max(step for name, step in trained if name == str(trial.number))
+        assert last == max(trial.intermediate_values) < 5
+        assert trial.number >= 5
+
+
+def test_a_federation_is_watched_from_its_beginning_also_where_it_goes_on(tmp_path, people):
+    tuning = a_tuning()
+    cohorts, seen = read_cohorts(tuning, people), []
+
+    def stop_after_one(record):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        federate(cohorts, tuning.study, tmp_path, watch=stop_after_one)
+    run = federate(cohorts, tuning.study, tmp_path, watch=seen.append)
+    assert tuple(seen) == run.history
+    assert [record.round for record in seen] == [1, 2, 3]
+
+
+def test_the_same_settings_are_not_trained_twice(out):
+    search = {"model.preset": {"choices": ["tiny", "small"]}}
+    begun = []
+
+    def counting(tuning, study, cohorts, folder, watch):
+        begun.append(study.model.preset)
+        return bowl(tuning, study, cohorts, folder, watch)
+
+    study = tune(a_tuning(search=search, trials=6), out, objective=counting)
+    assert sorted(begun) == ["small", "tiny"]
+    assert sum("same_as" in trial.user_attrs for trial in study.trials) == 4
+
+
+def test_the_best_study_is_what_a_launch_loads_and_its_weights_are_the_best_trials(out):
+    tuning = a_tuning(trials=6, search=SEARCH | {"augmentation.strength": {"low": 0.0, "high": 2.0}})
+    study = tune(tuning, out, objective=bowl)
+    page = write_results(tuning, study, out)
+    launched = load_config(Study, out / "best-study.toml", {})
+    assert digest(launched) == study.best_trial.user_attrs["study"]
+    model = study_model(launched.model, launched.seed, Path())
+    assert unnamed(manifest_of(model), load_file(out / "best.safetensors")).size == manifest_of(model).size
+    with safe_open(out / "best.safetensors", "numpy") as file:
+        assert file.metadata() == {"trial": str(study.best_trial.number)}
+    kept = json.loads((out / "trials.json").read_text())
+    assert kept["best"] == study.best_trial.number
+    assert [trial["params"] for trial in kept["trials"]] == [trial.params for trial in study.trials]
+    assert page.read_text().count("<img") == 2  # too few trials to tell what mattered
+
+
+def test_what_decides_the_score_is_more_important_than_what_does_not(out):
+    tuning = a_tuning(sampler="random", trials=30, search=SEARCH | {"training.weight_decay": {"low": 0.0, "high": 0.1}})
+    study = tune(tuning, out, objective=bowl)
+    importances = importances_of(study)
+    assert max(importances, key=importances.get) == "model.dropout"
+    assert min(importances, key=importances.get) == "training.weight_decay"
+    assert write_results(tuning, study, out).read_text().count("<img") == 3
+
+
+def test_more_epochs_a_round_are_fewer_rounds():
+    base = a_tuning().study.model_dump(mode="json") | {"federation": {"rounds": 12}}
+    tuning = a_tuning(study=base, search={"training.epochs_per_round": {"low": 1, "high": 24}})
+    rounds = {e: tuning.study_of({"training.epochs_per_round": e}).federation.rounds for e in (1, 2, 4, 5, 24)}
+    assert rounds == {1: 12, 2: 6, 4: 3, 5: 2, 24: 1}
+
+
+def test_strength_scales_all_numbers_of_the_augmentation():
+    tuning = a_tuning(search={"augmentation.strength": {"low": 0.0, "high": 2.0}})
+    base = tuning.study.augmentation
+    twice = tuning.study_of({"augmentation.strength": 2.0}).augmentation
+    assert (twice.rotation_degrees, twice.zoom) == (2 * base.rotation_degrees, 2 * base.zoom)
+    assert (twice.intensity_shift, twice.intensity_scale) == (2 * base.intensity_shift, 2 * base.intensity_scale)
+    assert twice.flip is base.flip
+
+
+def test_all_wrong_settings_are_named_at_once():
+    search = {
+        "training.learning_rat": {"low": 0.1, "high": 0.2},
+        "training.batch_size": {"low": 0, "high": 8},
+        "model.preset": {"choices": ["tiny", "huge"]},
+        "model.dropout": {"low": 0.1, "high": 1.0},
+        "federation.rounds": {"low": 1, "high": 9},
+        "augmentation.strength": {"low": 0.0, "high": 9.0},
+        "training.precision": {"low": 0, "high": 1},
+    }
+    with pytest.raises(ConfigError) as caught:
+        a_tuning(search=search)
+    for name in search:
+        assert f"{name}: " in caught.value.problem
+    assert "augmentation.zoom" in caught.value.problem
+
+
+@pytest.mark.parametrize(
+    "searched",
+    [{}, {"low": 2, "high": 1}, {"low": 0, "high": 1, "log": True}, {"choices": [1]}, {"choices": [1, 2], "low": 0}],
+)
+def test_where_a_setting_is_looked_for_must_make_sense(searched):
+    with pytest.raises(ConfigError, match="search"):
+        a_tuning(search={"training.batch_size": searched})
+
+
+def test_differential_privacy_is_not_tuned():
+    study = a_tuning().study.model_dump(mode="json") | {"privacy": {"epsilon": 1.0, "validation": "0" * 64}}
+    with pytest.raises(ConfigError, match="budget"):
+        a_tuning(study=study)
+
+
+def test_another_tuning_is_not_mixed_in(out):
+    tune(a_tuning(), out, objective=bowl)
+    with pytest.raises(ConfigError, match="other settings"):
+        tune(a_tuning(sampler="tpe"), out, objective=bowl)
+
+
+def test_a_tuning_whose_trials_all_diverge_says_so(out):
+    search = {"training.learning_rate": {"low": 0.5, "high": 1.0}}
+    with pytest.raises(FederationError, match="diverged"):
+        tune(a_tuning(search=search, trials=1), out, objective=diverging)
+
+
+def diverging(tuning, study, cohorts, folder, watch):
+    raise FederationError("Training diverged", fix="lower training.learning_rate")
+
+
+def test_pooled_training_is_cross_validated_over_every_patient_once(people, tmp_path):
+    tuning = a_tuning(over="pooled", folds=2)
+    cohorts, seen = read_cohorts(tuning, people), []
+    tried = train(tuning, tuning.study, cohorts, tmp_path, lambda step, value: seen.append((step, value)))
+    assert [step for step, _ in seen] == [1, 2]
+    assert tried.value == seen[-1][1]
+    assert np.isfinite(tried.weights).all()
+    folds = deal(cohorts, 4)
+    everybody = [same for cohort in cohorts.values() for same in cohort.patients]
+    assert sorted(id(same) for fold in folds for same in fold) == sorted(map(id, everybody))
+    assert {len(fold) for fold in folds} == {2}
+
+
+def test_fewer_patients_than_folds_are_refused():
+    with pytest.raises(DataError, match="folds"):
+        deal({"north": Cohort((), (), ())}, 2)
+
+
+def test_the_shipped_tuning_is_valid():
+    shipped = Path(simulations.__file__).parent / "scenarios" / "tuning" / "demo.toml"
+    assert load_config(Tuning, shipped, {}).base is not None
