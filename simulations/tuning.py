@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -107,30 +108,29 @@ class _Trials:
         self.study, self.tuning, self.out, self.pool = study, tuning, out, pool
         self.workers, self.objective = workers, objective
         self.running: dict[Future[Outcome], Trial] = {}
-        self.left_over = [trial.number for trial in study.get_trials(states=(TrialState.RUNNING,))]
 
     def run(self, report: Report) -> None:
         """Run all that are wanted, telling how many are over."""
         while True:
             keep_best(self.study, self.out, self.out / RUNNING)
-            over = sum(trial.state.is_finished() for trial in self.study.get_trials(deepcopy=False))
-            report("trials", over, max(over, self.tuning.trials))
-            if len(self.running) < self.workers and (self.left_over or over + len(self.running) < self.tuning.trials):
-                self._begin(self._propose(over + len(self.running)))
+            over = {trial.number for trial in self.study.get_trials(deepcopy=False) if trial.state.is_finished()}
+            report("trials", len(over), max(len(over), self.tuning.trials))
+            following = next(n for n in count() if n not in over | {trial.number for trial in self.running.values()})
+            if following < self.tuning.trials and len(self.running) < self.workers:
+                self._begin(self._propose(following))
             elif self.running:
                 for future in wait(self.running, return_when=FIRST_COMPLETED).done:
                     self._end(self.running.pop(future), _result(future))
             else:
                 return
 
-    def _propose(self, following: int) -> Trial:
-        """Return a trial that was interrupted, or a new one with this number; its number decides what is proposed."""
-        number = self.left_over.pop(0) if self.left_over else following
+    def _propose(self, number: int) -> Trial:
+        """Return the trial with this number, new or interrupted; its number decides what is proposed."""
         seed = seed_of(self.tuning.seed, "trial", number) % 2**32
         self.study.sampler = sampler_of(self.tuning.sampler, seed, side_by_side=self.workers > 1)
-        known = self.study.get_trials(deepcopy=False)
-        is_new = number >= len(known) or known[number].state == TrialState.WAITING
-        trial = self.study.ask() if is_new else Trial(self.study, known[number]._trial_id)
+        known = self.study.get_trials(deepcopy=False)[number:]
+        is_new = not known or known[0].state == TrialState.WAITING
+        trial = self.study.ask() if is_new else Trial(self.study, known[0]._trial_id)
         for name, distribution in self.tuning.distributions.items():
             if isinstance(distribution, CategoricalDistribution):
                 trial.suggest_categorical(name, distribution.choices)
@@ -151,11 +151,11 @@ class _Trials:
         except ConfigError as error:
             self._end(trial, Outcome(None, 0, error.problem, 0.0), TrialState.FAIL)
             return
-        told = {"starts": starts, "study": digest(study), "seed": study.seed, "code": code_version()}
-        for name, value in told.items():
+        decisive = {"study": digest(study), "seed": study.seed, "code": code_version()}
+        for name, value in {"starts": starts, **decisive}.items():
             trial.set_user_attr(name, value)
         for same in self.study.get_trials(states=(TrialState.COMPLETE,)):
-            if all(same.user_attrs[name] == told[name] for name in ("study", "code")):
+            if decisive.items() <= same.user_attrs.items():
                 trial.set_user_attr("same_as", same.number)
                 self._end(trial, Outcome(same.value, same.user_attrs["best"], "", 0.0))
                 return

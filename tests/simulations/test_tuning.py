@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 import torch
 from optuna.trial import TrialState
 from safetensors import safe_open
 from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
 import simulations
 from core.config import load_config
@@ -18,14 +20,17 @@ from core.learning.weights import manifest_of, unnamed
 from core.study import Study, digest
 from fl_client.dataset import Cohort
 from simulations import tuning as tuning_module
+from simulations.cli import app
 from simulations.code_version import code_version
 from simulations.rounds import federate
 from simulations.tuning import tune
 from simulations.tuning_objective import deal, make_cohorts, read_cohorts, train
 from simulations.tuning_report import as_json, importances_of, write_results
 from simulations.tuning_space import Tuning
+from simulations.tuning_storage import begin_or_resume
 from tests.killed import in_a_process
 from tests.simulations.factories_tuning import PLANTED, SEARCH, a_tuning, always_deadly, bowl, deadly
+from tests.simulations.test_baselines import a_site
 
 torch.set_num_threads(1)
 
@@ -89,6 +94,16 @@ def test_a_killed_tuning_goes_on_within_the_trial_and_ends_as_if_nothing_had_bee
     assert (out / "best.safetensors").read_bytes() == (tmp_path / "undisturbed" / "best.safetensors").read_bytes()
 
 
+def test_trials_that_several_workers_left_behind_are_done(out):
+    tuning = a_tuning(trials=4)
+    study = begin_or_resume(tuning, out)
+    left_behind = [study.ask(tuning.distributions if number else None) for number in range(4)]
+    left_behind[2].set_user_attr("best", 1)
+    study.tell(left_behind[2], 0.5)
+    states = [trial.state for trial in tune(tuning, out, objective=bowl).trials]
+    assert states == [TrialState.COMPLETE] * 4
+
+
 def test_more_trials_are_added_to_those_that_are_there(out):
     tune(a_tuning(trials=2), out, objective=bowl)
     first = told(tune(a_tuning(trials=2), out, objective=bowl))
@@ -139,6 +154,15 @@ def test_a_poor_trial_is_stopped_between_its_rounds(out):
         last = max(step for name, step in trained if name == str(trial.number))
         assert last == max(trial.intermediate_values) < 5
         assert trial.number >= 5
+
+
+def test_hyperband_stops_poor_trials_too(out):
+    base = a_tuning().study.model_dump(mode="json") | {"federation": {"rounds": 4}}
+    study = tune(a_tuning(pruner="hyperband", trials=12, study=base), out, objective=bowl)
+    stopped = [trial for trial in study.trials if trial.state == TrialState.PRUNED]
+    assert stopped
+    assert all(max(trial.intermediate_values) < 4 for trial in stopped)
+    assert study.best_value < study.trials[0].value
 
 
 def test_a_federation_is_watched_from_its_beginning_also_where_it_goes_on(tmp_path, people):
@@ -268,6 +292,33 @@ def test_pooled_training_is_cross_validated_over_every_patient_once(people, tmp_
     everybody = [same for cohort in cohorts.values() for same in cohort.patients]
     assert sorted(id(same) for fold in folds for same in fold) == sorted(map(id, everybody))
     assert {len(fold) for fold in folds} == {2}
+
+
+def test_prepared_cohorts_are_tuned_on_and_others_are_another_tuning(tmp_path):
+    paths = []
+    for name, first in (("north", 0), ("south", 10)):
+        config = a_site(tmp_path, name, first)
+        paths.append(tmp_path / f"{name}.toml")
+        paths[-1].write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+    tuning = a_tuning(people={"prepared": [str(path) for path in paths]})
+    cohorts = read_cohorts(tuning, tmp_path)
+    assert {site: len(cohort.patients) for site, cohort in cohorts.items()} == {"north": 3, "south": 3}
+    tune(tuning, tmp_path / "tuned", objective=bowl)
+    index = tmp_path / "north" / "cohort.json"
+    index.write_text(index.read_text() + " ")
+    with pytest.raises(ConfigError, match="people"):
+        tune(tuning, tmp_path / "tuned", objective=bowl)
+
+
+def test_the_command_writes_what_it_found(out):
+    toml = out.with_suffix(".toml")
+    toml.write_text(tomli_w.dumps(a_tuning(trials=2).model_dump(mode="json", exclude_none=True)))
+    done = CliRunner().invoke(app, ["tune", str(toml), "--out", str(out)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert {"best-study.toml", "best.safetensors", "trials.json", "tuning.html"} <= {
+        path.name for path in out.iterdir()
+    }
+    assert "fl-server launch" in done.stdout
 
 
 def test_fewer_patients_than_folds_are_refused():
