@@ -97,8 +97,8 @@ def draw_slices(trials: Sequence[Drawn], logarithmic: Mapping[str, bool], goal: 
     rows = -(-len(logarithmic) // ROW)
     with mpl.rc_context(STYLE):
         figure = Figure((9, 2.5 * rows + 0.3), layout="constrained")
-        grid = figure.subplots(rows, ROW, squeeze=False, sharey=True).flat
-        for axes, (name, is_logarithmic) in zip(grid, logarithmic.items(), strict=False):
+        panels = figure.subplots(rows, ROW, squeeze=False, sharey=True).ravel()
+        for axes, (name, is_logarithmic) in zip(panels, logarithmic.items(), strict=False):
             _slice(axes, [trial.params[name] for trial in complete], complete)
             axes.set_title(name, fontsize=9)
             if is_logarithmic:
@@ -106,7 +106,7 @@ def draw_slices(trials: Sequence[Drawn], logarithmic: Mapping[str, bool], goal: 
                 axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 axes.xaxis.set_major_formatter("{x:g}")
                 axes.xaxis.set_minor_locator(NullLocator())
-        for axes in list(grid):
+        for axes in panels[len(logarithmic) :]:
             axes.set_axis_off()
         for first in figure.axes[::ROW]:
             first.set_ylabel(goal)

@@ -115,7 +115,8 @@ def test_a_trial_that_ends_its_process_each_time_counts_as_failed_at_last(out):
     tuning = a_tuning(trials=3)
     for _ in range(tuning_module.STARTS):
         assert in_a_process(lambda: tune(tuning, out, objective=always_deadly)) == -signal.SIGKILL
-    states = [trial.state for trial in tune(tuning, out, objective=always_deadly).trials]
+    assert in_a_process(lambda: tune(tuning, out, objective=always_deadly)) == 0
+    states = [trial.state for trial in begin_or_resume(tuning, out).trials]
     assert states == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE]
 
 
