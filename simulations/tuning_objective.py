@@ -1,7 +1,7 @@
 """What one trial is: a study trained on the tuning's people, and how good it was on those it did not train on."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,10 +16,11 @@ from core.progress import Report
 from core.records.home import public_folder
 from core.study import Study
 from fl_client.config import SiteConfig
-from fl_client.dataset import Cohort, Drawn, Patient, load_cohort, patients_of, split
+from fl_client.dataset import Cohort, Drawn, load_cohort, patients_of, split
 from fl_client.training import train_alone
 from fl_server.checkpoints import RoundRecord
 from simulations.baselines import epochs_of
+from simulations.folds import Sites, folds
 from simulations.hospitals import site_names
 from simulations.rounds import federate
 from simulations.tensor_cohort import People, make_people, read_people
@@ -52,6 +53,7 @@ def train(tuning: Tuning, study: Study, cohorts: Mapping[str, Cohort], folder: P
     """Train and validate one trial as its tuning says; see `Objective`.
 
     Raises:
+        ConfigError: there are fewer patients than folds.
         DataError: the validation patients cannot tell the score.
         FederationError: training diverged.
     """
@@ -75,39 +77,23 @@ def _federated(tuning: Tuning, study: Study, cohorts: Mapping[str, Cohort], fold
 
 def _cross_validated(tuning: Tuning, study: Study, cohorts: Mapping[str, Cohort], watch: Watch) -> Tried:
     """Train on all pooled patients but a fold, for each fold: the folds' counts, added up, choose the epoch."""
-    folds = deal(cohorts, tuning.folds)
+    sites = {site: cohort.patients for site, cohort in cohorts.items()}
     epochs = epochs_of(study)
     by_epoch: list[Counts] = [{} for _ in range(epochs)]
     trained = []
-    for number, held_back in enumerate(folds):
-        training = _cases(same for other, fold in enumerate(folds) if other != number for same in fold)
+    for number, fold in enumerate(folds(sites, tuning.folds, 1, tuning.study.seed), start=1):
+        training, held_back = _cases(fold.train), _cases(fold.test)
         model = study_model(study.model, study.seed, public_folder())
-        name = f"fold-{number + 1}"
-        trained.append(train_alone(model, training, _cases(held_back), study, name, epochs, patience=epochs))
+        trained.append(train_alone(model, training, held_back, study, fold.name, epochs, patience=epochs))
         by_epoch = [add(sums, counts) for sums, (_, counts) in zip(by_epoch, trained[-1].history, strict=True)]
         best = min(range(epochs), key=lambda epoch: scores_of(by_epoch[epoch]).loss or float("inf"))
         value = score_of(tuning, by_epoch[best])
-        watch(number + 1, value)
+        watch(number, value)
     return Tried(value, best + 1, trained[0].weights)
 
 
-def deal(cohorts: Mapping[str, Cohort], k: int) -> list[list[Patient]]:
-    """Return all patients in k folds; of each site and kind two folds differ by one patient at most.
-
-    Raises: DataError: there are fewer patients than folds.
-    """
-    people = [same for site in sorted(cohorts) for same in sorted(cohorts[site].patients, key=_kind)]
-    if len(people) < k:
-        raise DataError(f"{len(people)} patients cannot be dealt out to {k} folds", fix="lower folds")
-    return [people[number::k] for number in range(k)]
-
-
-def _kind(same: Patient) -> str:
-    return f"{same[0].case.mgmt} {same[0].case.tumor}"
-
-
-def _cases(people: Iterable[Patient]) -> tuple[TrainingCase, ...]:
-    return tuple(drawn.case for same in people for drawn in same)
+def _cases(sites: Sites) -> list[TrainingCase]:
+    return [drawn.case for site in sorted(sites) for same in sites[site] for drawn in same]
 
 
 def score_of(tuning: Tuning, counts: Counts) -> float:
@@ -159,7 +145,7 @@ def _cohort(cases: list[TrainingCase], study: Study, site: str) -> Cohort:
     drawn = []
     for number, case in enumerate(cases):
         ticket = sha256(json.dumps([study.seed, site, number]).encode()).hexdigest()
-        drawn.append(Drawn(ticket, f"{number:03}", f"{site} {number:03}", case))
+        drawn.append(Drawn(ticket, f"{site} {number}", f"{site} {number}", case))
     patients = patients_of(drawn)
     training, validation = split(patients, study.validation_fraction)
     return Cohort(training, validation, (), patients)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from simulations.plots import COLORS, STYLE, _png
+from simulations.plots import COLORS, STYLE, png
 
 Value = bool | int | float | str
 # Slices in a row of the picture.
@@ -68,7 +68,7 @@ def draw_history(trials: Sequence[Drawn], goal: str, step: str, *, higher_is_bet
             right.plot(*list(trial.course.items())[-1], "x", color="0.6", markersize=4)
         right.set(title=f"Score by {step}", xlabel=step)
         right.xaxis.get_major_locator().set_params(integer=True)
-        return _png(figure)
+        return png(figure)
 
 
 def draw_importances(importances: Mapping[str, float]) -> bytes:
@@ -82,7 +82,7 @@ def draw_importances(importances: Mapping[str, float]) -> bytes:
             axes.text(-0.01, row, name, ha="right", va="center", transform=axes.get_yaxis_transform())
         axes.set(yticks=[], xlim=(0, max(1e-9, *importances.values()) * 1.12), xlabel="importance, of 1")
         axes.spines["left"].set_visible(False)
-        return _png(figure)
+        return png(figure)
 
 
 def draw_slices(trials: Sequence[Drawn], logarithmic: Mapping[str, bool], goal: str) -> bytes:
@@ -110,7 +110,7 @@ def draw_slices(trials: Sequence[Drawn], logarithmic: Mapping[str, bool], goal: 
             axes.set_axis_off()
         for first in figure.axes[::ROW]:
             first.set_ylabel(goal)
-        return _png(figure)
+        return png(figure)
 
 
 def _slice(axes: Axes, settings: Sequence[Value], trials: Sequence[Drawn]) -> None:

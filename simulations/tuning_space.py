@@ -1,12 +1,14 @@
 """What a tuning searches: settings of a study by their dotted names, each within bounds or among choices.
 
 Depth and width are searched as `model.preset`, how strongly cases are varied as `augmentation.strength`: a factor on
-every number of the base study's augmentation.
+every number of the base study's augmentation. A number of a strategy (`strategy.mu`) changes nothing in trials of a
+strategy that has no such number.
 """
 
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from optuna.distributions import (
     BaseDistribution,
@@ -14,18 +16,19 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from core.config import Section, validate
-from core.study import Study
+from core.study import StrategySettings, Study
 
 Value = bool | int | float | str
 Params = Mapping[str, Value]
 
 STRENGTH = "augmentation.strength"
 EPOCHS = "training.epochs_per_round"
+STRATEGY = "strategy.name"
 # Whose patients are measured, for how many epochs, and how a deployment runs: what trials must have in common.
-KEPT = frozenset({"name", "seed", "validation_fraction", "preprocessing", "federation", "privacy", "budget", "hours"})
+KEPT = {"name", "seed", "validation_fraction", "preprocessing", "federation", "stopping", "privacy", "budget", "hours"}
 
 
 class PeopleSettings(Section):
@@ -70,6 +73,9 @@ class Searched(Section):
         return not isinstance(value, str) and self.ends[0] <= value <= self.ends[1]  # type: ignore[operator]
 
 
+Search = Mapping[str, Searched]
+
+
 class Tuning(Section):
     """Everything in a tuning's TOML file; what is not searched is the base study's."""
 
@@ -98,7 +104,7 @@ class Tuning(Section):
     def _is_of_the_study(cls, search: dict[str, Searched], info: ValidationInfo) -> dict[str, Searched]:
         study = info.data.get("study")
         if study is not None:  # else it is named as wrong itself
-            problems = [f"{name}: {problem}" for name, one in search.items() for problem in _problems(study, name, one)]
+            problems = [f"{name}: {problem}" for name in search for problem in _problems(study, name, search)]
             if problems:
                 raise ValueError("; ".join(problems))
         return search
@@ -106,12 +112,12 @@ class Tuning(Section):
     @property
     def distributions(self) -> dict[str, BaseDistribution]:
         """Where each setting is looked for, in Optuna's words."""
-        return {name: _distribution(self.study, name, searched) for name, searched in self.search.items()}
+        return {name: _distribution(self.study, name, self.search) for name in self.search}
 
     @property
     def base(self) -> dict[str, Value] | None:
         """The base study as a trial, or None where it lies outside of what is searched."""
-        values = {name: 1.0 if name == STRENGTH else _value(self.study, name) for name in self.search}
+        values = {name: _value(self.study, name, searched) for name, searched in self.search.items()}
         return values if all(self.search[name].holds(value) for name, value in values.items()) else None
 
     def study_of(self, params: Params) -> Study:
@@ -130,9 +136,12 @@ def _settings(study: Study, params: Params) -> dict[str, Any]:
     if STRENGTH in params:
         varied = settings["augmentation"]
         varied |= {name: value * params[STRENGTH] for name, value in varied.items() if not isinstance(value, bool)}
+    strategy = params.get(STRATEGY, study.strategy.name)
+    if strategy != study.strategy.name:
+        settings["strategy"] = {"name": strategy}
     for name, value in params.items():
-        if name != STRENGTH:
-            section, _, key = name.rpartition(".")
+        section, _, key = name.rpartition(".")
+        if name != STRENGTH and (section != "strategy" or any(key in kind.model_fields for kind in _named(strategy))):
             settings[section][key] = value
     if EPOCHS in params:
         epochs = study.training.epochs_per_round * study.federation.rounds
@@ -140,42 +149,65 @@ def _settings(study: Study, params: Params) -> dict[str, Any]:
     return settings
 
 
-def _problems(study: Study, name: str, searched: Searched) -> list[str]:
-    """Return what is wrong with a search of one setting, by trying its ends."""
+def _problems(study: Study, name: str, search: Search) -> list[str]:
+    """Return what is wrong with the search of one setting, by trying its ends."""
+    section, _, key = name.rpartition(".")
+    searched, kinds = search[name], _kinds(study, name, search)
     if name.partition(".")[0] in KEPT:
         return ["is the same in every trial"]
-    if name != STRENGTH:
-        section, _, key = name.rpartition(".")
-        kind = type(getattr(study, section, None))
-        if not issubclass(kind, BaseModel) or key not in kind.model_fields:
-            return ["is no setting of a study"]
-        if not searched.choices and _is_text_or_switch(_value(study, name)):
-            return ["wants choices, not a range"]
-    elif searched.choices:
+    if name == STRENGTH and searched.choices:
         return ["wants a range, not choices"]
+    if name != STRENGTH and not kinds:
+        return [
+            "is no setting of the study" + (", nor of a strategy that is searched" if section == "strategy" else "")
+        ]
+    if name != STRENGTH and not searched.choices and not _is_number(kinds[0], key):
+        return ["wants choices, not a range"]
+    given = [{STRATEGY: _name_of(kind)} for kind in kinds] if section == "strategy" and name != STRATEGY else [{}]
     problems = []
-    for end in searched.ends:
+    for end, others in product(searched.ends, given):
         try:
-            Study.model_validate(_settings(study, {name: end}))
+            Study.model_validate(_settings(study, {**others, name: end}))
         except ValidationError as error:
             problems += [f"{end} gives {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
     return problems
 
 
-def _distribution(study: Study, name: str, searched: Searched) -> BaseDistribution:
+def _distribution(study: Study, name: str, search: Search) -> BaseDistribution:
+    searched = search[name]
     if searched.choices:
         return CategoricalDistribution(searched.choices)
     low, high = searched.ends
-    if name != STRENGTH and isinstance(_value(study, name), int):
+    if name != STRENGTH and _kinds(study, name, search)[0].model_fields[name.rpartition(".")[2]].annotation is int:
         return IntDistribution(int(low), int(high), log=searched.log)
     return FloatDistribution(float(low), float(high), log=searched.log)
 
 
-def _value(study: Study, name: str) -> Value:
+def _value(study: Study, name: str, searched: Searched) -> Value:
+    """Return what a setting is in the base study: any where its strategy has none."""
     section, _, key = name.rpartition(".")
-    value: Value = getattr(getattr(study, section), key)
+    value: Value = 1.0 if name == STRENGTH else getattr(getattr(study, section), key, searched.ends[0])
     return value
 
 
-def _is_text_or_switch(value: object) -> bool:
-    return isinstance(value, (str, bool))
+def _kinds(study: Study, name: str, search: Search) -> list[type[Section]]:
+    """Return the kinds of section with this setting that some trial has."""
+    section, _, key = name.rpartition(".")
+    if section == "strategy" and STRATEGY in search:
+        kinds = [kind for choice in search[STRATEGY].choices for kind in _named(choice)]
+    else:
+        here = getattr(study, section, None)
+        kinds = [type(here)] if isinstance(here, Section) else []
+    return [kind for kind in kinds if key in kind.model_fields]
+
+
+def _named(strategy: Value) -> list[type[Section]]:
+    return [kind for kind in get_args(StrategySettings) if _name_of(kind) == strategy]
+
+
+def _name_of(kind: type[Section]) -> str:
+    return str(kind.model_fields["name"].default)
+
+
+def _is_number(kind: type[Section], key: str) -> bool:
+    return kind.model_fields[key].annotation in (int, float)

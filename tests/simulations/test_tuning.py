@@ -14,17 +14,18 @@ from typer.testing import CliRunner
 
 import simulations
 from core.config import load_config
-from core.errors import ConfigError, DataError, FederationError
+from core.errors import ConfigError, FederationError
 from core.learning.frozen import study_model
 from core.learning.weights import manifest_of, unnamed
-from core.study import Study, digest
-from fl_client.dataset import Cohort
+from core.study import FedAdam, FedAvg, FedProx, Study, digest
+from fl_client.training import train_alone
 from simulations import tuning as tuning_module
+from simulations import tuning_objective
 from simulations.cli import app
 from simulations.code_version import code_version
 from simulations.rounds import federate
 from simulations.tuning import tune
-from simulations.tuning_objective import deal, make_cohorts, read_cohorts, train
+from simulations.tuning_objective import make_cohorts, read_cohorts, train
 from simulations.tuning_report import as_json, importances_of, write_results
 from simulations.tuning_space import Tuning
 from simulations.tuning_storage import begin_or_resume
@@ -234,6 +235,24 @@ def test_strength_scales_all_numbers_of_the_augmentation():
     assert twice.flip is base.flip
 
 
+def test_a_strategy_is_searched_with_its_numbers_and_without_those_of_others():
+    search = {
+        "strategy.name": {"choices": ["fedavg", "fedprox", "fedadam"]},
+        "strategy.mu": {"low": 1e-3, "high": 1.0, "log": True},
+        "strategy.learning_rate": {"low": 1e-3, "high": 0.1, "log": True},
+    }
+    tuning = a_tuning(search=search)
+    numbers = {"strategy.mu": 0.5, "strategy.learning_rate": 0.05}
+    assert tuning.study_of({"strategy.name": "fedavg", **numbers}) == tuning.study
+    assert tuning.study_of({"strategy.name": "fedprox", **numbers}).strategy == FedProx(mu=0.5)
+    assert tuning.study_of({"strategy.name": "fedadam", **numbers}).strategy == FedAdam(learning_rate=0.05)
+    assert tuning.base["strategy.name"] == "fedavg"
+    from_adam = a_tuning(search=search, study=tuning.study.model_dump(mode="json") | {"strategy": {"name": "fedadam"}})
+    assert from_adam.study_of({"strategy.name": "fedavg", **numbers}).strategy == FedAvg()
+    with pytest.raises(ConfigError, match=r"strategy.mu.*nor of a strategy that is searched"):
+        a_tuning(search={"strategy.mu": search["strategy.mu"]})
+
+
 def test_all_wrong_settings_are_named_at_once():
     search = {
         "training.learning_rat": {"low": 0.1, "high": 0.2},
@@ -282,17 +301,22 @@ def diverging(tuning, study, cohorts, folder, watch):
     raise FederationError("Training diverged", fix="lower training.learning_rate")
 
 
-def test_pooled_training_is_cross_validated_over_every_patient_once(people, tmp_path):
+def test_pooled_training_is_cross_validated_over_every_patient_once(people, tmp_path, monkeypatch):
     tuning = a_tuning(over="pooled", folds=2)
-    cohorts, seen = read_cohorts(tuning, people), []
+    cohorts, seen, tested = read_cohorts(tuning, people), [], []
+
+    def seeing(model, training, validation, *others, **settings):
+        tested.extend(map(id, validation))
+        assert not {*map(id, training)} & {*map(id, validation)}
+        assert len(training) + len(validation) == 8
+        return train_alone(model, training, validation, *others, **settings)
+
+    monkeypatch.setattr(tuning_objective, "train_alone", seeing)
     tried = train(tuning, tuning.study, cohorts, tmp_path, lambda step, value: seen.append((step, value)))
+    assert len(tested) == len(set(tested)) == 8
     assert [step for step, _ in seen] == [1, 2]
     assert tried.value == seen[-1][1]
     assert np.isfinite(tried.weights).all()
-    folds = deal(cohorts, 4)
-    everybody = [same for cohort in cohorts.values() for same in cohort.patients]
-    assert sorted(id(same) for fold in folds for same in fold) == sorted(map(id, everybody))
-    assert {len(fold) for fold in folds} == {2}
 
 
 def test_prepared_cohorts_are_tuned_on_and_others_are_another_tuning(tmp_path):
@@ -320,11 +344,6 @@ def test_the_command_writes_what_it_found(out):
         path.name for path in out.iterdir()
     }
     assert "fl-server launch" in done.stdout
-
-
-def test_fewer_patients_than_folds_are_refused():
-    with pytest.raises(DataError, match="folds"):
-        deal({"north": Cohort((), (), ())}, 2)
 
 
 def test_the_shipped_tuning_is_valid():
