@@ -28,8 +28,8 @@ from core.learning.likeness import Likeness
 from core.learning.metrics import BINS, THRESHOLD, bin_of
 from core.learning.selective import aurc, errors_and_confidences, risk_coverage
 from core.learning.temperature import Temperature
+from core.report import Part, Picture, Table
 from simulations.plots_calibration import draw_reliability, draw_risks, groups_of
-from simulations.report import Part, Picture, Table
 
 Vector = NDArray[np.float64]
 

@@ -51,11 +51,11 @@ def cross_validate(
             "A hospital that is left out has no model of its own",
             fix="leave a site out of federated or pooled training",
         )
+    from core.report import render
     from fl_client.dataset import load_cohort
     from fl_client.trainer import device_of
     from simulations import cross_validation, cross_validation_report
     from simulations import folds as dealing
-    from simulations.report import render
     from simulations.scenario import Scenario, prepare_sites
     from simulations.scenario_report import WARNING
 

@@ -18,6 +18,9 @@ def experiment(
         Path | None, typer.Option("--out", help="Its folder; by default named after the file, here.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Trainings side by side, each on one thread.")] = 2,
+    ray: Annotated[
+        str | None, typer.Option(help="Do them on the Ray cluster at this address, which shares OUT and the people.")
+    ] = None,
     cases: Annotated[
         Path | None, typer.Option("--people", help="Folder of synthetic people; several experiments may share one.")
     ] = None,
@@ -37,7 +40,7 @@ def experiment(
     asked = load_config(Experiment, settings)
     folder = (out or Path(settings.stem)).absolute()
     with bars() as report:
-        worth, page = run_experiment(asked, folder, cases or folder / "people", workers, report)
+        worth, page = run_experiment(asked, folder, cases or folder / "people", workers, ray, report)
     header, rows = shown(worth)
     table = Table(*header, title=f"AUC of {worth.people} held-out patients, MGMT methylation")
     for row in rows:

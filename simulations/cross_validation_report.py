@@ -7,10 +7,10 @@ from statistics import fmean
 
 from core.learning.curves import auc_interval
 from core.learning.intervals import Interval, folds_interval, mean_interval
+from core.report import Part, Picture, Table
 from core.study import digest
 from simulations import plots
 from simulations.cross_validation import FoldResult, Score, auc_of
-from simulations.report import Part, Picture, Table
 
 HEADER = ("", "cases with a label", "methylated", "AUC", "95 % interval")
 NARROW = (

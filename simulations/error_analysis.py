@@ -11,9 +11,9 @@ from core.learning.cases import TrainingCase
 from core.learning.groups import UNKNOWN
 from core.learning.intervals import Interval, wilson_interval
 from core.learning.metrics import TASKS, THRESHOLD
+from core.report import Part, Picture, Table
 from simulations.evaluation import Judged
 from simulations.plots_evaluation import Shown, draw_cases
-from simulations.report import Part, Picture, Table
 
 WORST = 4
 NO_TUMOR = "no tumor"

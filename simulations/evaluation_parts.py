@@ -13,10 +13,10 @@ from core.learning.groups import ALL, SITE, GroupReport, Groups, group_report
 from core.learning.intervals import bootstrap_interval, rowwise
 from core.learning.metrics import BINS, TASKS, THRESHOLD
 from core.learning.small_cells import FLOOR
+from core.report import Part, Picture, Table
 from simulations.evaluation import MAPS, PLACES, Judged, group_tables, labeled, mapped
 from simulations.plots import Interval
 from simulations.plots_evaluation import draw_curves, draw_forest
-from simulations.report import Part, Picture, Table
 
 HEADS = {"mgmt": "MGMT methylation", "tumor": "Presence of a tumor"}
 SEED = 0

@@ -18,9 +18,9 @@ from core.learning.cases import TrainingCase
 from core.learning.curves import Z
 from core.learning.differences import holm
 from core.learning.intervals import Interval
+from core.report import Part, Picture, Table
 from simulations.hand_crafted import feature_table
 from simulations.plots import COLORS, STYLE, png
-from simulations.report import Part, Picture, Table
 
 SIGNIFICANT = 0.05
 

@@ -20,9 +20,9 @@ from core.learning.curves import Z
 from core.learning.intervals import Interval, wilson_interval
 from core.learning.metrics import THRESHOLD
 from core.progress import Report, silent
+from core.report import Part, Picture, Table
 from simulations.patients import PatientPlan
 from simulations.plots import COLORS, STYLE, png
-from simulations.report import Part, Picture, Table
 from simulations.scanners import Scanner
 from simulations.tensors import make_case
 

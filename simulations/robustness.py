@@ -21,10 +21,10 @@ from core.learning.intervals import Interval
 from core.learning.likeness import unlike
 from core.learning.metrics import THRESHOLD
 from core.progress import Report, silent
+from core.report import Part, Picture, Table
 from simulations.corruptions import CORRUPTIONS, Corruption, Image, corrupted
 from simulations.plots import COLORS, STYLE, png
 from simulations.repeatability import BATCH, Scorer, logit
-from simulations.report import Part, Picture, Table
 
 CLEAN = "as they are"
 COLUMNS = 3

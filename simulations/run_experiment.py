@@ -7,16 +7,15 @@ OUT/results.json  the same as figures
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 from core.files import write_atomically
 from core.progress import Report, silent
-from core.workers import end_with_parent
+from core.report import render
 from simulations.experiment import Experiment, Job, jobs_of
 from simulations.fits import is_done, read_fit, run_job
-from simulations.report import render
+from simulations.ray_cluster import mapper
 from simulations.scenario_report import WARNING
 from simulations.tensor_cohort import make_people
 from simulations.trust import trust_of
@@ -25,7 +24,7 @@ from simulations.worth_report import worth_parts
 
 
 def run_experiment(
-    experiment: Experiment, out: Path, cases: Path, workers: int, report: Report = silent
+    experiment: Experiment, out: Path, cases: Path, workers: int, ray: str | None = None, report: Report = silent
 ) -> tuple[Worth, Path]:
     """Run an experiment, or finish one that was interrupted.
 
@@ -33,7 +32,8 @@ def run_experiment(
         experiment: its settings.
         out: a folder of its own.
         cases: of synthetic people, whom several experiments may share.
-        workers: trainings side by side.
+        workers: trainings side by side, where there is no Ray cluster.
+        ray: address of a Ray cluster, all of whose machines have `out` and `cases` at the same path; None: none.
         report: told after each training.
     Returns: what it says, and the page's path.
     Raises: FLError: as the steps do.
@@ -45,7 +45,7 @@ def run_experiment(
     everybody += experiment.held_out(people.calibration_seeds) if experiment.calibrate else ()
     make_people(cases, everybody, workers, report)
     jobs = jobs_of(experiment)
-    do_jobs(experiment, jobs, out / "fits", cases, workers, report)
+    do_jobs(experiment, jobs, out / "fits", cases, workers, ray, report)
     fits = [read_fit(out / "fits", experiment, job) for job in jobs]
     worth = worth_of(experiment, fits)
     trusted, figures = trust_of(experiment, fits)
@@ -57,17 +57,22 @@ def run_experiment(
 
 
 def do_jobs(
-    experiment: Experiment, jobs: Sequence[Job], fits: Path, cases: Path, workers: int, report: Report = silent
+    experiment: Experiment,
+    jobs: Sequence[Job],
+    fits: Path,
+    cases: Path,
+    workers: int,
+    ray: str | None = None,
+    report: Report = silent,
 ) -> None:
     """Do whatever of the jobs is not done, side by side; jobs that ask the same are done once."""
     # Of two jobs that ask the same training, the comparison's, which come first, ask more of its model.
     missing = {job.key(experiment.people): job for job in reversed(jobs) if not is_done(fits, experiment, job)}
-    report("train", len(jobs) - len(missing), len(jobs))
+    done = len(jobs) - len(missing)
+    report("train", done, len(jobs))
     if not missing:
         return
-    spawn = get_context("spawn")  # a forked child of a process with threads may hang
-    with ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool:
-        waiting = [pool.submit(run_job, cases, fits, experiment, job) for job in reversed(missing.values())]
-        for done, finished in enumerate(as_completed(waiting), start=len(jobs) - len(missing) + 1):
-            finished.result()
+    with mapper(ray, workers) as mapped:
+        for _ in mapped(partial(run_job, cases, fits, experiment), reversed(missing.values())):
+            done += 1
             report("train", done, len(jobs))

@@ -8,13 +8,13 @@ from core.files import write_atomically
 from core.learning.calibration import DECISIONS, UNDECIDED
 from core.learning.curves import auc, roc_curve
 from core.learning.metrics import scores_of
+from core.report import Part, Picture, Table, render
 from core.study import privacy_sentence
 from fl_server.card import WITHHELD
 from simulations.comparison import HEADER
 from simulations.error_analysis import error_figures, errors_part
 from simulations.evaluation_parts import figures, groups_part, heads_part
 from simulations.plots import Interval, draw_case, draw_intervals, draw_roc, draw_rounds, draw_tumor
-from simulations.report import Part, Picture, Table, render
 from simulations.scenario import Outcome
 
 WARNING = (

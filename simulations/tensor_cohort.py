@@ -7,20 +7,16 @@ patients, and two studies on one folder share what they have in common.
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-
-import torch
 
 from core.learning.cases import TrainingCase, load_cases, save_cases
 from core.progress import Report, silent
 from core.study import Study
-from core.workers import end_with_parent
 from fl_client.dataset import Cohort, Drawn, patients_of, split
 from simulations.hospitals import plan_hospital
 from simulations.patients import PatientPlan
+from simulations.ray_cluster import mapper
 from simulations.scanners import scanner_of
 from simulations.tensors import make_case
 
@@ -111,9 +107,8 @@ def make_people(folder: Path, people: Sequence[People], workers: int = 1, report
     done = total - sum(len(piece.plans) for piece in missing)
     if not missing:
         return
-    spawn = get_context("spawn")  # a forked child of a process with threads may hang
-    with ProcessPoolExecutor(workers, spawn, initializer=end_with_parent) as pool:
-        for piece, _ in zip(missing, pool.map(_make, missing), strict=True):
+    with mapper(workers=workers) as mapped:
+        for piece, _ in zip(missing, mapped(_make, missing), strict=True):
             done += len(piece.plans)
             report("make patients", done, total)
 
@@ -137,6 +132,5 @@ def _pieces(folder: Path, people: People) -> Iterator[_Piece]:
 
 
 def _make(piece: _Piece) -> None:
-    torch.set_num_threads(1)
     scanner = scanner_of(piece.hospital, coarse=True)
     save_cases(piece.path, [make_case(plan, scanner, piece.size) for plan in piece.plans])

@@ -6,10 +6,10 @@ Fitted on the calibration people, shown on the held-out ones; the two share nobo
 from collections.abc import Sequence
 from typing import Any
 
+from core.report import Part, Table
 from simulations.calibration_report import RAW, SCALED, VENN_ABERS, Scored, calibration_part
 from simulations.experiment import Experiment
 from simulations.fits import HEADS, Fit, labels_of
-from simulations.report import Part, Table
 
 ALPHA = 0.1
 

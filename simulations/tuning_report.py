@@ -10,8 +10,8 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from core.files import write_atomically
+from core.report import Part, Picture, Table, render
 from core.study import settings_to_share
-from simulations.report import Part, Picture, Table, render
 from simulations.tuning_plots import Drawn, draw_history, draw_importances, draw_slices
 from simulations.tuning_space import Tuning
 from simulations.tuning_storage import what_optuna_may_change

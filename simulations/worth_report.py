@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from core.learning.intervals import Interval as Bounds
+from core.report import Part, Picture, Table
 from simulations.experiment import POOLED, Experiment
 from simulations.plots import Interval
 from simulations.plots_experiment import draw_curves, draw_differences, draw_null, draw_points
-from simulations.report import Part, Picture, Table
 from simulations.worth import Against, Gain, Point, Worth
 
 # How far a federation may lie below pooled training, by partition: the product's own aim.

@@ -8,9 +8,9 @@ from scipy.special import expit
 from scipy.stats import betabinom
 
 from core.learning.intervals import wilson_interval
+from core.report import Picture, Table, render
 from simulations.calibration_report import RAW, SCALED, VENN_ABERS, Scored, calibration_part
 from simulations.plots_calibration import draw_reliability, draw_risks, groups_of
-from simulations.report import Picture, Table, render
 
 TEMPERATURE, BIAS = 2.5, -0.6
 

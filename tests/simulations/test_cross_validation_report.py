@@ -6,6 +6,7 @@ import pytest
 
 from core.learning.curves import auc, auc_interval
 from core.learning.intervals import folds_interval, mean_interval
+from core.report import Picture, Table, render
 from core.study import Study
 from simulations.cross_validation import FoldResult, Score
 from simulations.cross_validation_report import (
@@ -16,7 +17,6 @@ from simulations.cross_validation_report import (
     mean_of_folds,
     over_all,
 )
-from simulations.report import Picture, Table, render
 
 STUDY = Study(name="test")
 

@@ -6,9 +6,9 @@ import torch
 from core.learning.cases import training_case
 from core.learning.curves import precision_recall_curve
 from core.learning.intervals import wilson_interval
+from core.report import Picture, Table
 from simulations.error_analysis import ErrorRate, error_figures, error_rates, errors_part, is_wrong, size_groups, worst
 from simulations.plots_evaluation import Shown, draw_cases, draw_curves, draw_forest
-from simulations.report import Picture, Table
 from tests.simulations.factories_judged import a_judged
 
 torch.set_num_threads(1)

@@ -14,11 +14,11 @@ from core.learning.lesions import region_scores
 from core.learning.metrics import counts_of
 from core.learning.model import build_model
 from core.learning.prediction import predict_scores
+from core.report import Table, render
 from core.study import ModelSettings
 from fl_client.prepare import Entry
 from simulations.evaluation import MAPS, Known, evaluate_site, group_tables, judge, map_counts
 from simulations.evaluation_parts import figures, groups_part, head_scores, heads_part, map_scores
-from simulations.report import Table, render
 from tests.simulations.factories_judged import a_judged
 
 torch.set_num_threads(1)

@@ -6,6 +6,7 @@ from core.errors import DataError
 from core.learning.cases import TrainingCase
 from core.learning.model import build_model
 from core.learning.prediction import predict_scores
+from core.report import Picture, Table
 from core.study import ModelSettings
 from simulations.features_by_label import features_by_label, features_by_label_part, standardized_difference
 from simulations.hand_crafted import (
@@ -18,7 +19,6 @@ from simulations.hand_crafted import (
     train_hand_crafted,
     true_maps,
 )
-from simulations.report import Picture, Table
 
 torch.set_num_threads(1)
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from core.report import Picture, Table
 from simulations.patients import PatientPlan
 from simulations.repeatability import agreement, icc, logit, repeatability, repeatability_part
-from simulations.report import Picture, Table
 from simulations.scanners import scanner_of
 from simulations.tensors import make_case
 

@@ -7,9 +7,9 @@ from core.learning.cases import TrainingCase
 from core.learning.evaluation import evaluate
 from core.learning.model import build_model
 from core.learning.prediction import predict_scores
+from core.report import Picture, Table
 from core.study import ModelSettings
 from simulations.corruptions import Corruption
-from simulations.report import Picture, Table
 from simulations.robustness import CLEAN, robustness, robustness_part
 
 torch.set_num_threads(1)

@@ -1,8 +1,8 @@
 import numpy as np
 
 from core.imaging.case import PreparedCase, Quality
+from core.report import Part, Picture, Table, render
 from simulations.plots import Interval, draw_case, draw_intervals, draw_roc, draw_rounds, draw_tumor
-from simulations.report import Part, Picture, Table, render
 
 
 def test_what_a_page_is_given_cannot_become_markup() -> None:
