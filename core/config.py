@@ -44,11 +44,16 @@ def load_config(model: type[SettingsT], path: Path, environment: Mapping[str, st
 
 
 def overlay(settings: dict[str, Any], environment: Mapping[str, str], model: type[Section]) -> None:
-    """Put `FL_SECTION__KEY` variables over the settings, in place, where the role has such a section."""
+    """Put `FL_SECTION__KEY` variables over the settings, in place, where the role has such a section.
+
+    A section within one is named likewise: FL_STUDY__FEDERATION__ROUNDS.
+    """
     for name, value in sorted(environment.items()):
-        section, separator, key = name.removeprefix("FL_").lower().partition("__")
-        if name.startswith("FL_") and separator and section in model.model_fields:
-            table = settings.setdefault(section, {})
+        *sections, key = name.removeprefix("FL_").lower().split("__")
+        if name.startswith("FL_") and sections and sections[0] in model.model_fields:
+            table: Any = settings
+            for section in sections:
+                table = table.setdefault(section, {}) if isinstance(table, dict) else None
             if isinstance(table, dict):  # else the file is wrong, and validation says so
                 table[key] = value
 

@@ -111,18 +111,27 @@ def run(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the scenario's own; by default named after it, here.")
     ] = None,
+    cohort: Annotated[
+        Path | None, typer.Option(help="For scenarios over real patients: the folder that `import` wrote.")
+    ] = None,
+    external: Annotated[
+        Path | None, typer.Option(help="Another import: its patients test, instead of those whom the cohort holds out.")
+    ] = None,
 ) -> None:
     """Run a whole scenario and compare: each hospital alone, pooled training, the federation.
 
-    Makes the hospitals, prepares their scans, runs the federation with the apps of a real deployment, registers its
-    best round, predicts the outside hospital's patients, prints one table and writes OUT/report.html.
+    Makes the hospitals or deals an imported cohort out to them, prepares their scans, runs the federation with the apps
+    of a real deployment, registers its best round, predicts patients whom no hospital had, prints one table and writes
+    OUT/report.html. FL_SECTION__KEY in the environment overrides, as FL_STUDY__FEDERATION__ROUNDS=5.
 
     Example: fl-simulate run simulations/scenarios/demo.toml --out demo
+
+    Example: fl-simulate run simulations/scenarios/rsna-iid.toml --cohort rsna
     """
-    from simulations.scenario import Scenario, run_scenario
+    from simulations.scenario import Scenario, over_folders, run_scenario
     from simulations.scenario_report import write_report
 
-    settings = load_config(Scenario, scenario)
+    settings = over_folders(load_config(Scenario, scenario), cohort, external)
     folder = (out or Path(scenario.stem)).absolute()
     with bars() as report:
         outcome = run_scenario(settings, folder, report)
@@ -245,7 +254,7 @@ def _show(outcome: "Outcome", page: Path) -> None:
 
     console = Console()
     compared = table_of(outcome)
-    table = Table(*compared.header, title=f"{len(outcome.labels)} patients of an outside hospital, MGMT methylation")
+    table = Table(*compared.header, title=f"{len(outcome.labels)} outside patients, MGMT methylation")
     for index, texts in enumerate(compared.rows):
         table.add_row(*texts, style="bold" if index in compared.strong else "")
     console.print(table)

@@ -38,11 +38,14 @@ def cross_validate(
         bool, typer.Option("--leave-one-site-out", help="Instead of folds: test each hospital by the others' model.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="The same seed deals out the same folds.")] = 7,
+    cohort: Annotated[
+        Path | None, typer.Option(help="For scenarios over real patients: the folder that `import` wrote.")
+    ] = None,
 ) -> None:
     """Train once for each part of a scenario's patients that is held out, and test it on them.
 
-    Nobody is on both sides of a fold, under whatever name, at whatever hospital. Writes OUT/cross_validation.html and
-    .json. Safe to interrupt: the next call goes on.
+    Nobody is on both sides of a fold, under whatever name, at whatever hospital; whom the scenario itself holds out is
+    in no fold. Writes OUT/cross_validation.html and .json. Safe to interrupt: the next call goes on.
 
     Example: fl-simulate cross-validate simulations/scenarios/demo.toml --out demo --folds 5
     """
@@ -56,10 +59,10 @@ def cross_validate(
     from fl_client.trainer import device_of
     from simulations import cross_validation, cross_validation_report
     from simulations import folds as dealing
-    from simulations.scenario import Scenario, prepare_sites
-    from simulations.scenario_report import WARNING
+    from simulations.scenario import Scenario, over_folders, prepare_sites
+    from simulations.scenario_report import warning_of
 
-    settings = load_config(Scenario, scenario)
+    settings = over_folders(load_config(Scenario, scenario), cohort)
     folder = (out or Path(scenario.stem)).absolute()
     recipe = cross_validation.RECIPES[how.value]
     with bars() as report:
@@ -73,7 +76,7 @@ def cross_validate(
         )
     part = cross_validation_report.cross_validation_part(recipe.name, results)
     page = folder / "cross_validation.html"
-    write_atomically(page, render(f"GlioFed: cross-validation of {settings.study.name}", WARNING, [part]))
+    write_atomically(page, render(f"GlioFed: cross-validation of {settings.study.name}", warning_of(settings), [part]))
     told = cross_validation_report.as_json(recipe.name, results)
     write_atomically(folder / "cross_validation.json", json.dumps(told, indent=1))
     table = Table(*cross_validation_report.HEADER, title=part.title)

@@ -86,8 +86,8 @@ def draw_roc(curves: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]
         return png(figure)
 
 
-def draw_intervals(aucs: Mapping[str, Interval], ceiling: float) -> bytes:
-    """Draw each model's AUC with its interval, beside chance and the best possible."""
+def draw_intervals(aucs: Mapping[str, Interval], ceiling: float | None) -> bytes:
+    """Draw each model's AUC with its interval, beside chance and, where it is known, the best possible."""
     with mpl.rc_context(STYLE):
         figure = Figure((4.4, 0.5 * len(aucs) + 1.2), layout="constrained")
         axes = figure.subplots()
@@ -96,7 +96,7 @@ def draw_intervals(aucs: Mapping[str, Interval], ceiling: float) -> bytes:
             axes.plot(auc.value, row, "o", color=COLORS[0])
             axes.text(auc.value, row + 0.18, f"{auc.value:.2f}", ha="center", fontsize=8)
             axes.text(-0.02, row, name, ha="right", va="center", transform=axes.get_yaxis_transform())
-        for value, text in ((0.5, "chance"), (ceiling, "best possible")):
+        for value, text in [(0.5, "chance")] + ([] if ceiling is None else [(ceiling, "best possible")]):
             axes.axvline(value, color="0.7", linestyle="--", linewidth=0.8, zorder=0)
             axes.text(value, len(aucs) - 0.35, text, ha="center", fontsize=7, color="0.4")
         axes.set(yticks=[], xlim=(0.3, 1.02), ylim=(-0.5, len(aucs) - 0.2), xlabel="AUC (MGMT), 95 % interval")

@@ -1,6 +1,6 @@
 """A public cohort, as downloaded, brought into the layout that a site's data have.
 
-OUT/train/<patient>/<sequence>/...   hard links to the downloaded files, as `simulations.splits` makes them
+OUT/train/<patient>/<sequence>/...   hard links to the downloaded files, as `simulations.site_folders` makes them
 OUT/masks/<patient>.nii.gz           tumor masks, with 1 necrosis, 2 edema, 4 enhancing
 OUT/import.csv                       every folder that was found: who it became, or why it was left out
 OUT/train_labels.csv                 written last: without it, an import is not over
@@ -23,7 +23,7 @@ from core.progress import Report, silent
 from simulations.public_layouts import LAYOUTS, Layout
 from simulations.public_masks import write_mask
 from simulations.public_scans import PublicLabels, Scan, admitted, choose_table, find_scans, read_public_labels
-from simulations.splits import link
+from simulations.site_folders import link
 
 LINES = "import.csv"
 _HEADER = ["folder", "BraTS21ID", "MGMT_value", "mask", "in_brats_2021", "left_out", "note"]
@@ -52,6 +52,19 @@ class Line:
     also: tuple[str, ...] = ()
     left_out: str = ""
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A cohort that was imported before.
+
+    Attributes:
+        title: what people call it.
+        people: by patient, what they are called in BraTS 2021, as far as the cohort's table says.
+    """
+
+    title: str
+    people: Mapping[str, tuple[str, ...]]
 
 
 def import_cohort(
@@ -97,6 +110,30 @@ def import_cohort(
     _begin(kind, source, out, {scan.patient for scan in chosen})
     with only_process(out / _MARK, ConfigError(f"{out} is being imported into", fix="wait for the other import")):
         return _write(kind, layout, chosen, left_out, said, out, report)
+
+
+def read_import(folder: Path) -> Imported:
+    """Return what an earlier import brought.
+
+    Raises: ConfigError: a folder without an import that is over.
+    """
+    if not (folder / _MARK).is_file():
+        raise ConfigError(
+            f"{folder} holds no finished import" if folder.is_dir() else f"There is no folder {folder}",
+            fix=f"make one with `fl-simulate import {'|'.join(LAYOUTS)} DOWNLOADED --out FOLDER`, and name its FOLDER",
+        )
+    again = ConfigError(
+        f"The import into {folder} is not over, or damaged", fix="run the same `fl-simulate import` again"
+    )
+    if not (folder / "train_labels.csv").is_file():
+        raise again
+    try:
+        layout = LAYOUTS[(folder / _MARK).read_text("utf-8")]
+        rows = csv.DictReader((folder / LINES).read_text("utf-8").splitlines(), strict=True)
+        people = {row["BraTS21ID"]: tuple(row["in_brats_2021"].split()) for row in rows if row["BraTS21ID"]}
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError):
+        raise again from None
+    return Imported(layout.title, people)
 
 
 def summary(lines: Sequence[Line]) -> list[tuple[str, int]]:
@@ -213,14 +250,7 @@ def _members(imported: Iterable[Path]) -> dict[str, str]:
 
     Raises: ConfigError: a folder without an import that is over.
     """
-    members: dict[str, str] = {}
-    for folder in imported:
-        if not (folder / LINES).is_file() or not (folder / "train_labels.csv").is_file():
-            raise ConfigError(f"{folder} holds no finished import", fix="name what --out was in an earlier import")
-        with (folder / LINES).open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                members |= dict.fromkeys(row["in_brats_2021"].split() if row["BraTS21ID"] else (), folder.name)
-    return members
+    return {name: folder.name for folder in imported for also in read_import(folder).people.values() for name in also}
 
 
 def _reasons(left_out: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from core.imaging.nifti import is_nifti, read_mask
 from core.imaging.nifti_bytes import nifti_bytes
 from core.imaging.volume import Volume
 from simulations.public_scans import Scan
-from simulations.splits import link
+from simulations.site_folders import link
 
 
 def write_mask(scan: Scan, target: Path) -> tuple[bool, str]:

@@ -1,6 +1,6 @@
 """One experiment from nothing to a table: hospitals, preparation, federation, baselines, outside patients.
 
-OUT/hospitals/<site>/   the synthetic cohort as DICOM
+OUT/hospitals/<site>/   the synthetic cohort as DICOM, or an imported one dealt out
 OUT/sites/<site>.toml   each site's settings
 OUT/prepared/<site>/    prepared cases
 OUT/runs/<key>/         the federation's rounds
@@ -11,20 +11,19 @@ Every step keeps what an earlier, perhaps interrupted, call has made with the sa
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import tomli_w
 import torch
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from core.config import Section
+from core.errors import ConfigError
 from core.files import write_atomically
-from core.imaging.case import PreparedCase, load_case
 from core.learning.prediction import predict_scores
 from core.predictor import Prediction, Predictor, load_predictor, predict_prepared
 from core.progress import Report, silent
@@ -36,54 +35,42 @@ from fl_client.prepare import PreparedCohort, prepare_cohort
 from fl_server.config import database_url
 from simulations.approval import approve_here
 from simulations.baselines import Baseline, train_baselines, training_key
+from simulations.cohorts import OUTSIDE, CohortSettings, Hospitals, ImportedCohort, SyntheticCohort
 from simulations.comparison import Row, measure
 from simulations.evaluation import Evaluation, evaluate_site
 from simulations.federation import RunResult, run_federation
-from simulations.hospitals import site_names, write_cohort
-
-OUTSIDE = "outside"
-
-
-class CohortSettings(Section):
-    """The synthetic hospitals of a scenario."""
-
-    sites: int = Field(3, ge=1, le=50)
-    patients: int = Field(16, ge=2, description="patients with a glioma at each site")
-    controls: int = Field(0, ge=0, description="healthy people beside them")
-    outside_patients: int = Field(24, ge=2, description="at a hospital that never trains")
-    outside_controls: int = Field(0, ge=0)
-    separability: float = Field(0.9, ge=0.5, lt=1, description="best possible AUC of the planted methylation signal")
-    coarse: bool = Field(True, description="128 x 128 pixels and 5 mm slices instead of full resolution")
-    seed: int = 7
+from simulations.imported import make_imported
+from simulations.outside import OutsidePatient, usable_patients, without_copies
+from simulations.synthetic import make_synthetic
 
 
 class Scenario(Section):
     """Everything in a scenario's TOML file."""
 
-    cohort: CohortSettings = CohortSettings()
+    cohort: CohortSettings = SyntheticCohort()
     study: Study
     compute: ComputeSettings = ComputeSettings()
 
     @model_validator(mode="after")
     def _can_reach_its_quorum(self) -> "Scenario":
-        if self.cohort.sites < self.study.federation.quorum:
+        by_csv = isinstance(self.cohort, ImportedCohort) and self.cohort.by_csv
+        if not by_csv and self.cohort.sites < self.study.federation.quorum:
             raise ValueError("cohort.sites is below study.federation.quorum, so no round could count")
         return self
 
 
-@dataclass(frozen=True)
-class OutsidePatient:
-    """A patient of the hospital that never trained.
+def over_folders(scenario: Scenario, cohort: Path | None, external: Path | None = None) -> Scenario:
+    """Return a scenario over the imports that a command names, which a scenario that is passed on cannot know.
 
-    Attributes:
-        id: the folder's name.
-        mgmt: the label; None for a healthy control.
-        case: as prepared from DICOM.
+    Raises: ConfigError: it makes its own patients.
     """
-
-    id: str
-    mgmt: int | None
-    case: PreparedCase
+    given = {name: path.absolute() for name, path in (("folder", cohort), ("external", external)) if path}
+    if given and not isinstance(scenario.cohort, ImportedCohort):
+        raise ConfigError(
+            "The scenario makes synthetic patients and takes no imported cohort",
+            fix='leave --cohort and --external out, or name a scenario with source = "imported", as rsna-iid.toml',
+        )
+    return scenario.model_copy(update={"cohort": scenario.cohort.model_copy(update=given)})
 
 
 @dataclass(frozen=True)
@@ -100,7 +87,7 @@ class Outcome:
         tumor_scores: its raw score for a tumor of each of them; none where it was never shown both kinds.
         evaluation: it judged on each outside case, usable or not.
         excluded: by site, how many patients could not be used.
-        ceiling: best possible AUC of the planted signal.
+        hospitals: who trained, and who the outside patients are.
         run: the federation's rounds.
         seconds: wall time by step.
     """
@@ -114,7 +101,7 @@ class Outcome:
     tumor_scores: tuple[float, ...]
     evaluation: Evaluation
     excluded: dict[str, int]
-    ceiling: float
+    hospitals: Hospitals
     run: RunResult
     seconds: dict[str, float]
 
@@ -130,23 +117,30 @@ def run_scenario(scenario: Scenario, out: Path, report: Report = silent) -> Outc
     """
     clock = Clock()
     with clock("make hospitals"):
-        sites = _make_hospitals(scenario.cohort, out / "hospitals", scenario.compute.workers, report)
-    configs = {site: _site_config(scenario, site, out) for site in [*sites, OUTSIDE]}
+        hospitals = _make_hospitals(scenario, out, report)
+    configs = {site: _site_config(scenario, site, out) for site in hospitals.sites}
+    outside = _site_config(scenario, OUTSIDE, out)
     with clock("prepare scans"):
-        prepared = {site: prepare_cohort(config, report) for site, config in configs.items()}
+        prepared = {config.site.name: prepare_cohort(config, report) for config in (*configs.values(), outside)}
     with clock("federation"):
-        run = _federate(scenario, {site: configs[site] for site in sites}, out, report)
+        run = _federate(scenario, configs, out, report)
     with clock("alone and pooled"):
-        baselines = train_baselines({site: configs[site] for site in sites}, scenario.study, out / "baselines", report)
+        baselines = train_baselines(configs, scenario.study, out / "baselines", report)
     with clock("predict outside patients"):
-        patients = _outside_patients(prepared[OUTSIDE], configs[OUTSIDE])
+        usable = usable_patients(prepared[OUTSIDE], outside)
+        patients = without_copies(usable, configs, scenario.study)
         predictor = _approved_predictor(run.version)
         predictions = tuple(predict_prepared(predictor, patient.case) for patient in patients)
         scores = raw_scores(predictor, patients)
-        evaluation = evaluate_site(
-            prepared[OUTSIDE].entries, configs[OUTSIDE].site.prepared, OUTSIDE, predictor.model, predictor.untrained
-        )
-    return _outcome(scenario, patients, predictions, scores, evaluation, baselines, prepared, run, clock.seconds)
+        copies = {patient.id for patient in usable} - {patient.id for patient in patients}
+        entries = [entry for entry in prepared[OUTSIDE].entries if entry.id not in copies]
+        evaluation = evaluate_site(entries, outside.site.prepared, OUTSIDE, predictor.model, predictor.untrained)
+    if copies:
+        told = f"{len(copies)} outside patient(s) have the very scans of one who trains: left out."
+        hospitals = replace(hospitals, notes=(*hospitals.notes, told))
+    return _outcome(
+        scenario, patients, predictions, scores, evaluation, baselines, hospitals, prepared, run, clock.seconds
+    )
 
 
 class Clock:
@@ -168,26 +162,25 @@ def prepare_sites(scenario: Scenario, out: Path, report: Report = silent) -> dic
 
     Returns: by site, its settings.
     """
-    sites = _make_hospitals(scenario.cohort, out / "hospitals", scenario.compute.workers, report, outside=False)
-    configs = {site: _site_config(scenario, site, out) for site in sites}
+    hospitals = _make_hospitals(scenario, out, report, outside=False)
+    configs = {site: _site_config(scenario, site, out) for site in hospitals.sites}
     for config in configs.values():
         prepare_cohort(config, report)
     return configs
 
 
-def _make_hospitals(
-    cohort: CohortSettings, folder: Path, workers: int, report: Report, *, outside: bool = True
-) -> list[str]:
-    """Write the training hospitals, and where wanted one outside with a scanner that none of them has."""
-    write = partial(
-        write_cohort, folder, seed=cohort.seed, separability=cohort.separability, coarse=cohort.coarse,
-        workers=workers, report=report,
-    )  # fmt: skip
-    names = site_names(cohort.sites)
-    write(names, cohort.patients, controls=cohort.controls)
-    if outside:
-        write([OUTSIDE], cohort.outside_patients, controls=cohort.outside_controls, first=len(names))
-    return names
+def _make_hospitals(scenario: Scenario, out: Path, report: Report, *, outside: bool = True) -> Hospitals:
+    """Write the training hospitals, and where wanted one outside."""
+    cohort, folder = scenario.cohort, out / "hospitals"
+    if isinstance(cohort, SyntheticCohort):
+        return make_synthetic(cohort, folder, scenario.compute.workers, report, outside=outside)
+    hospitals = make_imported(cohort, folder, report, outside=outside)
+    if len(hospitals.sites) < scenario.study.federation.quorum:
+        raise ConfigError(
+            "The CSV names fewer sites than study.federation.quorum, so no round could count",
+            fix="name more sites in the CSV, or lower the quorum",
+        )
+    return hospitals
 
 
 def _site_config(scenario: Scenario, site: str, out: Path) -> SiteConfig:
@@ -219,14 +212,6 @@ def _approved_predictor(version: str) -> Predictor:
     return load_predictor(registry_folder() / version, trusted_key())
 
 
-def _outside_patients(cohort: PreparedCohort, config: SiteConfig) -> tuple[OutsidePatient, ...]:
-    return tuple(
-        OutsidePatient(entry.id, entry.mgmt, load_case(config.site.prepared / entry.file))
-        for entry in cohort.entries
-        if entry.file is not None and entry.verdict == "usable"
-    )
-
-
 def raw_scores(predictor: Predictor, patients: tuple[OutsidePatient, ...]) -> dict[str, tuple[float, ...]]:
     """Return each head's raw score of every patient, which ranks them as calibrated probabilities, which tie, do not.
 
@@ -248,7 +233,8 @@ def _outcome(
     scores: dict[str, tuple[float, ...]],
     evaluation: Evaluation,
     baselines: tuple[Baseline, ...],
-    prepared: dict[str, PreparedCohort],
+    hospitals: Hospitals,
+    prepared: Mapping[str, PreparedCohort],
     run: RunResult,
     seconds: dict[str, float],
 ) -> Outcome:
@@ -268,7 +254,7 @@ def _outcome(
         tumor_scores=scores["tumor"],
         evaluation=evaluation,
         excluded={site: len(cohort.excluded) for site, cohort in prepared.items()},
-        ceiling=scenario.cohort.separability,
+        hospitals=hospitals,
         run=run,
         seconds=seconds,
     )

@@ -11,17 +11,25 @@ from core.learning.metrics import scores_of
 from core.report import Part, Picture, Table, render
 from core.study import privacy_sentence
 from fl_server.card import WITHHELD
+from simulations.cohorts import ImportedCohort
 from simulations.comparison import HEADER
 from simulations.error_analysis import error_figures, errors_part
 from simulations.evaluation_parts import figures, groups_part, heads_part
 from simulations.plots import Interval, draw_case, draw_intervals, draw_roc, draw_rounds, draw_tumor
-from simulations.scenario import Outcome
+from simulations.scenario import Outcome, Scenario
 
 WARNING = (
     "These patients are synthetic and their methylation signal was planted. On real patients no published model tells "
     "MGMT methylation from MRI much better than chance (best AUC about 0.62 on the RSNA-MICCAI cohort, 0.56 on outside "
     "hospitals), and none can replace the tissue test. This page shows that the federation works, not the medicine."
 )
+REAL_WARNING = (
+    "These patients are real, and how well MRI can tell their methylation at all is not known. The best published AUC "
+    "is about 0.62 on the RSNA-MICCAI cohort and 0.56 on outside hospitals, where most models are near chance. Higher "
+    "figures here most likely mean few patients, or the same ones on both sides. No model can replace the tissue test. "
+    "This page may show scans: the cohort's terms say to whom it may be passed on."
+)
+UNKNOWN = "not known"
 
 
 def write_report(outcome: Outcome, out: Path) -> Path:
@@ -30,7 +38,8 @@ def write_report(outcome: Outcome, out: Path) -> Path:
     Returns: the page's path.
     """
     page = out / "report.html"
-    write_atomically(page, render(f"GlioFed: scenario {outcome.scenario.study.name}", WARNING, _parts(outcome)))
+    warning = warning_of(outcome.scenario)
+    write_atomically(page, render(f"GlioFed: scenario {outcome.scenario.study.name}", warning, _parts(outcome)))
     write_atomically(out / "results.json", json.dumps(results(outcome), indent=1))
     judged = outcome.evaluation.judged
     told = figures(judged) | {"errors": error_figures(judged)}
@@ -38,12 +47,18 @@ def write_report(outcome: Outcome, out: Path) -> Path:
     return page
 
 
+def warning_of(scenario: Scenario) -> str:
+    """Return what a reader must know before believing any number of a scenario."""
+    return REAL_WARNING if isinstance(scenario.cohort, ImportedCohort) else WARNING
+
+
 def results(outcome: Outcome) -> dict[str, object]:
     """Return the outcome's figures, ready for JSON."""
     return {
         "scenario": outcome.scenario.model_dump(mode="json"),
         "models": [asdict(row) for row in outcome.rows],
-        "best_possible_auc": outcome.ceiling,
+        "best_possible_auc": outcome.hospitals.ceiling,
+        "notes": outcome.hospitals.notes,
         "tumor_auc": tumor_auc(outcome),
         "mgmt_decisions": decisions_of(outcome),
         "privacy": privacy_sentence(outcome.scenario.study),
@@ -87,15 +102,13 @@ def decisions_of(outcome: Outcome) -> dict[str, int]:
 
 
 def _parts(outcome: Outcome) -> list[Part]:
-    cohort = outcome.scenario.cohort
-    size = "coarse" if cohort.coarse else "full-size"
+    hospitals = outcome.hospitals
     epochs = outcome.scenario.study.training.epochs_per_round
     setting = (
-        f"{cohort.sites} hospitals with {cohort.patients} glioma patients and {cohort.controls} healthy controls each "
-        f"({size} scanners), trained by federated averaging over {outcome.scenario.study.federation.rounds} rounds of "
-        f"{epochs} epoch{'s' if epochs > 1 else ''}. No scan left its hospital. All models below are "
-        f"measured on the same {len(outcome.labels)} patients of an outside hospital that trained none of them "
-        "and whose scanner none of them saw, by its raw scores."
+        f"{hospitals.trained}, trained by federated averaging over {outcome.scenario.study.federation.rounds} rounds "
+        f"of {epochs} epoch{'s' if epochs > 1 else ''}. No scan left its hospital. All models below are "
+        f"measured on the same {len(outcome.labels)} patients {hospitals.tested}, by their raw scores; no model was "
+        "trained on any of these patients."
     )
     decided = decisions_of(outcome)
     answers = (
@@ -109,7 +122,10 @@ def _parts(outcome: Outcome) -> list[Part]:
         "" if tumors is None else f" The same model tells whether there is a tumor at all with an AUC of {tumors:.2f}."
     )
     return [
-        Part("What was compared", [setting, privacy, table_of(outcome), _picture_of_intervals(outcome), answers]),
+        Part(
+            "What was compared",
+            [setting, *hospitals.notes, privacy, table_of(outcome), _picture_of_intervals(outcome), answers],
+        ),
         Part("How it learned", [_picture_of_rounds(outcome), _sites(outcome)]),
         Part("Outside patients", [_picture_of_roc(outcome), *_pictures_of_a_case(outcome, found)]),
         heads_part(outcome.evaluation.judged),
@@ -123,7 +139,9 @@ def _parts(outcome: Outcome) -> list[Part]:
 
 def table_of(outcome: Outcome) -> Table:
     """Return the comparison, as the page and the terminal show it: a row a model, then the best that is possible."""
-    ceiling = ("best possible", f"{outcome.ceiling:.3f}", "by construction", "", "", "")
+    best = outcome.hospitals.ceiling
+    known = (UNKNOWN, "of real patients") if best is None else (f"{best:.3f}", "by construction")
+    ceiling = ("best possible", *known, "", "", "")
     return Table(HEADER, [*(row.texts() for row in outcome.rows), ceiling], frozenset({len(outcome.rows) - 1}))
 
 
@@ -134,7 +152,7 @@ def _picture_of_intervals(outcome: Outcome) -> Picture:
         if row.auc is not None and row.interval is not None
     }
     caption = "AUC for MGMT methylation with its 95 % interval: with so few patients the intervals are wide."
-    return Picture(draw_intervals(aucs, outcome.ceiling), caption)
+    return Picture(draw_intervals(aucs, outcome.hospitals.ceiling), caption)
 
 
 def _picture_of_rounds(outcome: Outcome) -> Picture:
@@ -183,7 +201,7 @@ def _pictures_of_a_case(outcome: Outcome, found: str) -> list[str | Picture]:
     ]
     if tumor_map is not None:
         pictures.append(
-            Picture(draw_tumor(case, tumor_map), f"The planted tumor, and the model's map of it on T1wCE.{found}")
+            Picture(draw_tumor(case, tumor_map), f"The tumor as outlined, and the model's map of it on T1wCE.{found}")
         )
     return pictures
 

@@ -1,33 +1,27 @@
-"""An existing cohort in the RSNA-MICCAI layout, dealt out to sites; a patient goes to one site only.
-
-OUT/<site>/train/<BraTS21ID>/...    hard links: no byte is copied, the source may be moved or deleted later, and readers
-                                    see plain files (a symlink would dangle in a container); copies on another disk
-OUT/<site>/train_labels.csv         the labels of those patients
-OUT/<site>/masks/                   theirs, where the source has masks
-"""
+"""An existing cohort in the RSNA-MICCAI layout, dealt out to sites; a patient goes to one site only."""
 
 import csv
-import errno
-import io
-import os
 import re
-import secrets
-import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 
 from core.errors import ConfigError, DataError
-from core.files import write_atomically
-from core.imaging.reading import LABELS_HEADER, folders_of_cases, read_labels
+from core.imaging.dicom import files_under
+from core.imaging.headers import image_headers
+from core.imaging.reading import folders_of_cases, read_labels
 from core.imaging.traits import read_traits
 from core.progress import Report, silent
+from simulations.site_folders import write_sites
 
 Assignment = NDArray[np.int64]
 SITES_HEADER = ["BraTS21ID", "site"]
+_FREQUENCY, _STRENGTH = "ImagingFrequency", "MagneticFieldStrength"
 _SITE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -126,10 +120,35 @@ def split(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is not an empty folder", fix="name a new folder for the sites")
-    if seed < 0:
-        raise ConfigError("The seed is negative", fix="use 0 or a positive number")
     folders = {folder.name: folder for folder in folders_of_cases(source)}
     labels = read_labels(source / "train_labels.csv")
+    members = deal_out(folders, labels, sites, how, alpha=alpha, seed=seed, report=report)
+    write_sites(out, {site: {folders[id_]: labels.get(id_) for id_ in ids} for site, ids in members.items()}, report)
+    dealt = {id_ for ids in members.values() for id_ in ids}
+    return Split(members, tuple(sorted(set(labels) - set(folders))), tuple(sorted(set(folders) - dealt)))
+
+
+def deal_out(
+    folders: Mapping[str, Path],
+    labels: Mapping[str, int | None],
+    sites: int,
+    how: str,
+    *,
+    alpha: float,
+    seed: int,
+    report: Report = silent,
+) -> dict[str, tuple[str, ...]]:
+    """Decide who goes where.
+
+    Args:
+        folders: by identifier, each patient's scans.
+        labels: by identifier; who is not in it has none.
+        sites, how, alpha, seed: as `split`'s.
+    Returns: by site, its patients' identifiers.
+    Raises: ConfigError, DataError: as `split`.
+    """
+    if seed < 0:
+        raise ConfigError("The seed is negative", fix="use 0 or a positive number")
     rng = np.random.default_rng(seed)
     ways: dict[str, Callable[[], Assignment]] = {
         "iid": lambda: evenly(len(folders), sites, rng),
@@ -140,24 +159,24 @@ def split(
     if how in ways:
         assigned = ways[how]()
         width = len(str(sites))
-        members = {
+        return {
             f"site-{site + 1:0{width}}": tuple(id_ for id_, own in zip(folders, assigned, strict=True) if own == site)
             for site in range(sites)
         }
-    elif how.endswith(".csv"):
-        members = read_sites(Path(how), folders)
-    else:
-        raise ConfigError(f"No way to split is called {how}", fix=f"choose {', '.join(ways)} or a CSV file")
-    _write(source, out, members, labels, report)
-    dealt = {id_ for ids in members.values() for id_ in ids}
-    return Split(members, tuple(sorted(set(labels) - set(folders))), tuple(sorted(set(folders) - dealt)))
+    if how.endswith(".csv"):
+        return read_sites(Path(how), folders)
+    raise ConfigError(f"No way to split is called {how}", fix=f"choose {', '.join(ways)} or a CSV file")
 
 
 def read_sites(path: Path, cases: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
     """Read which patient belongs to which site from a CSV with the header BraTS21ID,site.
 
-    Raises: DataError: unreadable, a patient twice or unknown, an impossible site name; says the line.
+    Raises:
+        ConfigError: no such file.
+        DataError: unreadable, a patient twice or unknown, an impossible site name; says the line.
     """
+    if not path.is_file():
+        raise ConfigError(f"There is no file {path}", fix="name a CSV file of BraTS21ID,site")
     try:
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -190,48 +209,27 @@ def _scanners(folders: Sequence[Path], report: Report) -> list[str]:
     """Return each case's scanner, as the first image of its first sequence names it."""
     names = []
     for done, folder in enumerate(folders, start=1):
-        names.append(read_traits(folder).scanner)
+        names.append(read_traits(folder).scanner or _magnet_of(folder))
         report("read scanners", done, len(folders))
     if not any(names):
         raise DataError("No scan says which scanner made it", fix="split another way, or by a CSV")
     return names
 
 
-def _write(
-    source: Path, out: Path, members: Mapping[str, Sequence[str]], labels: Mapping[str, int | None], report: Report
-) -> None:
-    """Write the sites beside `out` and give them its name when they are whole."""
-    partial = out.with_name(f".{secrets.token_hex(4)}.partial-{out.name}")
-    total, done = sum(len(ids) for ids in members.values()), 0
-    try:
-        for site, ids in members.items():
-            table = io.StringIO()
-            rows = csv.writer(table, lineterminator="\n")
-            rows.writerow(LABELS_HEADER)
-            for id_ in ids:
-                shutil.copytree(source / "train" / id_, partial / site / "train" / id_, copy_function=link)
-                mask = source / "masks" / f"{id_}.nii.gz"
-                if mask.is_file():
-                    (partial / site / "masks").mkdir(exist_ok=True)
-                    link(mask, partial / site / "masks" / mask.name)
-                label = labels.get(id_)
-                rows.writerow([id_, "" if label is None else label])
-                done += 1
-                report("write sites", done, total)
-            write_atomically(partial / site / "train_labels.csv", table.getvalue())
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def _magnet_of(folder: Path) -> str:
+    """Return what a magnet is tuned to, by which scanners differ where maker and model were taken out, as RSNA's are.
 
-
-def link(source: str | Path, target: str | Path) -> None:
-    """Hard-link a file, or copy it where the file system cannot."""
-    try:
-        os.link(os.path.realpath(source), target)
-    except OSError as error:
-        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP):
-            raise
-        shutil.copy2(source, target)
+    A maker's magnets of one nominal strength are alike and another maker's are not: at 3 T, 123 MHz or 128.
+    """
+    image = next((path for path in files_under(folder) if image_headers(path)), None)
+    if image is None:
+        return ""
+    header = dcmread(image, force=True, stop_before_pixels=True, specific_tags=[_FREQUENCY, _STRENGTH])
+    for name, unit, digits in ((_FREQUENCY, "MHz", 0), (_STRENGTH, "T", 1)):
+        with suppress(ValueError):
+            if (value := float(str(header.get(name) or 0))) > 0:
+                return f"{value:.{digits}f} {unit}"
+    return ""
 
 
 def _round_to_sum(shares: NDArray[np.float64], total: int) -> Assignment:

@@ -71,7 +71,7 @@ def test_every_model_is_measured_on_the_same_outside_patients(demo: tuple[Path, 
     assert [row.name for row in outcome.rows] == ["north alone", "south alone", "pooled", "federation"]
     assert all(len(scores) == len(outcome.labels) for scores in outcome.probabilities.values())
     assert sorted(set(outcome.labels)) == [0, 1]
-    assert outcome.ceiling == 0.95
+    assert outcome.hospitals.ceiling == 0.95
 
 
 def test_the_best_round_is_a_version_whose_card_says_what_it_is(demo: tuple[Path, Outcome]) -> None:

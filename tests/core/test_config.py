@@ -34,6 +34,15 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     assert (config.name, config.tuning.batch_size, config.tuning.learning_rate) == ("north", 2, 0.1)
 
 
+def test_the_environment_reaches_a_section_within_one(tmp_path: Path) -> None:
+    class Study(Section):
+        role: Role
+
+    path = settings(tmp_path, '[role]\nname = "north"\n[role.tuning]\nlearning_rate = 0.5')
+    study = load_config(Study, path, {"FL_ROLE__TUNING__BATCH_SIZE": "2", "FL_ROLE__NAME": "south"})
+    assert (study.role.name, study.role.tuning) == ("south", Tuning(batch_size=2, learning_rate=0.5))
+
+
 def test_a_variable_for_another_role_is_left_alone(tmp_path: Path) -> None:
     assert load_config(Role, settings(tmp_path, 'name = "n"'), {"FL_DATABASE__URL": "x"}).name == "n"
 
@@ -67,5 +76,6 @@ def test_settings_cannot_be_changed_once_read(tmp_path: Path) -> None:
 
 
 def test_a_variable_over_what_should_have_been_a_section_is_no_crash(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="tuning"):
-        load_config(Role, settings(tmp_path, 'name = "n"\ntuning = 3'), {"FL_TUNING__BATCH_SIZE": "2"})
+    for variable in ("FL_TUNING__BATCH_SIZE", "FL_TUNING__BATCH_SIZE__MOST"):
+        with pytest.raises(ConfigError, match="tuning"):
+            load_config(Role, settings(tmp_path, 'name = "n"\ntuning = 3'), {variable: "2"})

@@ -148,6 +148,18 @@ def test_a_split_by_scanner_needs_headers_that_name_one(tmp_path: Path) -> None:
         split(source, tmp_path / "out", 1, "scanner")
 
 
+def test_where_maker_and_model_were_taken_out_a_magnets_frequency_tells_scanners_apart(tmp_path: Path) -> None:
+    """As in RSNA's download: 3 T of one maker, 3 T of others, 1.5 T, and one without a frequency."""
+    said = [{"ImagingFrequency": value} for value in ("123.19", "123.26", "127.7", "63.6")]
+    said += [{"ImagingFrequency": "0", "MagneticFieldStrength": "1.5"}, {"ImagingFrequency": "", "Manufacturer": " "}]
+    said += [{"ManufacturerModelName": "Model", "ImagingFrequency": "63.6"}]
+    for number, tags in enumerate(said):
+        a_slice(tmp_path / "rsna" / "train" / f"{number:05}" / "T1w" / "a", pixels_of(1)[0], **tags)
+    (tmp_path / "rsna" / "train_labels.csv").write_text("BraTS21ID,MGMT_value\n")
+    result = split(tmp_path / "rsna", tmp_path / "out", 6, "scanner")
+    assert sorted(result.sites.values()) == [("00000", "00001"), *((f"{number:05}",) for number in range(2, 7))]
+
+
 def test_a_csv_says_who_goes_where(tmp_path: Path) -> None:
     source = a_cohort(tmp_path / "rsna")
     table = tmp_path / "sites.csv"
