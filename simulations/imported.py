@@ -135,7 +135,7 @@ def _external(folder: Path, ours: Imported) -> tuple[dict[Path, int | None], str
         if not any(one.people.values()):
             notes.append(
                 f"The table of {one.title} does not say who is in BraTS 2021 too: whoever is in {other.title} as well "
-                "could not be told by name."
+                "could not be told by name, and may have trained."
             )
     return labeled, f"of {theirs.title}, which no site has", notes
 

@@ -107,8 +107,7 @@ def _parts(outcome: Outcome) -> list[Part]:
     setting = (
         f"{hospitals.trained}, trained by federated averaging over {outcome.scenario.study.federation.rounds} rounds "
         f"of {epochs} epoch{'s' if epochs > 1 else ''}. No scan left its hospital. All models below are "
-        f"measured on the same {len(outcome.labels)} patients {hospitals.tested}, by their raw scores; no model was "
-        "trained on any of these patients."
+        f"measured on the same {len(outcome.labels)} patients {hospitals.tested}, by their raw scores."
     )
     decided = decisions_of(outcome)
     answers = (

@@ -35,6 +35,6 @@ def make_synthetic(
             f"{cohort.sites} hospitals with {cohort.patients} glioma patients and {cohort.controls} healthy controls "
             f"each ({'coarse' if cohort.coarse else 'full-size'} scanners)"
         ),
-        tested="of an outside hospital whose scanner none of them saw",
+        tested="of an outside hospital that trained none of them and whose scanner none of them saw",
         ceiling=cohort.separability,
     )
