@@ -64,7 +64,7 @@ def test_rsnas_dicom_trains_and_upenns_stripped_nifti_tests(tmp_path: Path) -> N
     assert "not known" in page
     assert "by construction" not in page
     assert "These patients are real" in page
-    assert "synthetic" not in page
+    assert "patients are synthetic" not in page
     assert "planted" not in page
     assert all(note in page for note in results["notes"])
 
