@@ -164,7 +164,7 @@ def draw_tumor(case: PreparedCase, tumor_map: NDArray[np.float32]) -> bytes:
     fine = [ndimage.zoom(region, scale, order=1, grid_mode=True, mode="nearest") for region in tumor_map]
     with mpl.rc_context(STYLE):
         figure = Figure((9, 6.4), layout="constrained")
-        for row, (grid, kind) in enumerate(zip(figure.subplots(2, 3), ("planted", "found"), strict=True)):
+        for row, (grid, kind) in enumerate(zip(figure.subplots(2, 3), ("outlined", "found"), strict=True)):
             for plane, axes in enumerate(grid):
                 _slice(axes, case, SEQUENCES.index("T1wCE"), plane, center)
                 for index, (region, color) in enumerate(REGION_COLORS.items()):
