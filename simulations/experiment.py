@@ -20,6 +20,12 @@ from simulations.tensor_cohort import People
 
 PARTITION = re.compile(r"iid|scanner|(label|quantity)-(\d+(\.\d+)?)")
 POOLED = "pooled"
+# Baselines in one place: a 2D network, and a linear model on features of regions as drawn or as the pooled network has
+# them.
+Baseline = Literal["slices", "features of masks", "features of found regions"]
+SLICES: Baseline = "slices"
+OF_MASKS: Baseline = "features of masks"
+OF_FOUND: Baseline = "features of found regions"
 
 
 class PeopleSettings(Section):
@@ -68,6 +74,10 @@ class Experiment(Section):
     strategies: tuple[StrategySettings, ...] = (FedAvg(),)
     alone: bool = Field(True, description="also train each site by itself")
     calibrate: bool = Field(True, description="also judge the federations on the calibration people")
+    baselines: bool = Field(False, description="also, in one place, a 2D network on slices and hand-crafted features")
+    scans_again: int = Field(
+        0, ge=0, description="held-out patients of each hospital whose worse and second scans the first federation sees"
+    )
     leave_one_out: bool = Field(False, description="also federate without each site in turn")
     permutations: int = Field(0, ge=0, le=1000, description="federations on shuffled methylation labels")
     permuted_patients: int = Field(25, ge=4, description="of each hospital, for these")
@@ -89,6 +99,8 @@ class Experiment(Section):
         most = max((people.patients, *self.curve.patients, *fewer))
         if most > people.patients:
             raise ValueError(f"no hospital has {most} patients to train on: people.patients is {people.patients}")
+        if self.scans_again > people.held_out:
+            raise ValueError(f"scans_again: no hospital has {self.scans_again} held-out patients")
         if any(not 1 <= count <= people.hospitals for count in self.curve.sites):
             raise ValueError(f"curve.sites must be between 1 and people.hospitals, {people.hospitals}")
         for asked, needed in ((self.leave_one_out, "scanner"), (self.ablations, "iid")):
@@ -160,7 +172,7 @@ class Job:
     Attributes:
         family: what it is for.
         name: what it is called in tables.
-        how: federated, pooled, or alone at `site`.
+        how: federated, pooled, alone at `site`, or one of the baselines in one place.
         study: every setting, the seed included.
         deal: who trains where.
         site: for `alone`.
@@ -169,7 +181,7 @@ class Job:
 
     family: str
     name: str
-    how: Literal["federated", "pooled", "alone"]
+    how: Literal["federated", "pooled", "alone"] | Baseline
     study: Study
     deal: Deal
     site: str = ""
@@ -197,6 +209,8 @@ def _compared(experiment: Experiment) -> Iterator[Job]:
     for seed in experiment.seeds:
         study, deal = _seeded(experiment.study, seed), _whole(experiment, "iid", seed)
         yield Job("compared", f"pooled, seed {seed}", "pooled", study, deal, calibrates=experiment.calibrate)
+        for how in (SLICES, OF_MASKS, OF_FOUND) if experiment.baselines else ():
+            yield Job("baselines", f"{how}, seed {seed}", how, study, deal)
         for partition in experiment.partitions:
             dealt = replace(deal, partition=partition)
             for strategy in experiment.strategies:

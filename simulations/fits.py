@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from torch import nn
 
 from core.files import atomic, write_atomically
 from core.learning.cases import TrainingCase
 from core.learning.frozen import study_model
 from core.learning.metrics import scores_of
-from core.learning.model import GliomaNet
 from core.learning.prediction import predict_scores
 from core.learning.weights import restore
 from core.messages import Counts, Flat
@@ -31,8 +31,9 @@ from core.progress import Report, silent
 from core.records.home import public_folder
 from fl_client.dataset import Cohort, Drawn, Patient, split
 from simulations.baselines import alone, epochs_of
-from simulations.experiment import POOLED, Deal, Experiment, Job, site_names
+from simulations.experiment import POOLED, SLICES, Deal, Experiment, Job, site_names
 from simulations.rounds import federate
+from simulations.slice_cnn import build_slice_net, train_slices
 from simulations.splits import by_label, by_quantity, evenly
 from simulations.tensor_cohort import People, read_people
 
@@ -79,10 +80,14 @@ def run_job(cases: Path, fits: Path, experiment: Experiment, job: Job, report: R
     folder = fits / job.key(experiment.people)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "facts.json").exists():
-        _train(cases, folder, experiment, job, report)
+        began = time.process_time()
+        weights, best, curve, training = _trained(cases, folder / "run", experiment, job, report)
+        with atomic(folder / "weights.safetensors") as temporary:
+            save_file({"weights": weights}, temporary)
+        write_facts(folder, job, training, len(weights), time.process_time() - began, best, curve)
     model, path = fitted_model(fits, experiment, job), folder / "scores.safetensors"
     scores = load_file(path) if path.exists() else {}
-    for name, people in _judged_on(experiment, job).items():
+    for name, people in judged_on(experiment, job).items():
         if f"{name}.{HEADS[0]}" not in scores:
             scores |= _scores(model, cases, people, name)
     with atomic(path) as temporary:
@@ -95,27 +100,33 @@ def is_done(fits: Path, experiment: Experiment, job: Job) -> bool:
     if not path.exists():
         return False
     with safe_open(path, "numpy") as kept:
-        return all(f"{name}.{head}" in kept.keys() for name in _judged_on(experiment, job) for head in HEADS)  # noqa: SIM118
+        return all(f"{name}.{head}" in kept.keys() for name in judged_on(experiment, job) for head in HEADS)  # noqa: SIM118
 
 
-def _judged_on(experiment: Experiment, job: Job) -> dict[str, tuple[People, ...]]:
+def judged_on(experiment: Experiment, job: Job) -> dict[str, tuple[People, ...]]:
+    """Return whom a job's model is judged on, by the name of its scores."""
     people = experiment.people
     judged = {"held_out": experiment.held_out(people.held_out_seeds)}
     return judged | ({"calibration": experiment.held_out(people.calibration_seeds)} if job.calibrates else {})
 
 
-def _train(cases: Path, folder: Path, experiment: Experiment, job: Job, report: Report) -> None:
-    began = time.process_time()
-    weights, best, curve, training = _trained(cases, folder / "run", experiment, job, report)
-    with atomic(folder / "weights.safetensors") as temporary:
-        save_file({"weights": weights}, temporary)
+def write_facts(
+    folder: Path,
+    job: Job,
+    training: Mapping[str, int],
+    parameters: int,
+    cpu_seconds: float,
+    best: int = 0,
+    curve: Sequence[tuple[float | None, float | None]] = (),
+) -> None:
+    """Write what a training came to, as `Fit` has it."""
     facts = {
         "best": best,
         "rounds": len(curve),
         "curve": curve,
         "training": training,
-        "cpu_seconds": time.process_time() - began,
-        "parameters": len(weights),
+        "cpu_seconds": cpu_seconds,
+        "parameters": parameters,
         "job": {"how": job.how, "site": job.site, "deal": asdict(job.deal)},
         "study": job.study.model_dump(mode="json"),
     }
@@ -138,10 +149,11 @@ def read_fit(fits: Path, experiment: Experiment, job: Job) -> Fit:
     )
 
 
-def fitted_model(fits: Path, experiment: Experiment, job: Job) -> GliomaNet:
-    """Return a finished job's model."""
+def fitted_model(fits: Path, experiment: Experiment, job: Job) -> nn.Module:
+    """Return the network of a job that is trained."""
     weights: Flat = load_file(fits / job.key(experiment.people) / "weights.safetensors")["weights"]
-    model = study_model(job.study.model, job.study.seed, public_folder())
+    seed = job.study.seed
+    model = build_slice_net(seed) if job.how == SLICES else study_model(job.study.model, seed, public_folder())
     restore(model, weights)
     return model
 
@@ -200,12 +212,15 @@ def _trained(
         found = federate(cohorts, study, run, report=report)
         counts = [record.validation for record in found.history[1:]]
         return found.weights, found.best_round, _curve(counts), _sizes(cohorts)
-    if job.how == "pooled":
+    if job.how in (POOLED, SLICES):
         site, cohort = POOLED, together(cases, experiment, job.deal, fraction)
     else:
         site, cohort = job.site, cohorts_of(cases, experiment, job.deal, fraction)[job.site]
     patience = study.stopping.patience or epochs_of(study)
-    trained = alone(cohort, study, site, patience, report=report)
+    if job.how == SLICES:
+        trained = train_slices(cohort, study, patience, report=report)
+    else:
+        trained = alone(cohort, study, site, patience, report=report)
     return trained.weights, trained.best_epoch, _curve([each for _, each in trained.history]), _sizes({site: cohort})
 
 
@@ -259,7 +274,7 @@ def _cohort(site: str, people: Sequence[Drawn], deal: Deal, fraction: float) -> 
     return Cohort(training, validation, (), tuple(patients))
 
 
-def _scores(model: GliomaNet, cases: Path, people: Sequence[People], name: str) -> dict[str, Vector]:
+def _scores(model: nn.Module, cases: Path, people: Sequence[People], name: str) -> dict[str, Vector]:
     parts: dict[str, list[Vector]] = {head: [] for head in HEADS}
     for images in _images(cases, people):
         predicted = predict_scores(model, images)

@@ -7,15 +7,18 @@ OUT/results.json  the same as figures
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from core.files import write_atomically
 from core.progress import Report, silent
 from core.report import render
-from simulations.experiment import Experiment, Job, jobs_of
+from simulations.experiment import OF_FOUND, OF_MASKS, Experiment, Job, jobs_of
 from simulations.fits import is_done, read_fit, run_job
+from simulations.linear_fits import run_linear
 from simulations.ray_cluster import mapper
+from simulations.scans_again import scans_again
 from simulations.scenario_report import WARNING
 from simulations.tensor_cohort import make_people
 from simulations.trust import trust_of
@@ -45,13 +48,22 @@ def run_experiment(
     everybody += experiment.held_out(people.calibration_seeds) if experiment.calibrate else ()
     make_people(cases, everybody, workers, report)
     jobs = jobs_of(experiment)
-    do_jobs(experiment, jobs, out / "fits", cases, workers, ray, report)
-    fits = [read_fit(out / "fits", experiment, job) for job in jobs]
+    fitted = out / "fits"
+    # Where regions are found, it is by a network that is trained before.
+    for first in (True, False):
+        some = [job for job in jobs if (job.how != OF_FOUND) == first]
+        do_jobs(experiment, some, fitted, cases, workers, ray, report)
+    fits = [read_fit(fitted, experiment, job) for job in jobs]
     worth = worth_of(experiment, fits)
     trusted, figures = trust_of(experiment, fits)
     page, parts = out / "report.html", [*worth_parts(experiment, worth), *trusted]
+    if experiment.scans_again:
+        (federated, *_) = [job for job in jobs if job.how == "federated"]
+        again, worse = scans_again(cases, fitted, experiment, federated, report)
+        parts += again
     write_atomically(page, render(f"GlioFed: experiment {experiment.study.name}", WARNING, parts))
     found = {"experiment": experiment.model_dump(mode="json"), **worth.as_json(), "trust": figures}
+    found |= {"worse_scans": [asdict(effect) for effect in worse]} if experiment.scans_again else {}
     write_atomically(out / "results.json", json.dumps(found, indent=1))
     return worth, page
 
@@ -73,6 +85,13 @@ def do_jobs(
     if not missing:
         return
     with mapper(ray, workers) as mapped:
-        for _ in mapped(partial(run_job, cases, fits, experiment), reversed(missing.values())):
+        for _ in mapped(partial(_do, cases, fits, experiment), reversed(missing.values())):
             done += 1
             report("train", done, len(jobs))
+
+
+def _do(cases: Path, fits: Path, experiment: Experiment, job: Job) -> None:
+    if job.how in (OF_MASKS, OF_FOUND):
+        run_linear(cases, fits, experiment, job)
+    else:
+        run_job(cases, fits, experiment, job)

@@ -26,7 +26,7 @@ class Against:
     """A federation beside another way to train.
 
     Attributes:
-        partition, strategy: of the federation.
+        partition, strategy: of the federation; of another model in one place, `pooled` and what it is.
         other: `pooled`, or `best site alone`.
         seeds: the difference over seeds and patients; None with one seed.
         models: the paired test of each seed's models.
@@ -118,7 +118,8 @@ class Worth:
         people: held out.
         areas: by model's name, its area with the interval.
         against: each federation beside pooling and the best site alone.
-        gains: by partition, of FedAvg.
+        baselines: other models in one place, beside the pooled network.
+        gains: by partition, of the first strategy.
         left_out: the federation without each site, beside the whole one.
         patients, sites: the learning curves.
         ablations: each beside the federation as it is.
@@ -130,6 +131,7 @@ class Worth:
     people: int
     areas: tuple[Point, ...]
     against: tuple[Against, ...]
+    baselines: tuple[Against, ...]
     gains: Mapping[str, tuple[Gain, ...]]
     left_out: tuple[Point, ...]
     patients: tuple[Point, ...]
@@ -164,6 +166,7 @@ def worth_of(experiment: Experiment, fits: Sequence[Fit]) -> Worth:
         people=int(known.sum()),
         areas=tuple(asked.point(fit) for fit in fits if fit.job.family == "compared"),
         against=tuple(asked.compared()),
+        baselines=tuple(asked.baselines()),
         gains={partition: tuple(asked.gains(partition)) for partition in experiment.partitions if experiment.alone},
         left_out=tuple(asked.point(fit, by_scanner[0]) for fit in asked.family("left out")),
         patients=tuple(asked.point(fit) for fit in asked.family("patients")),
@@ -225,6 +228,13 @@ class _Asked:
                 if self.experiment.alone:
                     best = self._best_alone(partition)
                     rows.append(self._against(partition, strategy.name, "best site alone", ours, best))
+        return rows
+
+    def baselines(self) -> list[Against]:
+        pooled, rows = self.find("pooled", "iid"), []
+        for how in dict.fromkeys(fit.job.how for fit in self.family("baselines")):
+            ours = [fit for fit in self.family("baselines") if fit.job.how == how]
+            rows.append(self._against(POOLED, how, POOLED, ours, pooled))
         return rows
 
     def _against(

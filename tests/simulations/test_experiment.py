@@ -15,7 +15,10 @@ from core.learning.prediction import predict_scores
 from core.study import Study
 from simulations.experiment import Deal, Experiment, jobs_of
 from simulations.fits import cohorts_of, fitted_model, is_done, labels_of, read_fit, run_job, together
+from simulations.hand_crafted import found_maps, train_hand_crafted, true_maps
+from simulations.linear_fits import run_linear
 from simulations.run_experiment import run_experiment
+from simulations.scans_again import OTHER, SAME, scans_again
 from simulations.tensor_cohort import make_people, read_people
 
 SIZE = 16
@@ -68,6 +71,13 @@ def test_a_comparison_is_one_pooled_training_a_seed_and_a_federation_for_each_wa
     ]
 
 
+def test_baselines_are_asked_of_every_seed() -> None:
+    asked = an_experiment(baselines=True, alone=False)
+    assert [(job.how, job.deal.seed) for job in jobs_of(asked) if job.family == "baselines"] == [
+        (how, seed) for seed in (1, 2) for how in ("slices", "features of masks", "features of found regions")
+    ]
+
+
 def test_other_questions_are_asked_of_the_first_seed_only() -> None:
     asked = an_experiment(
         partitions=["iid", "scanner"],
@@ -109,6 +119,7 @@ def test_a_jobs_key_depends_on_all_that_its_weights_depend_on() -> None:
         ({"people": PEOPLE | {"calibration_seeds": [11]}}, "must not share a seed"),
         ({"curve": {"patients": [7]}}, "no hospital has 7 patients"),
         ({"curve": {"sites": [3]}}, "curve.sites must be between 1 and"),
+        ({"scans_again": 5}, "no hospital has 5 held-out patients"),
         ({"partitions": ["iid"], "leave_one_out": True}, "without scanner there is nothing to compare with"),
         ({"ablations": {"wrong": {"model": {"depth": 3}}}}, "depth"),
         ({"people": PEOPLE | {"patients": 990, "controls": 10}}, "at most 999 people"),
@@ -202,6 +213,44 @@ def test_a_kept_training_is_judged_on_more_people_without_training_again(cases: 
     assert len(read_fit(tmp_path, asked, more).scores) == 4
 
 
+def test_a_linear_model_is_kept_with_what_it_says_of_the_people_in_order(cases: Path, tmp_path: Path) -> None:
+    asked = an_experiment(baselines=True, alone=False)
+    jobs = {job.how: job for job in jobs_of(asked) if job.deal.seed == 1}
+    people = asked.held_out((11,))
+    held = [case for each in people for piece in read_people(cases, each) for case in piece]
+    images = [case.image.numpy() for case in held]
+    run_job(cases, tmp_path, asked, jobs["pooled"])
+    training = together(cases, asked, jobs["pooled"].deal, 0.3).training
+    found = found_maps(fitted_model(tmp_path, asked, jobs["pooled"]), images)
+    trained_on = found_maps(fitted_model(tmp_path, asked, jobs["pooled"]), [case.image.numpy() for case in training])
+    for how, maps, theirs in (
+        ("features of masks", true_maps(held), true_maps(training)),
+        ("features of found regions", found, trained_on),
+    ):
+        run_linear(cases, tmp_path, asked, jobs[how])
+        expected = train_hand_crafted(training, theirs, seed=1).methylation(images, maps)
+        np.testing.assert_allclose(read_fit(tmp_path, asked, jobs[how]).scores["held_out.mgmt"], expected, atol=1e-6)
+
+
+def test_second_and_worse_scans_are_kept(cases: Path, tmp_path: Path) -> None:
+    asked = an_experiment(scans_again=2, alone=False)
+    job = next(job for job in jobs_of(asked) if job.how == "federated")
+    run_job(cases, tmp_path, asked, job)
+    parts, effects = scans_again(cases, tmp_path, asked, job)
+    # Two patients of each of two hospitals, as they are and after each corruption.
+    assert {effect.cases for effect in effects} == {4}
+    people = asked.held_out((11,))
+    images = torch.stack([case.image for each in people for case in next(read_people(cases, each))[:2]])
+    second = json.loads(next(tmp_path.rglob("second-scans-2.json")).read_text())
+    said = predict_scores(fitted_model(tmp_path, asked, job), images).mgmt
+    np.testing.assert_allclose(second[SAME][0], said, atol=5e-3)  # kept cases are in half precision
+    assert second[SAME][0] == second[OTHER][0]
+    assert second[SAME][1] != second[OTHER][1] != second[SAME][0]
+    again, kept = scans_again(cases, tmp_path, asked, job)
+    assert kept == effects
+    assert [part.title for part in again] == [part.title for part in parts]
+
+
 def test_a_whole_experiment_tells_what_its_models_score_and_trains_nothing_twice(cases: Path, tmp_path: Path) -> None:
     asked = an_experiment(
         partitions=["iid", "scanner"],
@@ -211,6 +260,8 @@ def test_a_whole_experiment_tells_what_its_models_score_and_trains_nothing_twice
         curve={"patients": [4, 6], "sites": [1, 2]},
         ablations={"no dropout": {"model": {"dropout": 0.0}}},
         added={"patients": 4, "counts": [0, 2]},
+        baselines=True,
+        scans_again=2,
     )
     worth, page = run_experiment(asked, tmp_path, cases, workers=2)
     told = json.loads((tmp_path / "results.json").read_text())
@@ -226,7 +277,7 @@ def test_a_whole_experiment_tells_what_its_models_score_and_trains_nothing_twice
     ):
         assert title in text
     # A federation against pooling, by its definition.
-    pooled, federated = jobs_of(asked)[0], jobs_of(asked)[1]
+    pooled, federated = (next(job for job in jobs_of(asked) if job.how == how) for how in ("pooled", "federated"))
     labels = labels_of(asked.held_out((11,)))["mgmt"]
     known = ~np.isnan(labels)
     areas = [
