@@ -139,7 +139,7 @@ def test_the_command_line_gives_the_same_answer_as_one_json_object(demo: tuple[P
 def test_the_report_is_one_page_that_needs_nothing_else(demo: tuple[Path, Outcome]) -> None:
     out, outcome = demo
     page = write_report(outcome, out).read_text("utf-8")
-    assert page.count("data:image/png;base64,") == 5
+    assert page.count("data:image/png;base64,") == 7
     assert all(row.name in page for row in outcome.rows)
     assert "cannot replace the tissue test" in page or "none can replace the tissue test" in page
     assert not any(word in page for word in ("http://", "https://", "<script", "<link"))
