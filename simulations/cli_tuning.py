@@ -17,6 +17,7 @@ def tune(
         Path | None, typer.Option("--out", help="Folder of the tuning's own; by default named after it, here.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Trials side by side; what they find then varies.")] = 1,
+    ray: Annotated[str | None, typer.Option(help="On the Ray cluster at this address, which shares OUT.")] = None,
 ) -> None:
     """Look for a study's settings by trial after trial, each a whole federated run or a cross-validation.
 
@@ -33,7 +34,7 @@ def tune(
     settings = load_config(Tuning, tuning)
     folder = (out or Path(tuning.stem)).absolute()
     with bars() as report:
-        study = search(settings, folder, workers, report)
+        study = search(settings, folder, workers, report, ray=ray)
     page = write_results(settings, study, folder)
     console, best = Console(), study.best_trial
     console.print(

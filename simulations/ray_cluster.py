@@ -16,7 +16,7 @@ import platform
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -58,8 +58,8 @@ class Mapped(Protocol):
 
 
 @contextmanager
-def mapper(address: str | None = None, workers: int = 1) -> Iterator[Mapped]:
-    """Yield what maps a function over items.
+def pool(address: str | None = None, workers: int = 1) -> Iterator[Executor]:
+    """Yield what does work that is handed to it piece by piece; `submit` takes a function of one small argument.
 
     Args:
         address: of a Ray cluster, as `ray start --head` prints it; None: on this machine, without Ray.
@@ -72,18 +72,25 @@ def mapper(address: str | None = None, workers: int = 1) -> Iterator[Mapped]:
     if address is not None:
         release()  # as it is now: the code may be edited while the work goes on
         with _connected(address) as processors:
-            yield _over_ray(processors)
+            yield _OverRay(processors)
     elif workers > 1:
         spawn = get_context("spawn")  # a forked child of a process with threads may hang
-        with ProcessPoolExecutor(workers, spawn, initializer=_begin) as pool:
-            yield pool.map
+        with ProcessPoolExecutor(workers, spawn, initializer=_begin) as processes:
+            yield processes
     else:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            yield map
+            yield _Here()
         finally:
             torch.set_num_threads(threads)
+
+
+@contextmanager
+def mapper(address: str | None = None, workers: int = 1) -> Iterator[Mapped]:
+    """Yield what maps a function over items; arguments and errors are as `pool` has them."""
+    with pool(address, workers) as executor:
+        yield executor.map
 
 
 @cache
@@ -129,38 +136,68 @@ def _connected(address: str) -> Iterator[int]:
         ray.shutdown()
 
 
-def _over_ray(processors: int) -> Mapped:
-    import ray
+class _Here(Executor):
+    """A pool of no processes: what is submitted is done at once, what is mapped as it is asked for."""
 
-    task: Any = ray.remote(num_cpus=1, max_retries=RETRIES)(_piece)
+    map = staticmethod(map)  # type: ignore[assignment]
 
-    def mapped(function: Callable[[ItemT], ResultT], items: Iterable[ItemT], /) -> Iterator[ResultT]:
+    def submit(self, function: Callable[[ItemT], ResultT], item: ItemT, /) -> Future[ResultT]:  # type: ignore[override]
+        future: Future[ResultT] = Future()
+        future.set_result(function(item))
+        return future
+
+
+class _OverRay(Executor):
+    """The processors of a Ray cluster."""
+
+    def __init__(self, processors: int) -> None:
+        import ray
+
+        self.processors = processors
+        self.task: Any = ray.remote(num_cpus=1, max_retries=RETRIES)(_piece)
+
+    def map(  # type: ignore[override]
+        self, function: Callable[[ItemT], ResultT], items: Iterable[ItemT], /
+    ) -> Iterator[ResultT]:
+        import ray
+
         shared, wanted = ray.put(function), release()
-        pieces = (task.remote(shared, item, wanted) for item in items)  # handed out as they are taken
-        begun = deque(islice(pieces, AHEAD * processors))
+        # Handed out as they are taken.
+        pieces = (_told(self.task.remote(shared, item, wanted)) for item in items)
+        begun = deque(islice(pieces, AHEAD * self.processors))
         while begun:
-            result = _result(begun.popleft())
+            result = begun.popleft().result()
             begun.extend(islice(pieces, 1))
             yield result
 
-    return mapped
+    def submit(self, function: Callable[[ItemT], ResultT], item: ItemT, /) -> Future[ResultT]:  # type: ignore[override]
+        return _told(self.task.remote(function, item, release()))
 
 
-def _result(reference: "ObjectRef[ResultT]") -> ResultT:
-    """Wait for a piece of work; what it raised is raised here."""
-    import ray
-    from ray.exceptions import RayError, RayTaskError
+def _told(reference: "ObjectRef[ResultT]") -> Future[ResultT]:
+    """Return a piece of work's future, which raises what the work raised."""
+    future: Future[ResultT] = Future()
 
-    try:
-        return ray.get(reference)
-    except RayTaskError as error:
-        raise error.cause from error
-    except RayError as error:
-        raise FederationError(
-            f"A piece of work was lost {RETRIES + 1} times with the process or machine it was on "
-            f"({type(error).__name__})",
-            fix="see to the memory of the cluster's machines, then run the command again",
-        ) from None
+    def settle(done: Future[ResultT]) -> None:
+        from ray.exceptions import RayError, RayTaskError
+
+        error = done.exception()
+        if isinstance(error, RayTaskError):
+            future.set_exception(error.cause)
+        elif isinstance(error, RayError):
+            lost = FederationError(
+                f"A piece of work was lost {RETRIES + 1} times with the process or machine it was on "
+                f"({type(error).__name__})",
+                fix="see to the memory of the cluster's machines, then run the command again",
+            )
+            future.set_exception(lost)
+        elif error:
+            future.set_exception(error)
+        else:
+            future.set_result(done.result())
+
+    reference.future().add_done_callback(settle)
+    return future
 
 
 def _piece(function: Callable[[ItemT], ResultT], item: ItemT, wanted: dict[str, str]) -> ResultT:

@@ -9,13 +9,11 @@ JMLR 18:185 (hyperband); Golovin 2017, doi:10.1145/3097983.3098043 (the median r
 """
 
 import time
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
-from multiprocessing import get_context
 from pathlib import Path
 
 import optuna
@@ -27,10 +25,10 @@ from core.errors import ConfigError, FederationError
 from core.files import only_process
 from core.progress import Report, silent
 from core.study import Study, digest
-from core.workers import end_with_parent
 from fl_client.dataset import Cohort
 from fl_client.training import seed_of
 from simulations.code_version import code_version
+from simulations.ray_cluster import pool
 from simulations.tuning_objective import Objective, make_cohorts, read_cohorts, train
 from simulations.tuning_space import Tuning
 from simulations.tuning_storage import attend, begin_or_resume, keep_best, problem_of, sampler_of, save_weights
@@ -69,16 +67,22 @@ class Outcome:
 
 
 def tune(
-    tuning: Tuning, out: Path, workers: int = 1, report: Report = silent, objective: Objective = train
+    tuning: Tuning,
+    out: Path,
+    workers: int = 1,
+    report: Report = silent,
+    objective: Objective = train,
+    ray: str | None = None,
 ) -> optuna.Study:
     """Run a tuning's trials, or go on where an earlier call was interrupted.
 
     Args:
         tuning: its settings; only `trials` may differ from an earlier call's.
         out: folder of the tuning's own.
-        workers: processes that train side by side.
+        workers: trials side by side.
         report: told after each trial.
         objective: what a trial is.
+        ray: address of a Ray cluster, all of whose machines have `out` at the same path; None: processes of this one.
     Returns: every trial; one at least is complete.
     Raises:
         ConfigError: `out` holds another tuning.
@@ -89,8 +93,8 @@ def tune(
     with only_process(out / ".lock", taken):
         make_cohorts(tuning, out / PEOPLE, workers, report)
         study = begin_or_resume(tuning, out)
-        with _pool(workers) as pool:
-            _Trials(study, tuning, out, pool, workers, objective).run(report)
+        with pool(ray, workers) as executor:
+            _Trials(study, tuning, out, executor, workers, objective).run(report)
     if not study.get_trials(states=(TrialState.COMPLETE,)):
         problems = {problem_of(trial) for trial in study.trials} - {""}
         raise FederationError(
@@ -201,22 +205,6 @@ def try_out(job: Job) -> Outcome:
 @lru_cache(maxsize=1)
 def _cohorts(tuning: str, out: Path) -> dict[str, Cohort]:
     return read_cohorts(Tuning.model_validate_json(tuning), out / PEOPLE)
-
-
-class _Here(Executor):
-    """A pool of no processes: what is submitted is done at once."""
-
-    def submit(self, work: Callable[..., Outcome], /, *arguments: Job) -> Future[Outcome]:  # type: ignore[override]
-        future: Future[Outcome] = Future()
-        future.set_result(work(*arguments))
-        return future
-
-
-def _pool(workers: int) -> Executor:
-    if workers == 1:
-        return _Here()
-    # A forked child of a process with threads may hang.
-    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=end_with_parent)
 
 
 def _result(future: Future[Outcome]) -> Outcome:
