@@ -15,6 +15,7 @@ from core.files import write_atomically
 from core.progress import bars
 from core.terminal import run as run_command_line
 from simulations import cli_cross_validation, cli_experiment, cli_public, cli_tuning
+from simulations.cli_tracking import Tracking
 
 if TYPE_CHECKING:
     from simulations.scenario import Outcome
@@ -117,6 +118,7 @@ def run(
     external: Annotated[
         Path | None, typer.Option(help="Another import: its patients test, instead of those whom the cohort holds out.")
     ] = None,
+    tracking: Tracking = None,
 ) -> None:
     """Run a whole scenario and compare: each hospital alone, pooled training, the federation.
 
@@ -130,12 +132,17 @@ def run(
     """
     from simulations.scenario import Scenario, over_folders, run_scenario
     from simulations.scenario_report import write_report
+    from simulations.tracking import check_tools, rounds_of, track
 
+    check_tools(tracking or ())
     settings = over_folders(load_config(Scenario, scenario), cohort, external)
     folder = (out or Path(scenario.stem)).absolute()
     with bars() as report:
         outcome = run_scenario(settings, folder, report)
     page = write_report(outcome, folder)
+    areas = {f"{row.name}/auc": row.auc for row in outcome.rows if row.auc is not None}
+    settled, steps = settings.model_dump(mode="json"), rounds_of(outcome.run.history)
+    track(folder / "tracking", outcome.run.version, settled, steps, areas, tracking or ())
     _show(outcome, page)
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from core.config import load_config
 from core.progress import bars
+from simulations.cli_tracking import Tracking
 
 
 def experiment(
@@ -21,6 +22,7 @@ def experiment(
     ray: Annotated[
         str | None, typer.Option(help="Do them on the Ray cluster at this address, which shares OUT and the people.")
     ] = None,
+    tracking: Tracking = None,
     cases: Annotated[
         Path | None, typer.Option("--people", help="Folder of synthetic people; several experiments may share one.")
     ] = None,
@@ -40,7 +42,7 @@ def experiment(
     asked = load_config(Experiment, settings)
     folder = (out or Path(settings.stem)).absolute()
     with bars() as report:
-        worth, page = run_experiment(asked, folder, cases or folder / "people", workers, ray, report)
+        worth, page = run_experiment(asked, folder, cases or folder / "people", workers, ray, tracking or (), report)
     header, rows = shown(worth)
     table = Table(*header, title=f"AUC of {worth.people} held-out patients, MGMT methylation")
     for row in rows:

@@ -3,31 +3,43 @@
 OUT/fits/         every training, see `simulations.fits`
 OUT/report.html   what they say together
 OUT/results.json  the same as figures
+OUT/tracking/     each training as `simulations.tracking` keeps it
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from core.files import write_atomically
+from core.learning.curves import auc
 from core.progress import Report, silent
 from core.report import render
 from simulations.experiment import OF_FOUND, OF_MASKS, Experiment, Job, jobs_of
-from simulations.fits import is_done, read_fit, run_job
+from simulations.fits import Fit, is_done, labels_of, read_fit, run_job
 from simulations.linear_fits import run_linear
 from simulations.ray_cluster import mapper
 from simulations.scans_again import scans_again
 from simulations.scenario_report import WARNING
 from simulations.tensor_cohort import make_people
+from simulations.tracking import Tool, check_tools, track
 from simulations.trust import trust_of
 from simulations.worth import Worth, worth_of
 from simulations.worth_report import worth_parts
 
 
 def run_experiment(
-    experiment: Experiment, out: Path, cases: Path, workers: int, ray: str | None = None, report: Report = silent
+    experiment: Experiment,
+    out: Path,
+    cases: Path,
+    workers: int,
+    ray: str | None = None,
+    tools: Collection[Tool] = (),
+    report: Report = silent,
 ) -> tuple[Worth, Path]:
     """Run an experiment, or finish one that was interrupted.
 
@@ -37,10 +49,12 @@ def run_experiment(
         cases: of synthetic people, whom several experiments may share.
         workers: trainings side by side, where there is no Ray cluster.
         ray: address of a Ray cluster, all of whose machines have `out` and `cases` at the same path; None: none.
+        tools: where else to write each training.
         report: told after each training.
     Returns: what it says, and the page's path.
     Raises: FLError: as the steps do.
     """
+    check_tools(tools)
     people = experiment.people
     everybody = [each for seed in experiment.seeds for each in experiment.trained_on(seed)]
     everybody += [each for count in experiment.added.counts for each in experiment.added_people(count)]
@@ -54,6 +68,8 @@ def run_experiment(
         some = [job for job in jobs if (job.how != OF_FOUND) == first]
         do_jobs(experiment, some, fitted, cases, workers, ray, report)
     fits = [read_fit(fitted, experiment, job) for job in jobs]
+    for fit in fits:
+        _track(experiment, fit, out / "tracking", tools)
     worth = worth_of(experiment, fits)
     trusted, figures = trust_of(experiment, fits)
     page, parts = out / "report.html", [*worth_parts(experiment, worth), *trusted]
@@ -95,3 +111,21 @@ def _do(cases: Path, fits: Path, experiment: Experiment, job: Job) -> None:
         run_linear(cases, fits, experiment, job)
     else:
         run_job(cases, fits, experiment, job)
+
+
+def _track(experiment: Experiment, fit: Fit, folder: Path, tools: Collection[Tool]) -> None:
+    labels = labels_of(experiment.held_out(experiment.people.held_out_seeds))["mgmt"]
+    known = ~np.isnan(labels)
+    area = auc(labels[known], fit.scores["held_out.mgmt"][known])
+    told = [{"validation/loss": loss, "validation/mgmt_auc": curve} for loss, curve in fit.curve]
+    steps = {
+        number: {name: value for name, value in one.items() if value is not None} for number, one in enumerate(told, 1)
+    }
+    track(
+        folder,
+        re.sub(r"[^a-z0-9.]+", "-", fit.job.name.lower()),
+        fit.job.study.model_dump(mode="json") | {"how": fit.job.how, "deal": asdict(fit.job.deal)},
+        steps,
+        {"best": fit.best, "cpu_seconds": fit.cpu_seconds} | ({} if area is None else {"held_out/mgmt_auc": area}),
+        tools,
+    )

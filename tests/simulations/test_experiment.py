@@ -20,6 +20,7 @@ from simulations.linear_fits import run_linear
 from simulations.run_experiment import run_experiment
 from simulations.scans_again import OTHER, SAME, scans_again
 from simulations.tensor_cohort import make_people, read_people
+from simulations.tracking import Tool
 
 SIZE = 16
 STUDY: dict[str, Any] = {
@@ -263,7 +264,7 @@ def test_a_whole_experiment_tells_what_its_models_score_and_trains_nothing_twice
         baselines=True,
         scans_again=2,
     )
-    worth, page = run_experiment(asked, tmp_path, cases, workers=2)
+    worth, page = run_experiment(asked, tmp_path, cases, workers=2, tools=[Tool.TENSORBOARD])
     told = json.loads((tmp_path / "results.json").read_text())
     text = page.read_text()
     for title in (
@@ -287,6 +288,10 @@ def test_a_whole_experiment_tells_what_its_models_score_and_trains_nothing_twice
     against = told["against"][0]
     assert (against["partition"], against["other"]) == ("iid", "pooled")
     assert against["models"][0]["difference"] == pytest.approx(areas[0] - areas[1])
+    kept = tmp_path / "tracking" / "iid-fedavg-seed-1"
+    assert json.loads((kept / "metrics.json").read_text())["held_out/mgmt_auc"] == pytest.approx(areas[0])
+    assert [json.loads(line)["step"] for line in (kept / "steps.jsonl").read_text().splitlines()] == [1, 2]
+    assert list((kept / "tensorboard").iterdir())
     assert worth.people == 8
     # Each federation of the comparison, for both heads; fitted on one ten people and shown on the other ten.
     assert [(one["model"], one["head"]) for one in told["trust"]][:2] == [
