@@ -3,7 +3,7 @@
 Sources: Mitchell et al. 2019, Model Cards for Model Reporting, doi:10.1145/3287560.3287596; for the checklists see
 fl_server/checklists.py. For the warning: Baid et al. 2021, arXiv:2107.02314 (cohort and challenge); Kaggle 2021,
 RSNA-MICCAI Brain Tumor Radiogenomic Classification (its private leaderboard); Kim et al. 2022, Cancers 14:4827; Saeed
-et al. 2023, Medical Image Analysis 90:102989; Robinet et al. 2023, Cancers 15:2253.
+et al. 2023, arXiv:2304.00774; Robinet et al. 2023, Cancers 15:2253.
 """
 
 from collections.abc import Sequence
