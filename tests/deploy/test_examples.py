@@ -16,12 +16,14 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "deploy" / "examples"
 
 
 def settings_of(section: type[Section]) -> dict[str, object]:
-    """Every setting's name, nested as in TOML."""
-    return {
-        name: settings_of(field.annotation)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-        else None
+    """Every setting's name, nested as in TOML; of sections to choose from, the default one's."""
+    kinds = {
+        name: type(field.default) if isinstance(field.default, Section) else field.annotation
         for name, field in section.model_fields.items()
+    }
+    return {
+        name: settings_of(kind) if isinstance(kind, type) and issubclass(kind, Section) else None
+        for name, kind in kinds.items()
     }
 
 
