@@ -22,7 +22,7 @@ from core.report import render
 from simulations.experiment import OF_FOUND, OF_MASKS, Experiment, Job, jobs_of
 from simulations.fits import Fit, is_done, labels_of, read_fit, run_job
 from simulations.linear_fits import run_linear
-from simulations.ray_cluster import mapper
+from simulations.ray_cluster import Mapped, mapper
 from simulations.scans_again import scans_again
 from simulations.scenario_report import WARNING
 from simulations.tensor_cohort import make_people
@@ -60,13 +60,13 @@ def run_experiment(
     everybody += [each for count in experiment.added.counts for each in experiment.added_people(count)]
     everybody += experiment.held_out(people.held_out_seeds)
     everybody += experiment.held_out(people.calibration_seeds) if experiment.calibrate else ()
-    make_people(cases, everybody, workers, report)
-    jobs = jobs_of(experiment)
-    fitted = out / "fits"
-    # Where regions are found, it is by a network that is trained before.
-    for first in (True, False):
-        some = [job for job in jobs if (job.how != OF_FOUND) == first]
-        do_jobs(experiment, some, fitted, cases, workers, ray, report)
+    jobs, fitted = jobs_of(experiment), out / "fits"
+    with mapper(ray, workers) as mapped:  # first of all: a cluster that is not there is told of at once
+        make_people(cases, everybody, workers, report)
+        # Where regions are found, it is by a network that is trained before.
+        for first in (True, False):
+            some = [job for job in jobs if (job.how != OF_FOUND) == first]
+            do_jobs(experiment, some, fitted, cases, mapped, report)
     fits = [read_fit(fitted, experiment, job) for job in jobs]
     for fit in fits:
         _track(experiment, fit, out / "tracking", tools)
@@ -85,25 +85,16 @@ def run_experiment(
 
 
 def do_jobs(
-    experiment: Experiment,
-    jobs: Sequence[Job],
-    fits: Path,
-    cases: Path,
-    workers: int,
-    ray: str | None = None,
-    report: Report = silent,
+    experiment: Experiment, jobs: Sequence[Job], fits: Path, cases: Path, mapped: Mapped, report: Report = silent
 ) -> None:
     """Do whatever of the jobs is not done, side by side; jobs that ask the same are done once."""
     # Of two jobs that ask the same training, the comparison's, which come first, ask more of its model.
     missing = {job.key(experiment.people): job for job in reversed(jobs) if not is_done(fits, experiment, job)}
     done = len(jobs) - len(missing)
     report("train", done, len(jobs))
-    if not missing:
-        return
-    with mapper(ray, workers) as mapped:
-        for _ in mapped(partial(_do, cases, fits, experiment), reversed(missing.values())):
-            done += 1
-            report("train", done, len(jobs))
+    for _ in mapped(partial(_do, cases, fits, experiment), reversed(missing.values())):
+        done += 1
+        report("train", done, len(jobs))
 
 
 def _do(cases: Path, fits: Path, experiment: Experiment, job: Job) -> None:
