@@ -12,23 +12,22 @@ import json
 import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
-from core.learning.cases import TrainingCase, load_cases, save_cases
+from core.learning.cases import TrainingCase
 from core.learning.curves import auc
-from core.learning.evaluation import evaluate
-from core.learning.metrics import scores_of
 from core.learning.model import build_model
 from core.learning.prediction import predict_scores
-from core.learning.weights import flatten, restore
+from core.learning.weights import restore
 from core.messages import Flat
 from core.study import Study
 from fl_client.dataset import Cohort, Drawn, split
-from fl_client.training import train_one_round
 from simulations.baselines import alone, epochs_of, pooled
-from simulations.tensors import make_cases
+from simulations.rounds import federate
+from simulations.tensor_cohort import People, make_people, read_people
 
 HOSPITALS = 3
 PATIENTS, CONTROLS = 16, 2
@@ -37,35 +36,9 @@ PATIENTS, CONTROLS = 16, 2
 def cached_cases(
     folder: Path, seed: int, hospital: int, patients: int, controls: int, separability: float, size: int
 ) -> list[TrainingCase]:
-    path = folder / f"{seed}-{hospital}-{patients}-{controls}-{separability}-{size}.safetensors"
-    if not path.exists():
-        save_cases(path, make_cases(seed, hospital, patients, controls, separability, size))
-    return list(load_cases(path))
-
-
-def federate(cohorts: dict[str, Cohort], study: Study) -> Flat:
-    """FedAvg as the paper has it: local training, then the average of weights by number of cases.
-
-    Returns: the round with the lowest loss over all validation patients, as pooled training keeps its best epoch.
-    """
-    model = build_model(study.model, study.seed)
-    weights = best = flatten(model)
-    lowest = float("inf")
-    validation = [case for cohort in cohorts.values() for case in cohort.validation]
-    for round_number in range(1, study.federation.rounds + 1):
-        total, examples = np.zeros(len(weights), np.float64), 0
-        for site, cohort in sorted(cohorts.items()):
-            restore(model, weights)
-            train_one_round(model, cohort.training, study, site, round_number)
-            total += flatten(model).astype(np.float64) * len(cohort.training)
-            examples += len(cohort.training)
-        weights = (total / examples).astype(np.float32)
-        restore(model, weights)
-        loss = scores_of(evaluate(model, validation)).loss
-        assert loss is not None
-        if loss < lowest:
-            best, lowest = weights, loss
-    return best
+    people = People(seed, hospital, patients, controls, separability, size)
+    make_people(folder, [people])
+    return [case for piece in read_people(folder, people) for case in piece]
 
 
 def measure(study: Study, weights: Flat, unseen: list[TrainingCase]) -> float:
@@ -86,7 +59,8 @@ def one_seed(study: Study, cohorts: dict[str, Cohort], unseen: list[TrainingCase
         row[f"{name} CPU s"] = time.process_time() - start
         row[name] = measure(study, weights, unseen)
 
-    timed("federated", lambda: federate(cohorts, study))
+    with TemporaryDirectory() as folder:
+        timed("federated", lambda: federate(cohorts, study, Path(folder) / "run").weights)
     timed("pooled", lambda: pooled(cohorts, study, epochs_of(study)).weights)
     for site, cohort in cohorts.items():
         timed(f"{site} alone", lambda site=site, cohort=cohort: alone(cohort, study, site, epochs_of(study)).weights)

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from core.files import atomic
 from core.learning.frozen import study_model
-from core.learning.prediction import predict_scores
+from core.learning.prediction import methylation_of
 from core.learning.weights import manifest_of, named, restore, unnamed
 from core.messages import Flat
 from core.progress import Report, silent
@@ -45,9 +45,7 @@ class Baseline:
         """Return the methylation probability of prepared images, each float32 [4, N, N, N]."""
         model = study_model(self.study.model, self.study.seed, public_folder())
         restore(model, self.weights)
-        if not images:
-            return []
-        return [float(value) for value in predict_scores(model, torch.from_numpy(np.stack(images))).mgmt]
+        return methylation_of(model, images)
 
 
 def epochs_of(study: Study) -> int:

@@ -25,7 +25,7 @@ from core.learning.conformal import fit_conformal, label_sets, set_scores
 from core.learning.curves import auc
 from core.learning.intervals import wilson_interval
 from core.learning.likeness import Likeness
-from core.learning.metrics import BINS, THRESHOLD, bin_of
+from core.learning.metrics import THRESHOLD, bin_of, histograms_of, task_counts
 from core.learning.selective import aurc, errors_and_confidences, risk_coverage
 from core.learning.temperature import Temperature
 from core.report import Part, Picture, Table
@@ -129,11 +129,8 @@ def calibration_part(
 
 def _fitted(labels: Vector, scores: Vector) -> HeadCalibration:
     """Fit as a coordinator does, from histograms."""
-    places = bin_of(scores)
-    positive, negative = (
-        np.bincount(places[labels == label], minlength=BINS).astype(float).tolist() for label in (1, 0)
-    )
-    return fit_head(positive, negative, auc(labels, places))
+    positive, negative = histograms_of(task_counts("mgmt", scores, labels), "mgmt")
+    return fit_head(positive, negative, auc(labels, bin_of(scores)))
 
 
 def _answers(fit: HeadCalibration, head: str, scores: Vector) -> list[Answer]:

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from core.config import Section
 from core.study import FedAvg, StrategySettings, Study
 from simulations.hospitals import IDENTITIES
+from simulations.splits import numbered_sites
 from simulations.tensor_cohort import People
 
 PARTITION = re.compile(r"iid|scanner|(label|quantity)-(\d+(\.\d+)?)")
@@ -199,11 +200,6 @@ def jobs_of(experiment: Experiment) -> list[Job]:
     return [*_compared(experiment), *_asked_once(experiment)]
 
 
-def site_names(count: int) -> list[str]:
-    """Return the sites' names, as `fl-simulate split` gives them."""
-    return [f"site-{number:0{len(str(count))}}" for number in range(1, count + 1)]
-
-
 def _compared(experiment: Experiment) -> Iterator[Job]:
     """Yield, for each seed, the pooled training, and each partition's federations and sites alone."""
     for seed in experiment.seeds:
@@ -222,7 +218,7 @@ def _compared(experiment: Experiment) -> Iterator[Job]:
                     dealt,
                     calibrates=experiment.calibrate,
                 )
-            for site in site_names(deal.sites) if experiment.alone else ():
+            for site in numbered_sites(deal.sites) if experiment.alone else ():
                 yield Job("compared", f"{partition}, {site} alone, seed {seed}", "alone", study, dealt, site)
 
 
@@ -231,7 +227,7 @@ def _asked_once(experiment: Experiment) -> Iterator[Job]:
     seed = experiment.seeds[0]
     study, whole = _seeded(experiment.study, seed), _whole(experiment, "iid", seed)
     by_scanner = replace(whole, partition="scanner")
-    for site in site_names(whole.sites) if experiment.leave_one_out else ():
+    for site in numbered_sites(whole.sites) if experiment.leave_one_out else ():
         yield Job("left out", f"without {site}", "federated", study, replace(by_scanner, without=site))
     share = experiment.people.controls / experiment.people.patients
     for patients in experiment.curve.patients:

@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,6 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from core.files import atomic, write_atomically
-from core.learning.cases import TrainingCase
 from core.learning.frozen import study_model
 from core.learning.metrics import scores_of
 from core.learning.prediction import predict_scores
@@ -29,13 +27,13 @@ from core.learning.weights import restore
 from core.messages import Counts, Flat
 from core.progress import Report, silent
 from core.records.home import public_folder
-from fl_client.dataset import Cohort, Drawn, Patient, split
+from fl_client.dataset import Cohort, Drawn
 from simulations.baselines import alone, epochs_of
-from simulations.experiment import POOLED, SLICES, Deal, Experiment, Job, site_names
+from simulations.experiment import POOLED, SLICES, Deal, Experiment, Job
 from simulations.rounds import federate
 from simulations.slice_cnn import build_slice_net, train_slices
-from simulations.splits import by_label, by_quantity, evenly
-from simulations.tensor_cohort import People, read_people
+from simulations.splits import by_label, by_quantity, evenly, numbered_sites
+from simulations.tensor_cohort import People, cohort_of, person, read_people
 
 HEADS = ("mgmt", "tumor")
 Vector = NDArray[np.float64]
@@ -179,14 +177,14 @@ def cohorts_of(cases: Path, experiment: Experiment, deal: Deal, fraction: float)
         deal: who goes where.
         fraction: of each site's people who validate.
     """
-    names, people = site_names(experiment.people.hospitals), experiment.trained_on(deal.seed)
+    names, people = numbered_sites(experiment.people.hospitals), experiment.trained_on(deal.seed)
     hospitals = [_first(cases, one, deal) for one in people[: deal.sites]]
     everybody = [drawn for hospital in hospitals for drawn in hospital]
     if deal.permutation:
         everybody = _permuted(everybody, np.random.default_rng([deal.seed, deal.permutation]))
     where = _assignment(deal, everybody, [len(hospital) for hospital in hospitals])
     cohorts = {
-        name: _cohort(name, [one for one, site in zip(everybody, where, strict=True) if site == place], deal, fraction)
+        name: cohort_of([one for one, site in zip(everybody, where, strict=True) if site == place], fraction)
         for place, name in enumerate(names[: deal.sites])
         if name != deal.without
     }
@@ -199,7 +197,7 @@ def cohorts_of(cases: Path, experiment: Experiment, deal: Deal, fraction: float)
 def together(cases: Path, experiment: Experiment, deal: Deal, fraction: float) -> Cohort:
     """Return all people of a deal in one place, split once."""
     everybody = [drawn for one in experiment.trained_on(deal.seed)[: deal.sites] for drawn in _first(cases, one, deal)]
-    return _cohort(POOLED, everybody, deal, fraction)
+    return cohort_of(everybody, fraction)
 
 
 def _trained(
@@ -238,11 +236,7 @@ def _first(cases: Path, people: People, deal: Deal) -> list[Drawn]:
     every = [case for piece in read_people(cases, people) for case in piece]
     chosen = [*range(deal.patients), *range(people.patients, people.patients + deal.controls)]
     plans = people.plans()
-    return [_drawn(deal.seed, plans[place].identity, every[place]) for place in chosen]
-
-
-def _drawn(seed: int, identity: str, case: TrainingCase) -> Drawn:
-    return Drawn(sha256(json.dumps([seed, identity]).encode()).hexdigest(), identity, identity, case)
+    return [person([deal.seed, plans[place].identity], plans[place].identity, every[place]) for place in chosen]
 
 
 def _permuted(everybody: Sequence[Drawn], rng: np.random.Generator) -> list[Drawn]:
@@ -266,12 +260,6 @@ def _assignment(deal: Deal, everybody: Sequence[Drawn], sizes: Sequence[int]) ->
     if how == "quantity":
         return by_quantity(len(everybody), deal.sites, float(alpha), rng)
     return evenly(len(everybody), deal.sites, rng)
-
-
-def _cohort(site: str, people: Sequence[Drawn], deal: Deal, fraction: float) -> Cohort:
-    patients: list[Patient] = [(drawn,) for drawn in sorted(people, key=lambda drawn: drawn.ticket)]
-    training, validation = split(patients, fraction)
-    return Cohort(training, validation, (), tuple(patients))
 
 
 def _scores(model: nn.Module, cases: Path, people: Sequence[People], name: str) -> dict[str, Vector]:

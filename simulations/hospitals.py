@@ -6,8 +6,6 @@ OUT/<site>/masks/<BraTS21ID>.nii.gz                       1 necrosis, 2 edema, 4
 OUT/cohort.json                                           the settings, and what is true of each patient
 """
 
-import csv
-import io
 import json
 import secrets
 import shutil
@@ -33,6 +31,7 @@ from simulations.atlas import load_head
 from simulations.dicom_files import write_series
 from simulations.patients import PatientPlan, make_patient, plan_patient
 from simulations.scanners import Scanner, scanner_of
+from simulations.site_folders import labels_table
 
 COMPASS = ("north", "south", "east", "west")
 IDENTITIES = 1000  # of each site; patients count up from the first, controls down from the last
@@ -196,11 +195,7 @@ def write_hospital(
     jobs = [(folder, scanner, plan, coarse) for plan in missing]
     for done, _ in enumerate(_written(jobs, workers), start=len(plans) - len(missing) + 1):
         report(step, done, len(plans))
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(("BraTS21ID", "MGMT_value"))
-    rows.writerows((plan.identity, "" if plan.label is None else plan.label) for plan in plans)
-    write_atomically(folder / LABELS, table.getvalue())
+    write_atomically(folder / LABELS, labels_table({plan.identity: plan.label for plan in plans}))
 
 
 Job = tuple[Path, Scanner, PatientPlan, bool]

@@ -18,12 +18,11 @@ from pathlib import Path
 from core.errors import ConfigError, DataError
 from core.files import only_process, write_atomically
 from core.imaging.dicom import files_under
-from core.imaging.reading import LABELS_HEADER
 from core.progress import Report, silent
 from simulations.public_layouts import LAYOUTS, Layout
 from simulations.public_masks import write_mask
 from simulations.public_scans import PublicLabels, Scan, admitted, choose_table, find_scans, read_public_labels
-from simulations.site_folders import link
+from simulations.site_folders import labels_table, link
 
 LINES = "import.csv"
 _HEADER = ["folder", "BraTS21ID", "MGMT_value", "mask", "in_brats_2021", "left_out", "note"]
@@ -190,7 +189,7 @@ def _write(
     """Write patients, masks and tables; what is there already and whole is kept."""
     for half in (*(out / "train").glob(".*.partial-*"), *(out / "masks").glob(".*.partial-*")):
         shutil.rmtree(half) if half.is_dir() else half.unlink()
-    table = _csv(LABELS_HEADER, ([scan.patient, _cell(said.mgmt.get(scan.number))] for scan in chosen))
+    table = labels_table({scan.patient: said.mgmt.get(scan.number) for scan in chosen})
     labels = out / "train_labels.csv"
     if labels.exists() and labels.read_text("utf-8") != table:
         labels.unlink()

@@ -9,7 +9,6 @@ between its machines: it is for synthetic and public cases, on a network of one'
 Source: Moritz et al. 2018, Ray: A Distributed Framework for Emerging AI Applications.
 """
 
-import hashlib
 import logging
 import os
 import platform
@@ -29,11 +28,11 @@ import torch
 
 from core.errors import ConfigError, ConnectionProblem, FederationError
 from core.workers import end_with_parent
+from simulations.code_version import source_digest
 
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-ROOMS = ("core", "fl_client", "fl_server", "simulations")
 LIBRARIES = ("monai", "numpy", "scipy", "torch")
 # Of a piece of work whose process or machine dies; an error that the work raises is not tried again.
 RETRIES = 5
@@ -96,12 +95,9 @@ def mapper(address: str | None = None, workers: int = 1) -> Iterator[Mapped]:
 @cache
 def release() -> dict[str, str]:
     """Return all of a machine's software that the bits depend on: our code's SHA-256 and the libraries' versions."""
-    root = Path(__file__).resolve().parent.parent
-    code = hashlib.sha256()
-    for path in sorted(path for room in ROOMS for path in (root / room).rglob("*.py")):
-        code.update(f"{path.relative_to(root)}\n{path.stat().st_size}\n".encode() + path.read_bytes())
+    code = source_digest(Path(__file__).resolve().parent.parent)
     libraries = {name: version(name) for name in LIBRARIES}
-    return {"gliofed's code": code.hexdigest(), "python": platform.python_version(), **libraries}
+    return {"gliofed's code": code, "python": platform.python_version(), **libraries}
 
 
 def _begin() -> None:

@@ -20,7 +20,7 @@ from core.learning.curves import auc
 from core.progress import Report, silent
 from core.report import render
 from simulations.experiment import OF_FOUND, OF_MASKS, Experiment, Job, jobs_of
-from simulations.fits import Fit, is_done, labels_of, read_fit, run_job
+from simulations.fits import Fit, Vector, is_done, labels_of, read_fit, run_job
 from simulations.linear_fits import run_linear
 from simulations.ray_cluster import Mapped, mapper
 from simulations.scans_again import scans_again
@@ -68,8 +68,9 @@ def run_experiment(
             some = [job for job in jobs if (job.how != OF_FOUND) == first]
             do_jobs(experiment, some, fitted, cases, mapped, report)
     fits = [read_fit(fitted, experiment, job) for job in jobs]
+    labels = labels_of(experiment.held_out(people.held_out_seeds))["mgmt"]
     for fit in fits:
-        _track(experiment, fit, out / "tracking", tools)
+        _track(labels, fit, out / "tracking", tools)
     worth = worth_of(experiment, fits)
     trusted, figures = trust_of(experiment, fits)
     page, parts = out / "report.html", [*worth_parts(experiment, worth), *trusted]
@@ -104,8 +105,7 @@ def _do(cases: Path, fits: Path, experiment: Experiment, job: Job) -> None:
         run_job(cases, fits, experiment, job)
 
 
-def _track(experiment: Experiment, fit: Fit, folder: Path, tools: Collection[Tool]) -> None:
-    labels = labels_of(experiment.held_out(experiment.people.held_out_seeds))["mgmt"]
+def _track(labels: Vector, fit: Fit, folder: Path, tools: Collection[Tool]) -> None:
     known = ~np.isnan(labels)
     area = auc(labels[known], fit.scores["held_out.mgmt"][known])
     told = [{"validation/loss": loss, "validation/mgmt_auc": curve} for loss, curve in fit.curve]

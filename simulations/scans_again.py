@@ -2,19 +2,18 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
-from torch import nn
 
 from core.files import write_atomically
 from core.learning.cases import TrainingCase
-from core.learning.prediction import predict_scores
+from core.learning.prediction import methylation_of
 from core.progress import Report, silent
 from core.report import Part
 from simulations.experiment import Experiment, Job
@@ -45,11 +44,7 @@ def scans_again(
     Returns: the report's parts, and what each corruption does.
     """
     folder, count = fits / job.key(experiment.people), experiment.scans_again
-    model = fitted_model(fits, experiment, job)
-
-    def score(images: Sequence[NDArray[np.float32]]) -> list[float]:
-        return _methylation(model, images)
-
+    score = partial(methylation_of, fitted_model(fits, experiment, job))
     patients, plans = _patients(cases, experiment)
     effects = _kept(
         folder / f"worse-scans-{count}.json",
@@ -92,10 +87,6 @@ def _patients(cases: Path, experiment: Experiment) -> tuple[list[TrainingCase], 
         ours = (case for piece in read_people(cases, each) for case in piece)
         patients += islice(ours, experiment.scans_again)
     return patients, [each.plans()[: experiment.scans_again] for each in people]
-
-
-def _methylation(model: nn.Module, images: Sequence[NDArray[np.float32]]) -> list[float]:
-    return [float(value) for value in predict_scores(model, torch.from_numpy(np.stack(images))).mgmt]
 
 
 def _kept(path: Path, kind: TypeAdapter[FoundT], find: Callable[[], FoundT]) -> FoundT:

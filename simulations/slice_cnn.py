@@ -20,7 +20,7 @@ from core.errors import DataError
 from core.learning.cases import TrainingCase
 from core.learning.metrics import REGIONS
 from core.learning.model import MAP_STRIDE, SEQUENCE_COUNT, Output
-from core.learning.prediction import predict_scores
+from core.learning.prediction import methylation_of
 from core.learning.weights import restore
 from core.messages import Flat
 from core.progress import Report, silent
@@ -120,11 +120,9 @@ def train_slices(
 
 def slice_methylation(weights: Flat, images: Sequence[NDArray[np.float32]]) -> list[float]:
     """Return the methylation probability of prepared images, each float32 [4, N, N, N]."""
-    if not images:
-        return []
     model = build_slice_net(0)
     restore(model, weights)
-    return [float(value) for value in predict_scores(model, torch.from_numpy(np.stack(images))).mgmt]
+    return methylation_of(model, images)
 
 
 def _labeled(cases: Sequence[TrainingCase]) -> list[TrainingCase]:

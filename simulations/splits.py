@@ -158,14 +158,18 @@ def deal_out(
     }
     if how in ways:
         assigned = ways[how]()
-        width = len(str(sites))
         return {
-            f"site-{site + 1:0{width}}": tuple(id_ for id_, own in zip(folders, assigned, strict=True) if own == site)
-            for site in range(sites)
+            name: tuple(id_ for id_, own in zip(folders, assigned, strict=True) if own == site)
+            for site, name in enumerate(numbered_sites(sites))
         }
     if how.endswith(".csv"):
         return read_sites(Path(how), folders)
     raise ConfigError(f"No way to split is called {how}", fix=f"choose {', '.join(ways)} or a CSV file")
+
+
+def numbered_sites(count: int) -> list[str]:
+    """Return the names of sites that have none of their own: site-1, site-2 and so on, all of one length."""
+    return [f"site-{number:0{len(str(count))}}" for number in range(1, count + 1)]
 
 
 def read_sites(path: Path, cases: Mapping[str, object]) -> dict[str, tuple[str, ...]]:

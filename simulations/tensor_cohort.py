@@ -71,15 +71,21 @@ class MadeCohort:
                 _make(piece)
         cases = [case for piece in read_people(self.folder, self.people) for case in piece]
         drawn = [
-            Drawn(self._ticket(plan.identity), plan.identity, plan.identity, case)
+            person([self.study.seed, self.site, plan.identity], plan.identity, case)
             for plan, case in zip(self.people.plans(), cases, strict=True)
         ]
-        patients = patients_of(drawn)
-        training, validation = split(patients, self.study.validation_fraction)
-        return Cohort(training, validation, (), patients)
+        return cohort_of(drawn, self.study.validation_fraction)
 
-    def _ticket(self, identity: str) -> str:
-        return hashlib.sha256(json.dumps([self.study.seed, self.site, identity]).encode()).hexdigest()
+
+def person(lot: Sequence[int | str], identity: str, case: TrainingCase) -> Drawn:
+    """Return a synthetic person, who has one scan; the ticket in the split's lottery is drawn from `lot`."""
+    return Drawn(hashlib.sha256(json.dumps(lot).encode()).hexdigest(), identity, identity, case)
+
+
+def cohort_of(people: Sequence[Drawn], validation_fraction: float) -> Cohort:
+    """Return a site's people, split as a deployment splits them."""
+    patients = patients_of(people)
+    return Cohort(*split(patients, validation_fraction), (), patients)
 
 
 @dataclass(frozen=True)

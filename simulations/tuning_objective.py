@@ -1,9 +1,7 @@
 """What one trial is: a study trained on the tuning's people, and how good it was on those it did not train on."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 from core.config import load_config
@@ -16,14 +14,14 @@ from core.progress import Report
 from core.records.home import public_folder
 from core.study import Study
 from fl_client.config import SiteConfig
-from fl_client.dataset import Cohort, Drawn, load_cohort, patients_of, split
+from fl_client.dataset import Cohort, load_cohort
 from fl_client.training import train_alone
 from fl_server.checkpoints import RoundRecord
 from simulations.baselines import epochs_of
 from simulations.folds import Sites, folds
 from simulations.hospitals import site_names
 from simulations.rounds import federate
-from simulations.tensor_cohort import People, make_people, read_people
+from simulations.tensor_cohort import People, cohort_of, make_people, person, read_people
 from simulations.tuning_space import Tuning
 
 # Given a step (epochs, or folds) and the score after it; what it raises ends the trial.
@@ -142,10 +140,5 @@ def _people(tuning: Tuning) -> list[People]:
 
 def _cohort(cases: list[TrainingCase], study: Study, site: str) -> Cohort:
     """Split a synthetic hospital's people, each with one case and a name of its own."""
-    drawn = []
-    for number, case in enumerate(cases):
-        ticket = sha256(json.dumps([study.seed, site, number]).encode()).hexdigest()
-        drawn.append(Drawn(ticket, f"{site} {number}", f"{site} {number}", case))
-    patients = patients_of(drawn)
-    training, validation = split(patients, study.validation_fraction)
-    return Cohort(training, validation, (), patients)
+    people = [person([study.seed, site, number], f"{site} {number}", case) for number, case in enumerate(cases)]
+    return cohort_of(people, study.validation_fraction)

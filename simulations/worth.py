@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from core.learning.curves import auc, auc_interval
 from core.learning.differences import AucDifference, RecipeDifference, delong_test, recipe_difference
 from core.learning.intervals import Interval, mean_interval
-from simulations.experiment import POOLED, Experiment, site_names
+from simulations.experiment import POOLED, Experiment
 from simulations.fits import Fit, hospitals_of, labels_of
+from simulations.splits import numbered_sites
 
 Vector = NDArray[np.float64]
 BYTES = 4  # of a float32
@@ -161,7 +162,7 @@ def worth_of(experiment: Experiment, fits: Sequence[Fit]) -> Worth:
     known = ~np.isnan(labels)
     asked = _Asked(experiment, fits, labels[known], hospitals[known], known)
     first = experiment.strategies[0].name
-    by_chance, by_scanner = (asked.found(partition, first) for partition in ("iid", "scanner"))
+    by_chance, by_scanner = (asked.find("federated", partition, first) for partition in ("iid", "scanner"))
     return Worth(
         people=int(known.sum()),
         areas=tuple(asked.point(fit) for fit in fits if fit.job.family == "compared"),
@@ -209,9 +210,6 @@ class _Asked:
         }
         return [found[seed] for seed in self.experiment.seeds if seed in found]
 
-    def found(self, partition: str, strategy: str) -> list[Fit]:
-        return self.find("federated", partition, strategy)
-
     def point(self, fit: Fit, whole: Fit | None = None) -> Point:
         scores = self.scores(fit)
         apart = delong_test(self.labels, scores, self.scores(whole)) if whole else None
@@ -223,7 +221,7 @@ class _Asked:
         rows = []
         for partition in self.experiment.partitions:
             for strategy in self.experiment.strategies:
-                ours = self.found(partition, strategy.name)
+                ours = self.find("federated", partition, strategy.name)
                 rows.append(self._against(partition, strategy.name, POOLED, ours, pooled))
                 if self.experiment.alone:
                     best = self._best_alone(partition)
@@ -246,13 +244,13 @@ class _Asked:
 
     def _best_alone(self, partition: str) -> list[Fit]:
         """Return of each seed the site whose model is best on the held-out people: chosen in its favor."""
-        sites = [self.find("alone", partition, site=site) for site in site_names(self.experiment.people.hospitals)]
+        sites = [self.find("alone", partition, site=site) for site in numbered_sites(self.experiment.people.hospitals)]
         return [max(each, key=self.area) for each in zip(*sites, strict=True)]
 
     def gains(self, partition: str) -> list[Gain]:
-        ours = self.found(partition, self.experiment.strategies[0].name)
+        ours = self.find("federated", partition, self.experiment.strategies[0].name)
         rows = []
-        for place, site in enumerate(site_names(self.experiment.people.hospitals)):
+        for place, site in enumerate(numbered_sites(self.experiment.people.hospitals)):
             alone = self.find("alone", partition, site=site)
             own = self.hospitals == place if partition == "scanner" else None
             rows.append(

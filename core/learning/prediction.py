@@ -1,5 +1,6 @@
 """Looking at prepared images with a trained network."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,13 @@ def predict_scores(model: nn.Module, images: Tensor) -> Predicted:
     outputs = [look(model, images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
     tumor_map, tumor, mgmt = (torch.sigmoid(torch.cat(parts)).cpu().numpy() for parts in zip(*outputs, strict=True))
     return Predicted(mgmt.astype(np.float64), tumor.astype(np.float64), tumor_map)
+
+
+def methylation_of(model: nn.Module, images: Sequence[NDArray[np.float32]]) -> list[float]:
+    """Return a model's methylation probability of each prepared image, float32 [4, N, N, N]."""
+    if not images:
+        return []
+    return [float(value) for value in predict_scores(model, torch.from_numpy(np.stack(images))).mgmt]
 
 
 def look(model: nn.Module, image: Tensor) -> Output:

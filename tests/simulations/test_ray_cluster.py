@@ -15,6 +15,7 @@ from core.learning.cases import training_case
 from core.study import Study
 from fl_client.dataset import Cohort
 from simulations import ray_cluster
+from simulations.code_version import ROOMS
 from simulations.local import wait_for
 from simulations.ray_cluster import mapper, release
 from simulations.rounds import federate
@@ -156,7 +157,7 @@ def test_a_node_with_other_code_or_libraries_is_named_and_refused(over_ray, monk
 def test_any_byte_of_our_code_is_part_of_the_release(monkeypatch, tmp_path):
     told = release()
     assert told["torch"] == version("torch")
-    for room in ray_cluster.ROOMS:
+    for room in ROOMS:
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(ray_cluster, "__file__", str(tmp_path / "simulations" / "ray_cluster.py"))
     assert release.__wrapped__() == told
