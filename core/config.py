@@ -66,10 +66,14 @@ def validate(model: type[SettingsT], settings: Mapping[str, Any], source: str) -
     try:
         return model.model_validate(settings)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors(include_input=False)
-        ]
+        problems = [_problem(e["loc"], e["msg"]) for e in error.errors(include_input=False)]
         raise ConfigError(
             f"{source} has {len(problems)} wrong setting(s): " + "; ".join(problems),
             fix="correct each setting named above",
         ) from None
+
+
+def _problem(place: tuple[int | str, ...], message: str) -> str:
+    """Return what is wrong where; what concerns several settings at once names them itself."""
+    told = message.removeprefix("Value error, ")
+    return f"{'.'.join(str(part) for part in place)}: {told}" if place else told

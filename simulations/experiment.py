@@ -234,7 +234,8 @@ def _asked_once(experiment: Experiment) -> Iterator[Job]:
         fewer = replace(whole, patients=patients, controls=round(patients * share))
         yield Job("patients", f"{patients} patients a hospital", "federated", study, fewer)
     for sites in experiment.curve.sites:
-        yield Job("sites", f"{sites} sites", "federated", study, replace(by_scanner, sites=sites))
+        name = "1 site" if sites == 1 else f"{sites} sites"
+        yield Job("sites", name, "federated", study, replace(by_scanner, sites=sites))
     few = replace(whole, patients=experiment.permuted_patients, controls=round(experiment.permuted_patients * share))
     for number in range(experiment.permutations + 1 if experiment.permutations else 0):
         name = f"permutation {number}" if number else "true labels"

@@ -21,7 +21,7 @@ def draw_differences(rows: Mapping[str, Interval], margins: Mapping[str, float])
         figure = Figure((7.5, 0.4 * len(rows) + 1.1), layout="constrained")
         axes = figure.subplots()
         for place, (name, one) in enumerate(rows.items()):
-            _row(axes, len(rows) - 1 - place, name, one, "{:+.3f}")
+            _row(axes, len(rows) - 1 - place, name, one, "{:+z.3f}")
             if name in margins:
                 axes.plot(margins[name], len(rows) - 1 - place, "|", color=COLORS[5], markersize=14, markeredgewidth=2)
         axes.axvline(0, color="0.7", linewidth=0.8, zorder=0)

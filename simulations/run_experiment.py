@@ -62,7 +62,7 @@ def run_experiment(
     everybody += experiment.held_out(people.calibration_seeds) if experiment.calibrate else ()
     jobs, fitted = jobs_of(experiment), out / "fits"
     with mapper(ray, workers) as mapped:  # first of all: a cluster that is not there is told of at once
-        make_people(cases, everybody, workers, report)
+        make_people(cases, everybody, mapped, report)
         # Where regions are found, it is by a network that is trained before.
         for first in (True, False):
             some = [job for job in jobs if (job.how != OF_FOUND) == first]

@@ -16,7 +16,7 @@ from core.study import Study
 from fl_client.dataset import Cohort, Drawn, patients_of, split
 from simulations.hospitals import plan_hospital
 from simulations.patients import PatientPlan
-from simulations.ray_cluster import mapper
+from simulations.ray_cluster import Mapped
 from simulations.scanners import scanner_of
 from simulations.tensors import make_case
 
@@ -98,25 +98,22 @@ class _Piece:
     size: int
 
 
-def make_people(folder: Path, people: Sequence[People], workers: int = 1, report: Report = silent) -> None:
+def make_people(folder: Path, people: Sequence[People], mapped: Mapped = map, report: Report = silent) -> None:
     """Make whoever is not there yet.
 
     Args:
         folder: of the files.
         people: whom to make.
-        workers: processes side by side.
+        mapped: where they are made; on a cluster, all machines have the folder at the same path.
         report: told after each file, in people.
     """
     pieces = [piece for each in people for piece in _pieces(folder, each)]
     missing = [piece for piece in pieces if not piece.path.exists()]
     total = sum(len(piece.plans) for piece in pieces)
     done = total - sum(len(piece.plans) for piece in missing)
-    if not missing:
-        return
-    with mapper(workers=workers) as mapped:
-        for piece, _ in zip(missing, mapped(_make, missing), strict=True):
-            done += len(piece.plans)
-            report("make patients", done, total)
+    for piece, _ in zip(missing, mapped(_make, missing), strict=True):
+        done += len(piece.plans)
+        report("make patients", done, total)
 
 
 def read_people(folder: Path, people: People) -> Iterator[tuple[TrainingCase, ...]]:

@@ -20,6 +20,7 @@ from fl_server.checkpoints import RoundRecord
 from simulations.baselines import epochs_of
 from simulations.folds import Sites, folds
 from simulations.hospitals import site_names
+from simulations.ray_cluster import mapper
 from simulations.rounds import federate
 from simulations.tensor_cohort import People, cohort_of, make_people, person, read_people
 from simulations.tuning_space import Tuning
@@ -112,7 +113,8 @@ def score_of(tuning: Tuning, counts: Counts) -> float:
 def make_cohorts(tuning: Tuning, folder: Path, workers: int, report: Report) -> None:
     """Make a tuning's synthetic people, where it does not name prepared ones; who is there already is kept."""
     if not tuning.people.prepared:
-        make_people(folder, _people(tuning), workers, report)
+        with mapper(workers=workers) as mapped:
+            make_people(folder, _people(tuning), mapped, report)
 
 
 def read_cohorts(tuning: Tuning, folder: Path) -> dict[str, Cohort]:

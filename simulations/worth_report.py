@@ -41,7 +41,7 @@ def shown(worth: Worth) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     for one in worth.against:
         first, second, difference, bounds = _figures(one)
         label = f"{one.partition}, {one.strategy} - {one.other}"
-        rows.append((label, f"{first:.3f}", f"{second:.3f}", f"{difference:+.4f}", _bounds(bounds, "+.4f")))
+        rows.append((label, f"{first:.3f}", f"{second:.3f}", f"{difference:+z.4f}", _bounds(bounds, "+z.4f")))
     return ("federation - other", "federated", "other", "difference", "95 %"), rows
 
 
@@ -70,8 +70,8 @@ def _compared(experiment: Experiment, worth: Worth) -> Part:
             drawn[label] = Interval(difference, *bounds)
         if one.other == POOLED and one.partition in MARGINS and one.strategy == "fedavg":
             margins[label] = MARGINS[one.partition]
-        by_seed = ", ".join("-" if test is None else f"{test.difference:+.3f} ({_p(test.p)})" for test in one.models)
-        rows.append((label, f"{first:.3f}", f"{second:.3f}", f"{difference:+.4f}", _bounds(bounds, "+.4f"), by_seed))
+        by_seed = ", ".join("-" if test is None else f"{test.difference:+z.3f} ({_p(test.p)})" for test in one.models)
+        rows.append((label, f"{first:.3f}", f"{second:.3f}", f"{difference:+z.4f}", _bounds(bounds, "+z.4f"), by_seed))
     table = Table(("federation - other", "federated", "other", "difference", "95 %", "each seed (DeLong's p)"), rows)
     areas = {one.name: Interval(one.auc, *one.interval) for one in worth.areas if one.interval}
     told = (
@@ -91,7 +91,7 @@ def _baselines(worth: Worth) -> Part:
     rows, drawn = [], {}
     for one in worth.baselines:
         first, second, difference, bounds = _figures(one)
-        rows.append((one.strategy, f"{first:.3f}", f"{second:.3f}", f"{difference:+.4f}", _bounds(bounds, "+.4f")))
+        rows.append((one.strategy, f"{first:.3f}", f"{second:.3f}", f"{difference:+z.4f}", _bounds(bounds, "+z.4f")))
         if bounds:
             drawn[one.strategy] = Interval(difference, *bounds)
     told = (
@@ -120,9 +120,9 @@ def _gains(partition: str, gains: Sequence[Gain]) -> Part:
     header += ["alone, own scanner", "federated, own scanner", "gain"] if own else []
     rows = []
     for one in gains:
-        row = [one.site, f"{one.alone:.3f}", f"{one.federated:.3f}", f"{one.federated - one.alone:+.3f}"]
+        row = [one.site, f"{one.alone:.3f}", f"{one.federated:.3f}", f"{one.federated - one.alone:+z.3f}"]
         if one.own_alone is not None and one.own_federated is not None:
-            row += [f"{one.own_alone:.3f}", f"{one.own_federated:.3f}", f"{one.own_federated - one.own_alone:+.3f}"]
+            row += [f"{one.own_alone:.3f}", f"{one.own_federated:.3f}", f"{one.own_federated - one.own_alone:+z.3f}"]
         rows.append(row)
     return Part(f"Each site's gain, {partition}", ["Mean AUC over seeds.", Table(header, rows)])
 
@@ -131,8 +131,8 @@ def _beside(title: str, told: str, points: Sequence[Point]) -> Part:
     rows, drawn = [], {}
     for one in points:
         apart = one.difference
-        difference, bounds = ("-", None) if apart is None else (f"{apart.difference:+.4f}", apart.interval)
-        rows.append((one.name, f"{one.auc:.3f}", difference, _bounds(bounds, "+.4f"), _p(apart.p if apart else None)))
+        difference, bounds = ("-", None) if apart is None else (f"{apart.difference:+z.4f}", apart.interval)
+        rows.append((one.name, f"{one.auc:.3f}", difference, _bounds(bounds, "+z.4f"), _p(apart.p if apart else None)))
         if apart and bounds:
             drawn[one.name] = Interval(apart.difference, *bounds)
     table = Table(("", "AUC", "difference", "95 % (DeLong)", "p"), rows)

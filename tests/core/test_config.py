@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, model_validator
 
 from core.config import Section, load_config
 from core.errors import ConfigError
@@ -56,6 +56,23 @@ def test_all_wrong_settings_are_told_at_once_by_dotted_name_and_without_their_va
     assert all(name in text for name in ("name", "nome", "tuning.batch_size", "access.token"))
     assert "sesame" not in text
     assert "hunter2" not in text
+
+
+def test_settings_that_do_not_go_together_are_told_in_our_words(tmp_path: Path) -> None:
+    class Band(Section):
+        low: int
+        high: int
+
+        @model_validator(mode="after")
+        def _rises(self) -> "Band":
+            if self.low >= self.high:
+                raise ValueError("low must be below high")
+            return self
+
+    path = settings(tmp_path, "low = 3\nhigh = 2")
+    with pytest.raises(ConfigError) as raised:
+        load_config(Band, path, {})
+    assert raised.value.problem == f"{path} has 1 wrong setting(s): low must be below high"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from simulations.experiment import Deal, Experiment, jobs_of
 from simulations.fits import cohorts_of, fitted_model, is_done, labels_of, read_fit, run_job, together
 from simulations.hand_crafted import found_maps, train_hand_crafted, true_maps
 from simulations.linear_fits import run_linear
+from simulations.ray_cluster import mapper
 from simulations.run_experiment import run_experiment
 from simulations.scans_again import OTHER, SAME, scans_again
 from simulations.tensor_cohort import make_people, read_people
@@ -51,7 +52,8 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("people")
     asked = an_experiment()
     people = [*asked.trained_on(1), *asked.trained_on(2), *asked.held_out((11,)), *asked.held_out((12,))]
-    make_people(folder, people, workers=2)
+    with mapper(workers=2) as mapped:
+        make_people(folder, people, mapped)
     return folder
 
 
