@@ -25,7 +25,7 @@ from core.learning.model import GliomaNet, Output
 from core.learning.weights import flatten, trained
 from core.messages import Counts, Flat
 from core.progress import Report, silent
-from core.study import FedProx, Study, is_time_to_stop
+from core.study import FedAvg, FedProx, Study, is_time_to_stop
 from fl_client.epoch_checkpoint import EpochCheckpoint, checkpoint_of, go_on_from
 
 # The one cycle rises over this share of the study, from and down to a fraction of the peak.
@@ -128,7 +128,7 @@ def train_alone(
     Args:
         model: where to start; any whose answer is an `Output`.
         training, validation: the cases.
-        study: every setting but the number of epochs.
+        study: every setting but the number of epochs and the strategy.
         site: a name, part of the seed.
         epochs: the most, over which the learning rate makes its one cycle.
         patience: epochs without a new best after which to stop, once half of the schedule has passed.
@@ -136,7 +136,8 @@ def train_alone(
         report: told after each epoch.
     Raises: FederationError: the loss is not a finite number.
     """
-    run = Training(model, study, class_weights(training), device)
+    # Nobody sends weights to be held to: FedProx would hold to the first ones for ever.
+    run = Training(model, study.model_copy(update={"strategy": FedAvg()}), class_weights(training), device)
     best, best_epoch, lowest = flatten(model), 0, float("inf")
     history = []
     for epoch in range(epochs):

@@ -5,20 +5,22 @@ what all of a seed's federations are compared with. Held-out and calibration peo
 """
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from json import dumps
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from core.config import Section
-from core.study import FedAvg, StrategySettings, Study
+from core.study import FedAvg, PreprocessingSettings, StrategySettings, Study
 from simulations.hospitals import IDENTITIES
 from simulations.splits import numbered_sites
 from simulations.tensor_cohort import People
 
+Seed = Annotated[int, Field(ge=0)]
 PARTITION = re.compile(r"iid|scanner|(label|quantity)-(\d+(\.\d+)?)")
 POOLED = "pooled"
 # Baselines in one place: a 2D network, and a linear model on features of regions as drawn or as the pooled network has
@@ -29,6 +31,11 @@ OF_MASKS: Baseline = "features of masks"
 OF_FOUND: Baseline = "features of found regions"
 
 
+def repeated(values: Sequence[object]) -> list[object]:
+    """Return what is in a list more than once."""
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
 class PeopleSettings(Section):
     """The synthetic people of an experiment; hospitals differ by their scanner."""
 
@@ -37,16 +44,16 @@ class PeopleSettings(Section):
     controls: int = Field(10, ge=0, lt=IDENTITIES, description="healthy people beside them")
     held_out: int = Field(500, ge=4, lt=IDENTITIES, description="patients of each hospital and seed who never train")
     held_out_controls: int = Field(50, ge=0, lt=IDENTITIES)
-    held_out_seeds: tuple[int, ...] = (900001, 900002)
-    calibration_seeds: tuple[int, ...] = (900003, 900004)
+    held_out_seeds: tuple[Seed, ...] = Field((900001, 900002), min_length=1)
+    calibration_seeds: tuple[Seed, ...] = Field((900003, 900004), min_length=1)
     separability: float = Field(0.95, ge=0.5, lt=1, description="best possible AUC of the planted methylation signal")
 
     @model_validator(mode="after")
     def _are_numbered(self) -> "PeopleSettings":
         if max(self.patients + self.controls, self.held_out + self.held_out_controls) >= IDENTITIES:
             raise ValueError(f"a hospital has at most {IDENTITIES - 1} people of one seed")
-        if set(self.held_out_seeds) & set(self.calibration_seeds):
-            raise ValueError("held_out_seeds and calibration_seeds must not share a seed")
+        if repeated([*self.held_out_seeds, *self.calibration_seeds]):
+            raise ValueError("held_out_seeds and calibration_seeds must not name a seed twice")
         return self
 
 
@@ -61,18 +68,22 @@ class AddedSettings(Section):
     """Few patients who stand for real ones, and synthetic ones beside them, of scanners that no hospital has."""
 
     patients: int = Field(25, ge=4, description="of each hospital who stand for real ones")
-    counts: tuple[int, ...] = Field((), description="how many synthetic ones train beside them at each site; 0 too")
-    seed: int = 800001
+    counts: tuple[Annotated[int, Field(ge=0, lt=IDENTITIES)], ...] = Field(
+        (), description="how many synthetic ones train beside them at each site; 0 too"
+    )
+    seed: Seed = 800001
 
 
 class Experiment(Section):
     """Everything in an experiment's TOML file."""
 
-    seeds: tuple[int, ...] = Field((1,), min_length=1)
+    seeds: tuple[Seed, ...] = Field((1,), min_length=1)
     people: PeopleSettings = PeopleSettings()
     study: Study
-    partitions: tuple[str, ...] = Field(("iid",), description="iid, scanner, label-ALPHA, quantity-ALPHA")
-    strategies: tuple[StrategySettings, ...] = (FedAvg(),)
+    partitions: tuple[str, ...] = Field(("iid",), min_length=1, description="iid, scanner, label-ALPHA, quantity-ALPHA")
+    strategies: tuple[StrategySettings, ...] = Field(
+        (FedAvg(),), min_length=1, description="what is asked once is asked of the first"
+    )
     alone: bool = Field(True, description="also train each site by itself")
     calibrate: bool = Field(True, description="also judge the federations on the calibration people")
     baselines: bool = Field(False, description="also, in one place, a 2D network on slices and hand-crafted features")
@@ -88,28 +99,46 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Experiment":
-        wrong = [name for name in self.partitions if not PARTITION.fullmatch(name)]
-        if wrong:
-            raise ValueError(f"partitions: {', '.join(wrong)} is none of iid, scanner, label-ALPHA, quantity-ALPHA")
+        for told in (*self._people_told_wrong(), *self._trainings_told_wrong()):
+            raise ValueError(told)
+        return self
+
+    def _people_told_wrong(self) -> Iterator[str]:
         people = self.people
         others = {*people.held_out_seeds, *people.calibration_seeds, self.added.seed}
         if taken := set(self.seeds) & others:
-            raise ValueError(f"seeds: {', '.join(map(str, taken))} would train on people who are held out")
+            yield f"seeds: {', '.join(map(str, taken))} would train on people who are held out or added"
         fewer = [self.permuted_patients] if self.permutations else []
         fewer += [self.added.patients] if self.added.counts else []
         most = max((people.patients, *self.curve.patients, *fewer))
         if most > people.patients:
-            raise ValueError(f"no hospital has {most} patients to train on: people.patients is {people.patients}")
-        if self.scans_again > people.held_out:
-            raise ValueError(f"scans_again: no hospital has {self.scans_again} held-out patients")
+            yield f"no hospital has {most} patients to train on: people.patients is {people.patients}"
+        if self.scans_again == 1 or self.scans_again > people.held_out:
+            yield f"scans_again must be 0, or at least 2 and at most people.held_out, {people.held_out}"
         if any(not 1 <= count <= people.hospitals for count in self.curve.sites):
-            raise ValueError(f"curve.sites must be between 1 and people.hospitals, {people.hospitals}")
+            yield f"curve.sites must be between 1 and people.hospitals, {people.hospitals}"
+
+    def _trainings_told_wrong(self) -> Iterator[str]:
+        wrong = [name for name in self.partitions if not PARTITION.fullmatch(name)]
+        if wrong:
+            yield f"partitions: {', '.join(wrong)} is none of iid, scanner, label-ALPHA, quantity-ALPHA"
+        names = [strategy.name for strategy in self.strategies]
+        for told, values in (("seeds", self.seeds), ("partitions", self.partitions), ("strategies", names)):
+            if again := repeated(values):
+                yield f"{told}: {', '.join(map(str, again))} must be there only once"
         for asked, needed in ((self.leave_one_out, "scanner"), (self.ablations, "iid")):
             if asked and needed not in self.partitions:
-                raise ValueError(f"partitions: without {needed} there is nothing to compare with")
+                yield f"partitions: without {needed} there is nothing to compare with"
         for sections in self.ablations.values():
-            Study.model_validate(_merged(self.study.model_dump(), sections))
-        return self
+            if same := sections.keys() & {"preprocessing", "budget", "hours"}:
+                yield f"ablations cannot change {', '.join(sorted(same))}: no training here would differ by it"
+        changed = [Study.model_validate(_merged(self.study.model_dump(), each)) for each in self.ablations.values()]
+        if any(study.privacy.is_on for study in (self.study, *changed)):
+            yield "an experiment trains without differential privacy: leave privacy out"
+        if self.study.strategy != FedAvg():
+            yield "strategies says how the federations train: leave study.strategy out"
+        if self.study.preprocessing != PreprocessingSettings(grid=self.grid):
+            yield "of study.preprocessing only grid matters: synthetic people are made on the model's grid"
 
     def held_out(self, seeds: tuple[int, ...]) -> tuple[People, ...]:
         """Return the people who never train, of some seeds."""
@@ -154,6 +183,7 @@ class Deal:
         without: a site that is left out, or "".
         permutation: which shuffling of the methylation labels; 0 leaves them.
         added: synthetic people who train beside them at each site, and validate nowhere.
+        added_seed: theirs, 0 where there are none.
     """
 
     partition: str
@@ -164,6 +194,7 @@ class Deal:
     without: str = ""
     permutation: int = 0
     added: int = 0
+    added_seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -203,8 +234,8 @@ def jobs_of(experiment: Experiment) -> list[Job]:
 def _compared(experiment: Experiment) -> Iterator[Job]:
     """Yield, for each seed, the pooled training, and each partition's federations and sites alone."""
     for seed in experiment.seeds:
-        study, deal = _seeded(experiment.study, seed), _whole(experiment, "iid", seed)
-        yield Job("compared", f"pooled, seed {seed}", "pooled", study, deal, calibrates=experiment.calibrate)
+        study, deal = _with(experiment.study, seed, FedAvg()), _whole(experiment, "iid", seed)
+        yield Job("compared", f"pooled, seed {seed}", "pooled", study, deal)
         for how in (SLICES, OF_MASKS, OF_FOUND) if experiment.baselines else ():
             yield Job("baselines", f"{how}, seed {seed}", how, study, deal)
         for partition in experiment.partitions:
@@ -214,7 +245,7 @@ def _compared(experiment: Experiment) -> Iterator[Job]:
                     "compared",
                     f"{partition}, {strategy.name}, seed {seed}",
                     "federated",
-                    study.model_copy(update={"strategy": strategy}),
+                    _with(study, seed, strategy),
                     dealt,
                     calibrates=experiment.calibrate,
                 )
@@ -224,8 +255,8 @@ def _compared(experiment: Experiment) -> Iterator[Job]:
 
 def _asked_once(experiment: Experiment) -> Iterator[Job]:
     """Yield what is asked of the first seed only."""
-    seed = experiment.seeds[0]
-    study, whole = _seeded(experiment.study, seed), _whole(experiment, "iid", seed)
+    seed, strategy = experiment.seeds[0], experiment.strategies[0]
+    study, whole = _with(experiment.study, seed, strategy), _whole(experiment, "iid", seed)
     by_scanner = replace(whole, partition="scanner")
     for site in numbered_sites(whole.sites) if experiment.leave_one_out else ():
         yield Job("left out", f"without {site}", "federated", study, replace(by_scanner, without=site))
@@ -242,15 +273,16 @@ def _asked_once(experiment: Experiment) -> Iterator[Job]:
         yield Job("permuted", name, "federated", study, replace(few, permutation=number))
     real = experiment.added.patients
     for count in experiment.added.counts:
-        dealt = replace(whole, patients=real, controls=round(real * share), added=count)
+        added_seed = experiment.added.seed if count else 0
+        dealt = replace(whole, patients=real, controls=round(real * share), added=count, added_seed=added_seed)
         yield Job("added", f"{real} patients a hospital and {count} synthetic ones", "federated", study, dealt)
     for name, sections in experiment.ablations.items():
         changed = Study.model_validate(_merged(study.model_dump(), sections))
         yield Job("ablated", name, "federated", changed, whole)
 
 
-def _seeded(study: Study, seed: int) -> Study:
-    return study.model_copy(update={"seed": seed})
+def _with(study: Study, seed: int, strategy: StrategySettings) -> Study:
+    return study.model_copy(update={"seed": seed, "strategy": strategy})
 
 
 def _whole(experiment: Experiment, partition: str, seed: int) -> Deal:

@@ -29,6 +29,7 @@ from core.progress import Report, silent
 from core.records.home import public_folder
 from fl_client.dataset import Cohort, Drawn
 from simulations.baselines import alone, epochs_of
+from simulations.code_version import code_version
 from simulations.experiment import POOLED, SLICES, Deal, Experiment, Job
 from simulations.rounds import federate
 from simulations.slice_cnn import build_slice_net, train_slices
@@ -46,10 +47,12 @@ class Fit:
     Attributes:
         job: what was asked.
         best: the round or epoch of the weights.
-        rounds: how many rounds or epochs there were.
-        curve: validation loss and methylation AUC after each, None where they are not defined.
+        rounds: in how many rounds or epochs it trained.
+        curve: validation loss and methylation AUC after each, None where they are not defined; a federation that stops
+            early does not validate its last round.
         training: people trained on, by site.
-        cpu_seconds: of training, evaluation of each round included.
+        cpu_seconds: of training, evaluation of each round included; None where it was interrupted.
+        code: that trained it, as `code_version` tells.
         parameters: numbers in an update.
         scores: by `held_out.mgmt`, `held_out.tumor`, `calibration.mgmt`, `calibration.tumor`, float64 [people].
     """
@@ -59,7 +62,8 @@ class Fit:
     rounds: int
     curve: list[tuple[float | None, float | None]]
     training: dict[str, int]
-    cpu_seconds: float
+    cpu_seconds: float | None
+    code: str
     parameters: int
     scores: Mapping[str, Vector]
 
@@ -78,11 +82,11 @@ def run_job(cases: Path, fits: Path, experiment: Experiment, job: Job, report: R
     folder = fits / job.key(experiment.people)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "facts.json").exists():
-        began = time.process_time()
-        weights, best, curve, training = _trained(cases, folder / "run", experiment, job, report)
+        goes_on, began = (folder / "run").exists(), time.process_time()
+        found = _trained(cases, folder / "run", experiment, job, report)
         with atomic(folder / "weights.safetensors") as temporary:
-            save_file({"weights": weights}, temporary)
-        write_facts(folder, job, training, len(weights), time.process_time() - began, best, curve)
+            save_file({"weights": found.weights}, temporary)
+        write_facts(folder, job, found, None if goes_on else time.process_time() - began)
     model, path = fitted_model(fits, experiment, job), folder / "scores.safetensors"
     scores = load_file(path) if path.exists() else {}
     for name, people in judged_on(experiment, job).items():
@@ -108,23 +112,27 @@ def judged_on(experiment: Experiment, job: Job) -> dict[str, tuple[People, ...]]
     return judged | ({"calibration": experiment.held_out(people.calibration_seeds)} if job.calibrates else {})
 
 
-def write_facts(
-    folder: Path,
-    job: Job,
-    training: Mapping[str, int],
-    parameters: int,
-    cpu_seconds: float,
-    best: int = 0,
-    curve: Sequence[tuple[float | None, float | None]] = (),
-) -> None:
-    """Write what a training came to, as `Fit` has it."""
+@dataclass(frozen=True)
+class Training:
+    """What a job's training came to; fields are as `Fit` has them."""
+
+    weights: Flat
+    best: int
+    rounds: int
+    curve: list[tuple[float | None, float | None]]
+    training: dict[str, int]
+
+
+def write_facts(folder: Path, job: Job, found: Training, cpu_seconds: float | None) -> None:
+    """Write what a training came to, its weights apart."""
     facts = {
-        "best": best,
-        "rounds": len(curve),
-        "curve": curve,
-        "training": training,
+        "best": found.best,
+        "rounds": found.rounds,
+        "curve": found.curve,
+        "training": found.training,
         "cpu_seconds": cpu_seconds,
-        "parameters": parameters,
+        "code": code_version(),
+        "parameters": len(found.weights),
         "job": {"how": job.how, "site": job.site, "deal": asdict(job.deal)},
         "study": job.study.model_dump(mode="json"),
     }
@@ -142,6 +150,7 @@ def read_fit(fits: Path, experiment: Experiment, job: Job) -> Fit:
         [(loss, area) for loss, area in facts["curve"]],
         facts["training"],
         facts["cpu_seconds"],
+        facts["code"],
         facts["parameters"],
         load_file(folder / "scores.safetensors"),
     )
@@ -200,26 +209,25 @@ def together(cases: Path, experiment: Experiment, deal: Deal, fraction: float) -
     return cohort_of(everybody, fraction)
 
 
-def _trained(
-    cases: Path, run: Path, experiment: Experiment, job: Job, report: Report
-) -> tuple[Flat, int, list[tuple[float | None, float | None]], dict[str, int]]:
-    """Return weights, the best round or epoch, the curve of validation scores, and people trained on by site."""
+def _trained(cases: Path, run: Path, experiment: Experiment, job: Job, report: Report) -> Training:
     study, fraction = job.study, job.study.validation_fraction
     if job.how == "federated":
         cohorts = cohorts_of(cases, experiment, job.deal, fraction)
         found = federate(cohorts, study, run, report=report)
-        counts = [record.validation for record in found.history[1:]]
-        return found.weights, found.best_round, _curve(counts), _sizes(cohorts)
+        rounds = min(len(found.history), study.federation.rounds)
+        curve = _curve([record.validation for record in found.history[1:]])
+        return Training(found.weights, found.best_round, rounds, curve, _sizes(cohorts))
     if job.how in (POOLED, SLICES):
         site, cohort = POOLED, together(cases, experiment, job.deal, fraction)
     else:
         site, cohort = job.site, cohorts_of(cases, experiment, job.deal, fraction)[job.site]
-    patience = study.stopping.patience or epochs_of(study)
+    patience = study.stopping.patience * study.training.epochs_per_round or epochs_of(study)
     if job.how == SLICES:
         trained = train_slices(cohort, study, patience, report=report)
     else:
         trained = alone(cohort, study, site, patience, report=report)
-    return trained.weights, trained.best_epoch, _curve([each for _, each in trained.history]), _sizes({site: cohort})
+    curve = _curve([validated for _, validated in trained.history])
+    return Training(trained.weights, trained.best_epoch, len(curve), curve, _sizes({site: cohort}))
 
 
 def _curve(counts: Sequence[Counts]) -> list[tuple[float | None, float | None]]:

@@ -13,7 +13,7 @@ from torch import nn
 from core.files import atomic
 from core.learning.cases import TrainingCase
 from simulations.experiment import OF_FOUND, POOLED, Experiment, Job
-from simulations.fits import fitted_model, is_done, judged_on, together, write_facts
+from simulations.fits import Training, fitted_model, is_done, judged_on, together, write_facts
 from simulations.hand_crafted import found_maps, train_hand_crafted, true_maps
 from simulations.tensor_cohort import read_people
 
@@ -36,7 +36,9 @@ def run_linear(cases: Path, fits: Path, experiment: Experiment, job: Job) -> Non
     began = time.process_time()
     cohort = together(cases, experiment, job.deal, job.study.validation_fraction)
     linear = train_hand_crafted(cohort.training, _maps(cohort.training, model), job.study.seed)
-    write_facts(folder, job, {POOLED: len(cohort.training)}, len(linear.weights) + 1, time.process_time() - began)
+    numbers = np.append(linear.weights, linear.intercept).astype(np.float32)
+    found = Training(numbers, 0, 0, [], {POOLED: len(cohort.training)})
+    write_facts(folder, job, found, time.process_time() - began)
     scores: dict[str, NDArray[np.float64]] = {}
     for name, people in judged_on(experiment, job).items():
         pieces = [piece for each in people for piece in read_people(cases, each)]

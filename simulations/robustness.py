@@ -150,28 +150,22 @@ def _effect(
 
 def robustness_part(effects: Sequence[Effect]) -> Part:
     """Return what a report says of worse scans: a table and a picture; p-values are Holm's, over all rows."""
-    tested = [place for place, effect in enumerate(effects) if effect.difference and effect.difference.p is not None]
+    tested = [place for place, effect in enumerate(effects) if effect.difference]
     p_values = holm([_p(effects[place]) for place in tested])
     adjusted = dict(zip(tested, p_values, strict=True))
-    header = (
-        "scans", "severity", "AUC", "95 % interval", "change", "p (Holm)", "|change|, logit", "answers that flip",
-        "unlike", "undecided",
-    )  # fmt: skip
+    checked = effects[0].unlike is not None
+    header = ["scans", "severity", "AUC", "95 % interval", "change", "p (Holm)", "|change|, logit", "answers that flip"]
+    header += ["unlike", "undecided"] if checked else []
     rows = [_row(effect, adjusted.get(place)) for place, effect in enumerate(effects)]
-    return Part(
-        "Worse scans",
-        (
-            f"The same {effects[0].cases} held-out patients, their prepared scans changed. Unlike: the check that runs "
-            "beside the model says so of the scan. Undecided: the calibrated model gives no answer, whatever that "
-            "check says.",
-            Table(header, rows, frozenset({0})),
-            Picture(
-                draw_robustness(effects),
-                "AUC with its 95 % interval as each thing grows; dashed: the scans as they are; orange: share of scans "
-                "that the check beside the model calls unlike its validation patients'",
-            ),
-        ),
-    )
+    told = f"The same {effects[0].cases} held-out patients, their prepared scans changed."
+    caption = "AUC with its 95 % interval as each thing grows; dashed: the scans as they are"
+    if checked:
+        told += (
+            " Unlike: the check that runs beside the model says so of the scan. Undecided: the calibrated model gives "
+            "no answer, whatever that check says."
+        )
+        caption += "; orange: share of scans that the check beside the model calls unlike its validation patients'"
+    return Part("Worse scans", (told, Table(header, rows, frozenset({0})), Picture(draw_robustness(effects), caption)))
 
 
 def _p(effect: Effect) -> float:
@@ -184,12 +178,11 @@ def _row(effect: Effect, adjusted: float | None) -> tuple[str, ...]:
         f"{effect.severity:g} {effect.unit}" if effect.unit else "",
         _text(effect.auc),
         "-" if effect.interval is None else "{:.2f} to {:.2f}".format(*effect.interval),
-        "" if effect.difference is None else f"{effect.difference.difference:+.3f}",
-        "" if effect.difference is None else "-" if adjusted is None else f"{adjusted:.2g}",
+        "" if effect.difference is None else f"{effect.difference.difference:+z.3f}",
+        "" if adjusted is None else f"{adjusted:.2g}",
         f"{effect.shift:.2f}",
         f"{effect.flipped:.0%}",
-        "-" if effect.unlike is None else f"{effect.unlike:.0%}",
-        "-" if effect.undecided is None else f"{effect.undecided:.0%}",
+        *(f"{share:.0%}" for share in (effect.unlike, effect.undecided) if share is not None),
     )
 
 

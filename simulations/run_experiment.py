@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.errors import FLError
 from core.files import write_atomically
 from core.learning.curves import auc
 from core.progress import Report, silent
@@ -99,10 +100,13 @@ def do_jobs(
 
 
 def _do(cases: Path, fits: Path, experiment: Experiment, job: Job) -> None:
-    if job.how in (OF_MASKS, OF_FOUND):
-        run_linear(cases, fits, experiment, job)
-    else:
-        run_job(cases, fits, experiment, job)
+    try:
+        if job.how in (OF_MASKS, OF_FOUND):
+            run_linear(cases, fits, experiment, job)
+        else:
+            run_job(cases, fits, experiment, job)
+    except FLError as error:
+        raise type(error)(f"{job.name}: {error.problem}", fix=error.fix) from None
 
 
 def _track(labels: Vector, fit: Fit, folder: Path, tools: Collection[Tool]) -> None:
@@ -117,6 +121,8 @@ def _track(labels: Vector, fit: Fit, folder: Path, tools: Collection[Tool]) -> N
         re.sub(r"[^a-z0-9.]+", "-", fit.job.name.lower()),
         fit.job.study.model_dump(mode="json") | {"how": fit.job.how, "deal": asdict(fit.job.deal)},
         steps,
-        {"best": fit.best, "cpu_seconds": fit.cpu_seconds} | ({} if area is None else {"held_out/mgmt_auc": area}),
+        {"best": fit.best}
+        | ({} if fit.cpu_seconds is None else {"cpu_seconds": fit.cpu_seconds})
+        | ({} if area is None else {"held_out/mgmt_auc": area}),
         tools,
     )

@@ -10,19 +10,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
 import torch
 from monai.networks.nets.resnet import ResNetBlock
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core.errors import DataError
 from core.learning.cases import TrainingCase
 from core.learning.metrics import REGIONS
 from core.learning.model import MAP_STRIDE, SEQUENCE_COUNT, Output
-from core.learning.prediction import methylation_of
-from core.learning.weights import restore
-from core.messages import Flat
 from core.progress import Report, silent
 from core.study import Study
 from fl_client.dataset import Cohort
@@ -116,13 +111,6 @@ def train_slices(
         )
     model = build_slice_net(study.seed)
     return train_alone(model, training, validation, study, NAME, epochs_of(study), patience, device, report)
-
-
-def slice_methylation(weights: Flat, images: Sequence[NDArray[np.float32]]) -> list[float]:
-    """Return the methylation probability of prepared images, each float32 [4, N, N, N]."""
-    model = build_slice_net(0)
-    restore(model, weights)
-    return methylation_of(model, images)
 
 
 def _labeled(cases: Sequence[TrainingCase]) -> list[TrainingCase]:

@@ -102,13 +102,13 @@ class Price:
         name: partition and strategy, or `pooled`.
         rounds: of one training.
         megabytes: sent to and from all sites over a whole training.
-        cpu_seconds: of one training, mean over seeds.
+        cpu_seconds: of one training, mean over the seeds that were not interrupted, None without any.
     """
 
     name: str
     rounds: float
     megabytes: float
-    cpu_seconds: float
+    cpu_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ class Worth:
         added: synthetic patients beside others, each count beside the first.
         null: of shuffled labels, None where not asked.
         prices: what it takes.
+        code: which versions of the code trained.
     """
 
     people: int
@@ -141,6 +142,7 @@ class Worth:
     added: tuple[Point, ...]
     null: Null | None
     prices: tuple[Price, ...]
+    code: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -176,6 +178,7 @@ def worth_of(experiment: Experiment, fits: Sequence[Fit]) -> Worth:
         added=tuple(asked.point(fit, asked.family("added")[0]) for fit in asked.family("added")),
         null=asked.null(),
         prices=tuple(asked.prices()),
+        code=tuple(sorted({fit.code for fit in fits})),
     )
 
 
@@ -287,14 +290,16 @@ class _Asked:
                 name,
                 float(np.mean([fit.rounds for fit in fits])),
                 float(np.mean([_sent(fit) for fit in fits])) / 1e6,
-                float(np.mean([fit.cpu_seconds for fit in fits])),
+                float(np.mean(seconds)) if seconds else None,
             )
             for name, fits in groups.items()
+            for seconds in [[fit.cpu_seconds for fit in fits if fit.cpu_seconds is not None]]
         ]
 
 
 def _sent(fit: Fit) -> int:
-    """Return the bytes of all weights that went out and came back; the last evaluation only goes out."""
+    """Return the bytes of all weights that went out and came back; what is only validated only goes out."""
     if fit.job.how != "federated":
         return 0
-    return BYTES * fit.parameters * len(fit.training) * (2 * fit.rounds + 1)
+    only_validated = len(fit.curve) == fit.rounds
+    return BYTES * fit.parameters * len(fit.training) * (2 * fit.rounds + only_validated)

@@ -2,15 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 
+from core.learning.differences import holm
 from core.learning.intervals import Interval as Bounds
 from core.report import Part, Picture, Table
 from simulations.experiment import POOLED, Experiment
 from simulations.plots import Interval
 from simulations.plots_experiment import draw_curves, draw_differences, draw_null, draw_points
-from simulations.worth import Against, Gain, Point, Worth
+from simulations.worth import Against, Gain, Point, Price, Worth
 
 # How far a federation may lie below pooled training, by partition: the product's own aim.
 MARGINS = {"iid": -0.01, "scanner": -0.02, "label-0.5": -0.02}
+
+ONE_TRAINING = (
+    "One training each: intervals and p are over patients only, and with another seed a training may differ by as much."
+)
 
 
 def worth_parts(experiment: Experiment, worth: Worth) -> list[Part]:
@@ -54,9 +59,10 @@ def _settings(experiment: Experiment, worth: Worth) -> Part:
             f"{people.hospitals} hospitals, each with its own scanner, {people.patients} patients and "
             f"{people.controls} controls each; {experiment.grid}^3 voxels; the best possible AUC is "
             f"{people.separability:g}. {study.federation.rounds} rounds of {study.training.epochs_per_round} epoch(s); "
-            "pooled training and each site alone see each patient as often. "
-            f"Seeds {seeds}: each has people, deal and first weights of its own.",
-            f"Judged on {worth.people} held-out patients of the same hospitals, who never trained and chose nothing.",
+            "pooled training and each site alone see each patient at most as often, and all keep the round or epoch "
+            f"with the lowest validation loss. Seeds {seeds}: each has people, deal and first weights of its own.",
+            f"Judged on {worth.people} held-out patients of the same hospitals, who never trained and chose nothing. "
+            f"Trained by {' and '.join(worth.code)}.",
         ],
     )
 
@@ -74,10 +80,14 @@ def _compared(experiment: Experiment, worth: Worth) -> Part:
         rows.append((label, f"{first:.3f}", f"{second:.3f}", f"{difference:+z.4f}", _bounds(bounds, "+z.4f"), by_seed))
     table = Table(("federation - other", "federated", "other", "difference", "95 %", "each seed (DeLong's p)"), rows)
     areas = {one.name: Interval(one.auc, *one.interval) for one in worth.areas if one.interval}
+    over = (
+        "The interval takes seeds and patients together (Obuchowski and Rockette)."
+        if len(experiment.seeds) > 1
+        else ONE_TRAINING
+    )
     told = (
-        "The interval takes seeds and patients together (Obuchowski and Rockette); p of a seed is of its two models on "
-        "the same patients. The best site alone is the one that does best on the held-out patients, chosen in its "
-        "favor. A red mark is the lowest difference that is aimed at."
+        f"{over} P of a seed is of its two models on the same patients. The best site alone is the one that does best "
+        "on the held-out patients, chosen in its favor. A red mark is the lowest difference that is aimed at."
     )
     content: list[str | Picture | Table] = [told, table]
     if drawn:
@@ -97,7 +107,8 @@ def _baselines(worth: Worth) -> Part:
     told = (
         "In one place, on the same patients. Slices: a 2D network on axial slices of the brain. Features: volumes, "
         "intensities and texture by region, with a linear model; regions as they were planted, which no clinic has, "
-        "or as the pooled 3D network finds them."
+        "or as the pooled 3D network finds them: on the patients that it was trained on to fit the linear model, on "
+        "others to judge it."
     )
     table = Table(("model", "AUC", "pooled 3D network", "difference", "95 %"), rows)
     pictures = [Picture(draw_differences(drawn, {}), "AUC less that of the pooled 3D network.")] if drawn else []
@@ -129,15 +140,18 @@ def _gains(partition: str, gains: Sequence[Gain]) -> Part:
 
 def _beside(title: str, told: str, points: Sequence[Point]) -> Part:
     rows, drawn = [], {}
+    # Models that rank all patients alike have no p of their own: nothing speaks against their being equal.
+    raised = iter(holm([1.0 if one.difference.p is None else one.difference.p for one in points if one.difference]))
     for one in points:
         apart = one.difference
         difference, bounds = ("-", None) if apart is None else (f"{apart.difference:+z.4f}", apart.interval)
-        rows.append((one.name, f"{one.auc:.3f}", difference, _bounds(bounds, "+z.4f"), _p(apart.p if apart else None)))
+        p = _p(next(raised) if apart else None)
+        rows.append((one.name, f"{one.auc:.3f}", difference, _bounds(bounds, "+z.4f"), p))
         if apart and bounds:
             drawn[one.name] = Interval(apart.difference, *bounds)
-    table = Table(("", "AUC", "difference", "95 % (DeLong)", "p"), rows)
+    table = Table(("", "AUC", "difference", "95 % (DeLong)", "p (Holm)"), rows)
     pictures = [Picture(draw_differences(drawn, {}), f"{title}: differences in AUC.")] if drawn else []
-    return Part(title, [told, table, *pictures])
+    return Part(title, [f"{told} {ONE_TRAINING}", table, *pictures])
 
 
 def _curves(experiment: Experiment, worth: Worth) -> Part:
@@ -152,7 +166,7 @@ def _curves(experiment: Experiment, worth: Worth) -> Part:
     rows += [(one.name, str(one.people), f"{one.auc:.3f}", _bounds(one.interval, ".3f")) for one in worth.sites]
     picture = Picture(draw_curves(curves, experiment.people.separability), "AUC by number of patients and of sites.")
     return Part(
-        "Learning curve", ["One seed.", Table(("federation of", "people trained on", "AUC", "95 %"), rows), picture]
+        "Learning curve", [ONE_TRAINING, Table(("federation of", "people trained on", "AUC", "95 %"), rows), picture]
     )
 
 
@@ -177,9 +191,13 @@ def _null(worth: Worth) -> Iterator[Part]:
 
 
 def _prices(worth: Worth) -> Part:
-    rows = [(one.name, f"{one.rounds:.0f}", f"{one.megabytes:.0f}", f"{one.cpu_seconds:.0f}") for one in worth.prices]
+    rows = [(one.name, f"{one.rounds:.0f}", f"{one.megabytes:.0f}", _seconds(one)) for one in worth.prices]
     header = ("", "rounds or epochs", "MB to and from sites", "CPU s")
     return Part("What it takes", [Table(header, rows), "CPU seconds are of one training, on one thread."])
+
+
+def _seconds(price: Price) -> str:
+    return "-" if price.cpu_seconds is None else f"{price.cpu_seconds:.0f}"
 
 
 def _bounds(bounds: Bounds | None, form: str) -> str:

@@ -1,15 +1,12 @@
-"""Whether one model is better than another: on the same patients, and over the seeds that both were trained with.
+"""Whether one model is better than another on the same patients, and whether one way to train is better than another.
 
 The two questions differ. Patients are a sample of those to come: DeLong's test says whether two given models would
-differ on more of them. Seeds are a sample of trainings: their interval says whether the recipe is better, on these
-patients.
-
-`recipe_difference` asks both at once: would the recipe be better, with other seeds, on other patients?
+differ on more of them. Trainings are a sample too: `recipe_difference` asks whether the recipe would be better with
+other seeds, on other patients.
 
 Sources: DeLong, DeLong and Clarke-Pearson 1988, doi:10.2307/2531595; Sun and Xu 2014, doi:10.1109/LSP.2014.2337313 (the
-same variance from ranks, in n log n); Welch 1947, doi:10.1093/biomet/34.1-2.28; Obuchowski and Rockette 1995,
-doi:10.1080/03610919508813243 (readers and cases as two samples: here the readers are trainings); Holm 1979,
-jstor.org/stable/4615733.
+same variance from ranks, in n log n); Obuchowski and Rockette 1995, doi:10.1080/03610919508813243 (readers and cases as
+two samples: here the readers are trainings); Holm 1979, jstor.org/stable/4615733.
 """
 
 from collections.abc import Sequence
@@ -47,24 +44,6 @@ class AucDifference:
     z: float | None
     p: float | None
     interval: Interval | None
-
-
-@dataclass(frozen=True)
-class SeedDifference:
-    """How two recipes' scores differ over seeds.
-
-    Attributes:
-        first, second: mean scores.
-        difference: first less second.
-        interval: 95 %, of the difference; None where the seeds show no variance.
-        degrees: of freedom, as Welch approximates them; None as the interval is.
-    """
-
-    first: float
-    second: float
-    difference: float
-    interval: Interval | None
-    degrees: float | None
 
 
 @dataclass(frozen=True)
@@ -114,32 +93,6 @@ def delong_test(labels: ArrayLike, first: ArrayLike, second: ArrayLike) -> AucDi
     z = difference / error
     interval = max(-1.0, difference - Z * error), min(1.0, difference + Z * error)
     return AucDifference(*areas, difference, error, z, erfc(abs(z) / sqrt(2)), interval)
-
-
-def seed_difference(first: Sequence[float], second: Sequence[float]) -> SeedDifference | None:
-    """Compare two recipes by their scores over seeds, not paired: neither variance nor number of seeds need agree.
-
-    Where each seed fixes the split or the patients of both recipes, `intervals.mean_interval` of the differences, one a
-    seed, is narrower.
-
-    Args:
-        first, second: each recipe's scores, one a seed.
-    Returns: the comparison, or None with fewer than two seeds of either.
-    Source: Welch 1947.
-    """
-    ours, theirs = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if min(len(ours), len(theirs)) < 2:
-        return None
-    means = float(ours.mean()), float(theirs.mean())
-    difference = means[0] - means[1]
-    parts = [float(each.var(ddof=1)) / len(each) for each in (ours, theirs)]
-    variance = sum(parts)
-    if sqrt(variance) < _NOTHING:
-        return SeedDifference(*means, difference, None, None)
-    spread = sum(part**2 / (len(each) - 1) for part, each in zip(parts, (ours, theirs), strict=True))
-    degrees = variance**2 / spread
-    half = float(student.ppf(0.975, degrees)) * sqrt(variance)
-    return SeedDifference(*means, difference, (difference - half, difference + half), degrees)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -12,7 +12,7 @@ from core.learning.metrics import add, scores_of
 from core.learning.model import build_model
 from core.learning.prediction import look, predict_scores
 from core.learning.weights import flatten, restore
-from core.study import Study
+from core.study import FedProx, Study
 from fl_client.training import class_weights, learning_rate, precision_of, train_alone, train_one_round
 
 torch.set_num_threads(1)
@@ -208,6 +208,15 @@ def test_a_site_alone_keeps_its_best_epoch():
     best = a_model()
     restore(best, result.weights)
     assert scores_of(evaluate(best, validation)).loss == pytest.approx(min(losses))
+
+
+def test_a_site_alone_is_held_to_nothing():
+    held = STUDY.model_copy(update={"strategy": FedProx(mu=100)})
+    weights = [
+        train_alone(a_model(), some_cases(6), [], study, "north", epochs=2, patience=2).weights
+        for study in (STUDY, held)
+    ]
+    assert weights[0].tobytes() == weights[1].tobytes()
 
 
 def stopped_after(losses, epochs, patience):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from core.errors import DataError
 from core.learning.curves import auc
 from core.learning.prediction import predict_scores
 from core.study import Study
@@ -18,10 +19,11 @@ from simulations.fits import cohorts_of, fitted_model, is_done, labels_of, read_
 from simulations.hand_crafted import found_maps, train_hand_crafted, true_maps
 from simulations.linear_fits import run_linear
 from simulations.ray_cluster import mapper
-from simulations.run_experiment import run_experiment
+from simulations.run_experiment import do_jobs, run_experiment
 from simulations.scans_again import OTHER, SAME, scans_again
 from simulations.tensor_cohort import make_people, read_people
 from simulations.tracking import Tool
+from simulations.worth import worth_of
 
 SIZE = 16
 STUDY: dict[str, Any] = {
@@ -92,12 +94,33 @@ def test_other_questions_are_asked_of_the_first_seed_only() -> None:
     )
     others = [job for job in jobs_of(asked) if job.family != "compared"]
     assert [job.name for job in others] == [
-        "without site-1", "without site-2", "4 patients a hospital", "6 patients a hospital", "1 sites",
+        "without site-1", "without site-2", "4 patients a hospital", "6 patients a hospital", "1 site",
         "true labels", "permutation 1", "permutation 2", "no dropout",
     ]  # fmt: skip
     assert {job.deal.seed for job in others} == {1}
     assert others[-1].study.model.dropout == 0
     assert others[-1].study.model.preset == "tiny"
+
+
+def test_what_is_asked_once_is_asked_of_the_first_strategy_and_pooled_training_has_none() -> None:
+    asked = an_experiment(
+        strategies=[{"name": "fedprox"}, {"name": "fedavg"}],
+        permutations=1,
+        permuted_patients=4,
+        ablations={"no dropout": {"model": {"dropout": 0.0}}},
+    )
+    strategies = {(job.family, job.how): job.study.strategy.name for job in jobs_of(asked) if job.deal.seed == 1}
+    assert strategies["permuted", "federated"] == strategies["ablated", "federated"] == "fedprox"
+    assert strategies["compared", "pooled"] == strategies["compared", "alone"] == "fedavg"
+
+
+def test_added_people_of_another_seed_are_another_training() -> None:
+    keys = []
+    for seed in (31, 32):
+        asked = an_experiment(added={"patients": 4, "counts": [0, 2], "seed": seed})
+        keys.append([job.key(asked.people) for job in jobs_of(asked) if job.family == "added"])
+    assert keys[0][0] == keys[1][0]
+    assert keys[0][1] != keys[1][1]
 
 
 def test_a_jobs_key_depends_on_all_that_its_weights_depend_on() -> None:
@@ -119,10 +142,23 @@ def test_a_jobs_key_depends_on_all_that_its_weights_depend_on() -> None:
     [
         ({"partitions": ["dirichlet"]}, "partitions: dirichlet is none of"),
         ({"seeds": [11]}, "seeds: 11 would train on people who are held out"),
-        ({"people": PEOPLE | {"calibration_seeds": [11]}}, "must not share a seed"),
+        ({"seeds": [1, 1]}, "seeds: 1 must be there only once"),
+        ({"seeds": [-1]}, "greater than or equal to 0"),
+        ({"partitions": []}, "at least 1 item"),
+        ({"strategies": []}, "at least 1 item"),
+        ({"strategies": [{"name": "fedprox", "mu": mu} for mu in (0.1, 1)]}, "strategies: fedprox must be there only"),
+        ({"study": STUDY | {"strategy": {"name": "fedprox"}}}, "leave study.strategy out"),
+        ({"study": STUDY | {"preprocessing": {"grid": 16, "margin_mm": 8.0}}}, "only grid matters"),
+        ({"study": STUDY | {"privacy": {"epsilon": 3.0, "validation": "a" * 64}}}, "leave privacy out"),
+        ({"ablations": {"coarse": {"preprocessing": {"grid": 32}}}}, "ablations cannot change preprocessing"),
+        ({"people": PEOPLE | {"calibration_seeds": [11]}}, "must not name a seed twice"),
+        ({"people": PEOPLE | {"held_out_seeds": [11, 11]}}, "must not name a seed twice"),
+        ({"people": PEOPLE | {"held_out_seeds": []}}, "at least 1 item"),
+        ({"added": {"patients": 4, "counts": [1001]}}, "less than 1000"),
         ({"curve": {"patients": [7]}}, "no hospital has 7 patients"),
         ({"curve": {"sites": [3]}}, "curve.sites must be between 1 and"),
-        ({"scans_again": 5}, "no hospital has 5 held-out patients"),
+        ({"scans_again": 5}, "scans_again must be 0, or at least 2 and at most people.held_out, 4"),
+        ({"scans_again": 1}, "scans_again must be 0, or at least 2"),
         ({"partitions": ["iid"], "leave_one_out": True}, "without scanner there is nothing to compare with"),
         ({"ablations": {"wrong": {"model": {"depth": 3}}}}, "depth"),
         ({"people": PEOPLE | {"patients": 990, "controls": 10}}, "at most 999 people"),
@@ -189,7 +225,7 @@ def test_added_people_train_and_validate_nowhere(cases: Path, tmp_path: Path) ->
 
 def test_kept_scores_are_the_kept_models_on_the_people_in_order(cases: Path, tmp_path: Path) -> None:
     asked = an_experiment()
-    job = jobs_of(asked)[0]
+    job = jobs_of(asked)[1]
     run_job(cases, tmp_path, asked, job)
     fit, people = read_fit(tmp_path, asked, job), asked.held_out((11,))
     images = torch.stack([case.image for each in people for piece in read_people(cases, each) for case in piece])
@@ -214,6 +250,30 @@ def test_a_kept_training_is_judged_on_more_people_without_training_again(cases: 
     assert is_done(tmp_path, asked, more)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("weights.safetensors")} == trained
     assert len(read_fit(tmp_path, asked, more).scores) == 4
+
+
+def test_a_federation_that_stops_early_counts_the_rounds_that_it_trained_and_what_it_sent(
+    cases: Path, tmp_path: Path
+) -> None:
+    rounds = {"federation": {"rounds": 6}, "training": {"learning_rate": 1e-9}, "stopping": {"patience": 1}}
+    asked = an_experiment(study=STUDY | rounds, seeds=[1], alone=False)
+    for job in jobs_of(asked):
+        run_job(cases, tmp_path, asked, job)
+    fits = [read_fit(tmp_path, asked, job) for job in jobs_of(asked)]
+    (federated,) = [fit for fit in fits if fit.job.how == "federated"]
+    # It hardly moves: round 4 is validated, past half of the six, and no better; what round 5 made is not validated.
+    assert 4 <= federated.rounds < 6
+    assert len(federated.curve) == federated.rounds - 1
+    price = {price.name: price for price in worth_of(asked, fits).prices}["iid, fedavg"]
+    assert price.rounds == federated.rounds
+    # To each of two sites and back in each round.
+    assert price.megabytes == pytest.approx(4 * federated.parameters * 2 * 2 * federated.rounds / 1e6)
+
+
+def test_what_goes_wrong_is_told_with_the_training_it_went_wrong_in(tmp_path: Path) -> None:
+    asked = an_experiment()
+    with pytest.raises(DataError, match=r"^iid, fedavg, seed 1: "):
+        do_jobs(asked, jobs_of(asked)[1:2], tmp_path / "fits", tmp_path / "nobody", map)
 
 
 def test_a_linear_model_is_kept_with_what_it_says_of_the_people_in_order(cases: Path, tmp_path: Path) -> None:

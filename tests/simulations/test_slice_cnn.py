@@ -4,10 +4,11 @@ import torch
 
 from core.errors import DataError
 from core.learning.cases import TrainingCase
-from core.learning.weights import flatten
+from core.learning.prediction import methylation_of
+from core.learning.weights import flatten, restore
 from core.study import Study
 from fl_client.dataset import Cohort
-from simulations.slice_cnn import SLICES, SliceNet, build_slice_net, central_slices, slice_methylation, train_slices
+from simulations.slice_cnn import SLICES, SliceNet, build_slice_net, central_slices, train_slices
 
 torch.set_num_threads(1)
 
@@ -70,10 +71,11 @@ def test_it_learns_to_tell_patients_apart_and_the_same_seed_gives_the_same_bits(
     first, again = (train_slices(a_cohort(), STUDY, 8) for _ in range(2))
     assert first.weights.tobytes() == again.weights.tobytes()
     unseen = [a_case(100 + number, number % 2).image.numpy() for number in range(6)]
-    scores = slice_methylation(first.weights, unseen)
+    model = build_slice_net(STUDY.seed)
+    restore(model, first.weights)
+    scores = methylation_of(model, unseen)
     assert all(0 <= score <= 1 for score in scores)
     assert min(scores[1::2]) > max(scores[::2])
-    assert slice_methylation(first.weights, []) == []
 
 
 def test_all_that_is_learned_is_a_parameter():

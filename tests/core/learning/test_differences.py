@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import norm, rankdata, ttest_ind
+from scipy.stats import norm, rankdata
 
 from core.learning.curves import auc, placements
-from core.learning.differences import delong_test, holm, recipe_difference, seed_difference
+from core.learning.differences import delong_test, holm, recipe_difference
 
 some_cases = st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 6)), min_size=4, max_size=30)
 
@@ -115,30 +115,6 @@ def test_models_that_rank_alike_or_perfectly_prove_nothing():
         assert found.z is found.p is found.interval is None
     with pytest.raises(ValueError, match="same patients"):
         delong_test([0, 0, 1, 1], [1, 2, 3, 4], [1, 2, 3])
-
-
-def test_seeds_by_hand():
-    # Variances 2 and 8 of two seeds each: 1 + 4 = 5, degrees of freedom 25 / (1 + 16).
-    found = seed_difference([4, 6], [0, 4])
-    assert (found.first, found.second, found.difference) == (5, 2, 3)
-    assert found.degrees == pytest.approx(25 / 17)
-    assert sum(found.interval) / 2 == pytest.approx(3)
-
-
-@pytest.mark.filterwarnings("ignore:Precision loss:RuntimeWarning")  # scipy, of seeds that all agree
-@given(*[st.lists(st.integers(0, 20), min_size=2, max_size=8)] * 2)
-def test_seeds_are_compared_as_scipys_welch_does(first, second):
-    found = seed_difference(first, second)
-    if len(set(first)) == len(set(second)) == 1:
-        assert found.interval is None
-        return
-    expected = ttest_ind(first, second, equal_var=False)
-    assert found.interval == pytest.approx(tuple(expected.confidence_interval()))
-    assert found.degrees == pytest.approx(expected.df)
-
-
-def test_one_seed_compares_nothing():
-    assert seed_difference([0.5], [0.5, 0.6]) is None
 
 
 def test_of_several_comparisons_the_smallest_p_is_raised_the_most_and_none_overtakes_another():
