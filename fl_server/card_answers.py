@@ -3,6 +3,7 @@
 An answer begins with NOT_DONE, NOT_APPLICABLE or NOT_RECORDED where there is nothing to report: a gap is told as one.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.config import validate
@@ -55,10 +56,24 @@ def performance_of(card: dict[str, Any], head: str) -> str:
     return f"{HEADS[head]}: AUC {told['auc']:.2f}{spread}, on {validated['validation_cases']} ({counted})"
 
 
+def rounds_sentence(study: Study, rounds: Sequence[Mapping[str, Any]]) -> str:
+    """Say how a federation trained and for how long: a run may end before its plan does.
+
+    Args:
+        study: what was planned.
+        rounds: every try of every round, as a card has them.
+    """
+    planned = study.federation.rounds
+    trained = sum(one["counted"] and any(site["examples"] for site in one["sites"].values()) for one in rounds)
+    told = f"{planned}" if trained == planned else f"{trained} of {planned} planned"
+    return f"{type(study.strategy).__name__} over {told} round{'s' if planned > 1 else ''}"
+
+
 def answers_of(card: dict[str, Any]) -> dict[str, str]:
     """Return the answer to each subject of `fl_server.checklists`."""
     study = study_of_card(card)
-    return _purpose(card) | _data(card, study) | _model(card, study) | _results(card, study) | _around()
+    validated = _validated_on_public_cases(card, study) if study.privacy.is_on else _validated_on_patients(card, study)
+    return _purpose(card) | _data(card, study) | _model(card, study) | validated | _results(card, study) | _around()
 
 
 def _purpose(card: dict[str, Any]) -> dict[str, str]:
@@ -68,8 +83,6 @@ def _purpose(card: dict[str, Any]) -> dict[str, str]:
         "summary": "This card, from its first section on.",
         "use": "Research on radiogenomics and federated learning. It is no medical device and does not replace a test "
         "of tissue; see Intended use.",
-        "aims": "To develop one model over hospitals whose scans stay with them, and to validate it on patients of the "
-        f"same hospitals. {NOT_RECORDED} is a hypothesis fixed beforehand.",
         "design": "Retrospective: scans and labels were there before the study.",
         "interpretation": "See the warning and Caveats: an AUC whose interval reaches 0.5 shows nothing.",
         "next_steps": "External validation at hospitals that trained nothing, before anything else.",
@@ -82,17 +95,15 @@ def _purpose(card: dict[str, Any]) -> dict[str, str]:
 
 def _data(card: dict[str, Any], study: Study) -> dict[str, str]:
     cohort = cohort_of_card(card)
-    totals = totals_of(cohort)
     sites = f"{len(cohort)} sites: {', '.join(cohort)}" if cohort else "the sites of the study; numbers are withheld"
-    counted = (
-        f"{totals.get('training', 0)} training and {totals.get('validation', 0)} validation cases, "
-        f"{totals.get('excluded', 0)} excluded, at {len(cohort)} sites; see Training data"
-        if cohort
-        else str(card["cohort"])
+    public = (
+        " Validation is on public cases; whose they are, and how they were scanned and labeled, is not recorded."
+        if study.privacy.is_on
+        else ""
     )
     prepared = study.preprocessing
     return {
-        "sources": f"Prepared cohorts of {sites}. From where a site has its patients is the site's to say.",
+        "sources": f"Prepared cohorts of {sites}. From where a site has its patients is the site's to say.{public}",
         "centers": f"{sites[0].upper()}{sites[1:]}.",
         "dates": f"{NOT_RECORDED}: dates of examinations stay at the sites.",
         "eligibility": "What a site put into its folder and could be prepared: one examination with the four sequences "
@@ -112,20 +123,14 @@ def _data(card: dict[str, Any], study: Study) -> dict[str, str]:
         "reference_reason": "Tissue is what treatment goes by today.",
         "annotators": f"{NOT_RECORDED}: each site's own.",
         "agreement": f"{NOT_DONE}: one label a case arrives.",
-        "blinding": f"{NOT_RECORDED}; labels came from tissue, before the model was there.",
-        "partitions": f"By lottery at each site: {study.validation_fraction:.0%} of its patients validate, as many of "
-        "each kind as their share. There is no test set apart.",
-        "disjoint": "The patient, within a site: who validates is never trained on. A person known to two sites under "
-        "two names is not recognized.",
-        "sample_size": f"{NOT_DONE}: no size was planned; what so many patients can tell is the interval's width.",
-        "numbers": f"{counted[0].upper()}{counted[1:]}.",
+        "blinding": f"{NOT_RECORDED}; sites' labels came from tissue, before the model was there.",
+        "sample_size": f"{NOT_DONE}: no size was planned; what so many cases can tell is the interval's width.",
         "demographics": f"{NOT_RECORDED}: age, sex and origin never reach the coordinator.",
-        "differences": f"{NOT_RECORDED}: training and validation patients are of the same sites, by lottery.",
     }
 
 
 def _model(card: dict[str, Any], study: Study) -> dict[str, str]:
-    training, built = study.training, card["architecture"]
+    training, built, validated = study.training, card["architecture"], card["heads"]["mgmt"]["validation_cases"]
     start = (
         f"frozen public weights {study.model.frozen[:12]}; only a head is trained"
         if study.model.frozen
@@ -143,38 +148,92 @@ def _model(card: dict[str, Any], study: Study) -> dict[str, str]:
         f"{built['parameters']:,} trained parameters. Layer by layer: core/learning/model.py.",
         "libraries": f"{libraries}.",
         "initialization": f"At random from seed {study.seed}; pretrained: {start}.",
-        "training": f"{study.strategy.name} over {study.federation.rounds} rounds: {steps}.",
-        "selection": f"Round {card['best_round']}, which has the lowest loss on the {_validation_cases(card)} of all "
-        "sites. They choose it, calibrate it and measure it, so what they measure is too good, by an unknown amount.",
-        "model_building": "Federated training with settings fixed in study.toml; one split, no search in the study.",
+        "training": f"{rounds_sentence(study, card['rounds'])}: {steps}.",
         "specification": f"Weights of SHA-256 {card.get('weights_sha256', 'not registered')}, with study.toml and "
         "calibration in the version's folder; the coordinator signs all of them at approval.",
-        "output": "A probability for each question, calibrated by temperature on the validation cases, with the "
-        "interval that these allow; a decision only where it is sure enough, else undecided, or no "
-        "answer with the reason.",
-        "imbalance": "Each site weighs its classes to balance its own, within bounds."
-        if not study.privacy.is_on
-        else "Classes are not weighed: their numbers are as private as the patients.",
+        "output": "For each question an interval and one probability within it, read from the network's score by a "
+        f"Venn-Abers predictor that is fitted to the {validated}; the labels that cannot be excluded at 90 %; and a "
+        "decision where the whole interval lies on one side of the threshold, which is the upper class's share of "
+        "those cases, and the model is shown to beat chance, else undecided. Or no answer, with the reason.",
         "explanations": "The tumor map, and Grad-CAM where the web shows an answer. Neither proves what an answer "
         "rests on.",
         "poor_input": "Quality rules refuse a scan or withhold the answer, with the reason; so does an image unlike "
-        "those trained on.",
+        "those that validated the version.",
     }
 
 
+def _validated_on_patients(card: dict[str, Any], study: Study) -> dict[str, str]:
+    """Answer what depends on who validates, where each site keeps patients of its own back for that."""
+    cohort = cohort_of_card(card)
+    totals = totals_of(cohort)
+    return {
+        "aims": _aims("patients of the same hospitals"),
+        "partitions": f"By lottery at each site: {study.validation_fraction:.0%} of its patients validate, as many of "
+        "each kind as their share. There is no test set apart.",
+        "disjoint": "The patient, within a site: who validates is never trained on. A person known to two sites is not "
+        "recognized: each site deals out its own, and no pseudonym leaves it.",
+        "numbers": f"{totals['training']} training and {totals['validation']} validation cases, {totals['excluded']} "
+        f"excluded, at {len(cohort)} sites; see Training data.",
+        "differences": f"{NOT_RECORDED}: training and validation patients are of the same sites, by lottery.",
+        "selection": _selection(card, "validation patients of all sites"),
+        "model_building": "Federated training with settings fixed in study.toml; one split, no search in the study.",
+        "imbalance": "Each site weighs its classes to balance its own, within bounds.",
+        "internal": f"{_performance(card)}.",
+        "external": f"{NOT_DONE}: no patient of a hospital that trained nothing is in these numbers.",
+        "failures": f"{NOT_DONE}: single cases do not leave their sites.",
+        "sites": "See Quantitative analyses for each site's loss and accuracy; by AUC they are not compared, since "
+        "histograms of so few patients come close to the patients.",
+    }
+
+
+def _validated_on_public_cases(card: dict[str, Any], study: Study) -> dict[str, str]:
+    """Answer the same of a study with differential privacy, where nothing is counted of a site's patients."""
+    return {
+        "aims": _aims("public cases"),
+        "partitions": "Every patient of a site trains. The coordinator validates on public cases (SHA-256 "
+        f"{study.privacy.validation[:12]}). There is no test set apart.",
+        "disjoint": f"{NOT_RECORDED}: no site gives a patient to validation, but nobody checks whether a public case "
+        "is of somebody who trains, nor whether two sites know the same person.",
+        "numbers": f"Numbers of the sites' patients are {card['cohort']}. Public cases are counted beside each AUC.",
+        "differences": f"{NOT_RECORDED}: sites' patients train and public cases validate; how unlike they are cannot "
+        "be told, since nothing is counted of the former.",
+        "selection": _selection(card, "public validation cases"),
+        "model_building": "Federated training with settings fixed in study.toml; no split of the sites' patients, no "
+        "search in the study.",
+        "imbalance": "Classes are not weighed: their numbers are as private as the patients.",
+        "internal": f"{NOT_DONE}: no patient of a site validates. On public cases, which chose the round: "
+        f"{_performance(card)}.",
+        "external": f"{NOT_DONE}: the public cases chose the round and calibrate it, so they are no test.",
+        "failures": f"{NOT_DONE}: the public cases are only counted.",
+        "sites": f"{NOT_DONE}: how well the model does at a site is as private as its patients.",
+    }
+
+
+def _aims(validated_on: str) -> str:
+    return (
+        f"To develop one model over hospitals whose scans stay with them, and to validate it on {validated_on}. "
+        f"{NOT_RECORDED} is a hypothesis fixed beforehand."
+    )
+
+
+def _selection(card: dict[str, Any], validated_on: str) -> str:
+    return (
+        f"Round {card['best_round']}, which has the lowest loss on the {validated_on}. They choose it, calibrate it "
+        "and measure it, so what they measure is too good, by an unknown amount."
+    )
+
+
+def _performance(card: dict[str, Any]) -> str:
+    return "; ".join(performance_of(card, head) for head in HEADS)
+
+
 def _results(card: dict[str, Any], study: Study) -> dict[str, str]:
-    performance = "; ".join(performance_of(card, head) for head in HEADS)
     return {
         "metrics": "AUC, accuracy, precision, recall, specificity, F1 and Brier score of both questions; Dice of "
         "three regions.",
         "uncertainty": "A 95 % interval of each AUC. No test of significance: nothing is compared.",
         "robustness": f"{NOT_DONE} for this version.",
-        "internal": f"{performance}.",
-        "external": f"{NOT_DONE}: no patient of a hospital that trained nothing is in these numbers.",
-        "performance": f"{performance}. {NOT_DONE}: by groups of patients.",
-        "failures": f"{NOT_DONE}: single cases do not leave their sites.",
-        "sites": "See Quantitative analyses for each site's loss and accuracy; by AUC they are not compared, since "
-        "histograms of so few patients come close to the patients.",
+        "performance": f"{_performance(card)}. {NOT_DONE}: by groups of patients.",
         "fairness": f"{NOT_DONE}: without age, sex and origin nobody can tell whom the model serves worse.",
         "inequalities": f"{NOT_RECORDED}: who is scanned and operated on differs by place and means.",
         "limitations": f"See Caveats. Privacy: {privacy_sentence(study)}",
@@ -191,7 +250,3 @@ def _around() -> dict[str, str]:
         "funding": f"{NOT_RECORDED}: {theirs}.",
         "involvement": f"{NOT_RECORDED}: {theirs}.",
     }
-
-
-def _validation_cases(card: dict[str, Any]) -> str:
-    return str(card["heads"]["mgmt"]["validation_cases"])

@@ -10,7 +10,8 @@ from core.learning.curves import auc, roc_curve
 from core.learning.metrics import scores_of
 from core.report import Part, Picture, Table, render
 from core.study import privacy_sentence
-from fl_server.card import WITHHELD
+from fl_server.card import WITHHELD, told_of
+from fl_server.card_answers import rounds_sentence
 from simulations.cohorts import ImportedCohort
 from simulations.comparison import HEADER
 from simulations.error_analysis import error_figures, errors_part
@@ -101,20 +102,27 @@ def decisions_of(outcome: Outcome) -> dict[str, int]:
     }
 
 
-def _parts(outcome: Outcome) -> list[Part]:
-    hospitals = outcome.hospitals
-    epochs = outcome.scenario.study.training.epochs_per_round
-    setting = (
-        f"{hospitals.trained}, trained by federated averaging over {outcome.scenario.study.federation.rounds} rounds "
-        f"of {epochs} epoch{'s' if epochs > 1 else ''}. No scan left its hospital. All models below are "
-        f"measured on the same {len(outcome.labels)} patients {hospitals.tested}, by their raw scores."
+def setting_of(outcome: Outcome) -> str:
+    """Say who trained, how and for how long, and on whom all models are measured."""
+    hospitals, study = outcome.hospitals, outcome.scenario.study
+    steps, epochs = study.privacy.steps_per_round, study.training.epochs_per_round
+    work, count = ("noised step", steps) if study.privacy.is_on else ("epoch", epochs)
+    rounds = rounds_sentence(study, [told_of(record) for record in outcome.run.history])
+    return (
+        f"{hospitals.trained}, trained as a federation: {rounds} of {count} {work}{'s' if count > 1 else ''}. No scan "
+        f"left its hospital. All models below are measured on the same {len(outcome.labels)} patients "
+        f"{hospitals.tested}, by their raw scores."
     )
+
+
+def _parts(outcome: Outcome) -> list[Part]:
     decided = decisions_of(outcome)
     answers = (
         f"What a clinician would be told: of {decided['patients']} patients the federation's model decides "
         f"{decided['decided']}, {decided['right']} of them rightly, and leaves {decided['undecided']} undecided; "
         f"{decided['no answer']} get no answer, with the reason."
     )
+    setting = setting_of(outcome)
     privacy = f"Privacy of the federation's patients: {privacy_sentence(outcome.scenario.study)}"
     tumors = tumor_auc(outcome)
     found = (
@@ -123,7 +131,7 @@ def _parts(outcome: Outcome) -> list[Part]:
     return [
         Part(
             "What was compared",
-            [setting, *hospitals.notes, privacy, table_of(outcome), _picture_of_intervals(outcome), answers],
+            [setting, *outcome.hospitals.notes, privacy, table_of(outcome), _picture_of_intervals(outcome), answers],
         ),
         Part("How it learned", [_picture_of_rounds(outcome), _sites(outcome)]),
         Part("Outside patients", [_picture_of_roc(outcome), *_pictures_of_a_case(outcome, found)]),

@@ -1,13 +1,16 @@
 """A model's scores by group of patients, over hospitals: each sends counts of its large groups, and they are added.
 
 A hospital counts its own cases by scanner, sex and age band, and sends the counts of groups that `small_cells` lets it
-show, and of all its cases where they are no small group themselves. A withheld group's name is not sent either. The
-tables of one hospital share nothing but their sum, which `small_cells` takes as known; so nobody who sees them, alone
-or added, can work out a withheld group's size, and the cases left over by subtraction are at least `floor`, of two
-groups or more.
+show, and of all its cases where they are no small group themselves. A withheld group's name is not sent either. Of
+sizes the tables of one hospital share only their sum, which `small_cells` takes as known; so nobody who sees them,
+alone or added, can work out a withheld group's size, and the cases left over by subtraction are at least `floor`, of
+two groups or more.
 
-Not covered: a group that is large may have few cases of one class, or only cases of one, and the counts tell that; and
-the tables of two tasks may be subtracted from each other where a few cases have the label of one alone.
+Not covered: single patients. Counts hold a histogram of 256 bins for each class, and of a hospital's few cases most
+have a bin to themselves. Found in the tables of sex, age and scanner, it joins these to that patient's row, score and
+label included; found in none of the groups of a table, it is of a withheld one. A large group may also have few cases
+of one class, or only cases of one, and the counts tell that; and the tables of two tasks may be subtracted from each
+other where a few cases have the label of one alone. So nothing that leaves a hospital holds such tables (decision 18).
 
 Scores of added counts are those of all patients together with each probability moved to the middle of its bin, by at
 most 1/512: whatever is called at one half is exact, and the area under the curve is within `auc_bounds`.

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 from core.learning.binary_report import report_of
 from core.learning.curves import auc, auc_interval
 from core.learning.groups import ALL, SITE, UNKNOWN, added, group_report, site_groups
-from core.learning.metrics import task_counts
+from core.learning.metrics import histograms_of, task_counts
+
+ROOT = Path(__file__).resolve().parents[3]
 
 some_cases = st.lists(
     st.tuples(st.integers(0, 1), st.floats(0, 1), st.sampled_from("abc"), st.sampled_from(["f", "m"])), max_size=60
@@ -103,6 +106,35 @@ def test_cases_left_over_by_subtraction_are_no_small_group(cases, floor):
                 group_report(counts, "mgmt").scores.cases for counts in groups["sex"].values()
             )
             assert left == 0 or left >= floor
+
+
+def test_single_patients_can_be_put_together_from_the_histograms_so_nothing_of_a_deployment_imports_them():
+    rng = np.random.default_rng(4)
+    # A hospital: label, score, sex, age band, scanner; three people whose scanner is withheld, with the next smallest.
+    people = [
+        (int(rng.integers(2)), float(rng.random()), "fm"[rng.integers(2)], "abc"[rng.integers(3)], scanner)
+        for scanner in ["x"] * 25 + ["y"] * 8 + ["z"] * 3
+    ]
+    names = ("sex", "age", "scanner")
+    table = site_groups(counting(people), {name: [one[2 + k] for one in people] for k, name in enumerate(names)})
+    assert set(table["scanner"]) == {"x"}
+
+    def cases_in(counts):
+        return {(c, b) for c, bins in enumerate(reversed(histograms_of(counts, "mgmt"))) for b in np.flatnonzero(bins)}
+
+    rows = {
+        (*case, *(next((g for g, counts in table[n].items() if case in cases_in(counts)), "withheld") for n in names))
+        for case in cases_in(table[ALL][ALL])
+    }
+    truth = {
+        (label, int(score * 256), sex, age, scanner if scanner == "x" else "withheld")
+        for label, score, sex, age, scanner in people
+    }
+    assert len(rows & truth) >= 0.9 * len(people)
+    assert sum(row[-1] == "withheld" for row in rows & truth) >= 10
+    senders = [file for room in ("fl_client", "fl_server", "webapp") for file in (ROOT / room).glob("*.py")]
+    assert len(senders) > 50
+    assert not [file.name for file in senders if "learning.groups" in file.read_text("utf-8")]
 
 
 @given(st.integers(0, 2**16))
