@@ -117,24 +117,32 @@ def import_public(
         list[Path] | None,
         typer.Option(help="A cohort imported before: who is in it, as BraTS 2021 numbers them, is left out."),
     ] = None,
+    crosswalk: Annotated[
+        Path | None,
+        typer.Option(help="For upenn-gbm: TCIA's BraTS2021_MappingToTCIA, saved as CSV; says who is in RSNA too."),
+    ] = None,
 ) -> None:
     """Bring a public cohort, as one downloads it, into the layout that `split` and `fl-client prepare` read.
 
     Files are hard-linked, so nothing is copied and the download stays as it is. One scan a patient: follow-ups and what
     is known to be broken are left out, each with its reason in OUT/import.csv. Safe to interrupt: the next call goes
-    on. RSNA, BraTS and UCSF-PDGM share patients: --apart-from keeps each at one site. UPenn-GBM has some of them too,
-    but its table does not say whom.
+    on. RSNA, BraTS, UCSF-PDGM and UPenn-GBM share patients: --apart-from keeps each at one site. UPenn-GBM's table does
+    not say whom; --crosswalk does, for this and for a later `run --external`.
 
     Example: fl-simulate import ucsf-pdgm UCSF-PDGM-v5 --out ucsf --apart-from rsna
     """
     from simulations.public_import import import_cohort, summary
+    from simulations.public_layouts import LAYOUTS
 
     with bars() as report:
-        lines = import_cohort(cohort.value, source, out, labels, apart_from or (), report)
+        lines = import_cohort(cohort.value, source, out, labels, apart_from or (), report, crosswalk=crosswalk)
     table = Table("folders", "", title=f"{cohort.value}, in {out}")
     for text, count in summary(lines):
         table.add_row(str(count), text)
     Console().print(table)
+    if all(line.also is None for line in lines):
+        unknown = f"Who of them is in BraTS 2021 too, where RSNA's are, is unknown: {LAYOUTS[cohort.value].told_by}"
+        Console().print(unknown, soft_wrap=True, highlight=False)
     Console().print(f"Folder by folder: {out / 'import.csv'}", soft_wrap=True, highlight=False)
 
 

@@ -34,6 +34,8 @@ _WORDS = {
 def make_imported(cohort: ImportedCohort, out: Path, report: Report = silent, *, outside: bool = True) -> Hospitals:
     """Deal an imported cohort out to sites, as hard links; what an earlier call dealt out alike is kept.
 
+    Nobody outside is looked at or written where none is wanted; a later call that wants some adds them.
+
     Args:
         cohort: which import, and how.
         out: folder for OUT/<site>/ and OUT/outside/.
@@ -54,7 +56,7 @@ def make_imported(cohort: ImportedCohort, out: Path, report: Report = silent, *,
     held_out = hold_out({id_: labels.get(id_) for id_ in ours}, cohort.held_out, cohort.seed)
     tests = {ours[id_]: labels[id_] for id_ in held_out}
     tested = f"of {imported.title} who were held out, the same share of each label, before the others were dealt out"
-    if cohort.external:
+    if outside and cohort.external:
         tests, tested, told = _external(cohort.external, imported)
         notes += told
     if outside and not tests:
@@ -67,10 +69,10 @@ def make_imported(cohort: ImportedCohort, out: Path, report: Report = silent, *,
     named = folders if cohort.by_csv else training
     sites = _deal(cohort, named, training, labels, report)
     members = {site: {ours[id_]: labels.get(id_) for id_ in ids} for site, ids in sites.items()}
-    if tests:
+    if outside:
         members[OUTSIDE] = tests
-    if not _is_there(out, members):
-        write_sites(out, members, report)
+    if missing := _not_there(out, members):
+        write_sites(out, missing, report)
     sizes = [str(len(ids)) for ids in sites.values()]
     counted = " and ".join(filter(None, (", ".join(sizes[:-1]), sizes[-1])))
     plural = "s" if len(sites) > 1 else ""
@@ -131,13 +133,14 @@ def _external(folder: Path, ours: Imported) -> tuple[dict[Path, int | None], str
         _left_out(len(folders) - len(apart), f"patient(s) of {theirs.title} are in {ours.title} too, or there twice"),
         _left_out(len(apart) - len(labeled), f"patient(s) of {theirs.title} have no methylation label"),
     ]
-    for one, other in ((theirs, ours), (ours, theirs)):
-        if not any(one.people.values()):
-            notes.append(
-                f"The table of {one.title} does not say who is in BraTS 2021 too: whoever is in {other.title} as well "
-                "could not be told by name, and may have trained."
-            )
-    return labeled, f"of {theirs.title}, which no site has", notes
+    unknown = [
+        f"Who of {one.title} is in BraTS 2021 too, as patients of {other.title} may be, is unknown: whoever is in both "
+        f"cannot be left out, may have trained, and flatters every model. To make it known, {one.layout.told_by}."
+        for one, other in ((theirs, ours), (ours, theirs))
+        if not one.told
+    ]
+    whose = "some of whom may have trained" if unknown else f"without those known to be in {ours.title} too"
+    return labeled, f"of {theirs.title}, {whose}", notes + unknown
 
 
 def _deal(
@@ -169,23 +172,25 @@ def _read(folder: Path) -> tuple[Imported, dict[str, Path], dict[str, int | None
     return imported, folders, read_labels(folder / "train_labels.csv")
 
 
-def _is_there(out: Path, members: Members) -> bool:
-    """Return whether sites are dealt out already.
+def _not_there(out: Path, members: Members) -> Members:
+    """Return the sites that are not dealt out yet; patients outside do not matter to a call that wants none.
 
     Raises: ConfigError: others are.
     """
-    if not out.exists() or not any(out.iterdir()):
-        return False
     tables = {
         site: labels_table({folder.name: label for folder, label in patients.items()})
         for site, patients in members.items()
     }
-    there = {path.parent.name: path.read_text("utf-8") for path in out.glob("*/train_labels.csv")}
-    if there != tables:
+    there = {path.name: _text(path / "train_labels.csv") for path in out.glob("[!.]*")}
+    if any(tables.get(site) != table for site, table in there.items() if site in members or site != OUTSIDE):
         raise ConfigError(
             f"{out} holds patients who were dealt out otherwise", fix="name a new folder with --out, or delete that one"
         )
-    return True
+    return {site: patients for site, patients in members.items() if site not in there}
+
+
+def _text(table: Path) -> str:
+    return table.read_text("utf-8") if table.is_file() else ""
 
 
 def _left_out(count: int, what: str) -> str:

@@ -12,7 +12,7 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.errors import ConfigError, DataError
@@ -21,10 +21,13 @@ from core.imaging.dicom import files_under
 from core.progress import Report, silent
 from simulations.public_layouts import LAYOUTS, Layout
 from simulations.public_masks import write_mask
-from simulations.public_scans import PublicLabels, Scan, admitted, choose_table, find_scans, read_public_labels
+from simulations.public_scans import Scan, admitted, find_scans
+from simulations.public_tables import PublicLabels, choose_table, read_crosswalk, read_public_labels
 from simulations.site_folders import labels_table, link
 
 LINES = "import.csv"
+# Who is known not to be in BraTS 2021 is called so there; where it is not known, the cell is empty.
+_NOBODY = "nobody"
 _HEADER = ["folder", "BraTS21ID", "MGMT_value", "mask", "in_brats_2021", "left_out", "note"]
 # Says which cohort a folder is being made of, and is what a second import of it at the same time stumbles over.
 _MARK = ".import"
@@ -39,7 +42,7 @@ class Line:
         patient: who it became.
         mgmt: methylated (1), unmethylated (0) or unknown (None).
         mask: whether the patient has a tumor mask.
-        also: what the patient is called in BraTS 2021, as far as the cohort's table says.
+        also: what the patient is called in BraTS 2021; None where that is unknown.
         left_out: why it became nobody; empty where it did not.
         note: what was left of it, and why.
     """
@@ -48,7 +51,7 @@ class Line:
     patient: str
     mgmt: int | None = None
     mask: bool = False
-    also: tuple[str, ...] = ()
+    also: tuple[str, ...] | None = None
     left_out: str = ""
     note: str = ""
 
@@ -58,12 +61,19 @@ class Imported:
     """A cohort that was imported before.
 
     Attributes:
-        title: what people call it.
-        people: by patient, what they are called in BraTS 2021, as far as the cohort's table says.
+        layout: which one.
+        people: by patient, what they are called in BraTS 2021, as far as that is known.
+        told: whether it is known at all who is in BraTS 2021.
     """
 
-    title: str
+    layout: Layout
     people: Mapping[str, tuple[str, ...]]
+    told: bool
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self.layout.title
 
 
 def import_cohort(
@@ -73,6 +83,8 @@ def import_cohort(
     labels: Path | None = None,
     apart_from: Sequence[Path] = (),
     report: Report = silent,
+    *,
+    crosswalk: Path | None = None,
 ) -> list[Line]:
     """Bring a downloaded cohort into the project's layout; the source stays as it is.
 
@@ -84,6 +96,8 @@ def import_cohort(
         out: a new or empty folder, or one of an earlier call for the same cohort.
         labels: the cohort's table, where it is not beside the scans.
         apart_from: cohorts that were imported before: whoever is in one of them is left out.
+        report: told how far it is.
+        crosswalk: TCIA's of BraTS 2021, as CSV, where the cohort's own table does not say who is in BraTS 2021 too.
     Returns: a line a folder, by folder.
     Raises:
         ConfigError: a folder or file that cannot be meant.
@@ -92,7 +106,9 @@ def import_cohort(
     layout, source, out = LAYOUTS[kind], source.resolve(), out.resolve()
     found = find_scans(kind, source)
     table = choose_table(layout, found.tables, labels)
-    said = read_public_labels(kind, table) if table else PublicLabels({}, {}, {})
+    said = read_public_labels(kind, table) if table else PublicLabels({}, None, {})
+    if crosswalk:
+        said = replace(said, also=read_crosswalk(kind, crosswalk))
     chosen, left_out = admitted(layout, found.scans)
     if table and chosen and not any(scan.number in said.mgmt for scan in chosen):
         raise DataError(
@@ -101,11 +117,13 @@ def import_cohort(
         )
     others = _members(apart_from)
     for scan in list(chosen):
-        if shared := next((name for name in _also(kind, scan, said) if name in others), None):
+        if shared := next((name for name in _also(kind, scan, said) or () if name in others), None):
             chosen.remove(scan)
             left_out[scan.folder] = f"in {others[shared]} too, as {shared}"
     if not chosen:
-        raise DataError(f"No patient of {source} can be brought: {_reasons(left_out)}", fix="complete the download")
+        raise DataError(
+            f"No patient of {source} can be brought: {_reasons(left_out)}", fix="complete the download, or name another"
+        )
     _begin(kind, source, out, {scan.patient for scan in chosen})
     with only_process(out / _MARK, ConfigError(f"{out} is being imported into", fix="wait for the other import")):
         return _write(kind, layout, chosen, left_out, said, out, report)
@@ -129,10 +147,11 @@ def read_import(folder: Path) -> Imported:
     try:
         layout = LAYOUTS[(folder / _MARK).read_text("utf-8")]
         rows = csv.DictReader((folder / LINES).read_text("utf-8").splitlines(), strict=True)
-        people = {row["BraTS21ID"]: tuple(row["in_brats_2021"].split()) for row in rows if row["BraTS21ID"]}
+        also = {row["BraTS21ID"]: row["in_brats_2021"].split() for row in rows if row["BraTS21ID"]}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, AttributeError):
         raise again from None
-    return Imported(layout.title, people)
+    people = {patient: tuple(name for name in names if name != _NOBODY) for patient, names in also.items()}
+    return Imported(layout, people, any(also.values()))
 
 
 def summary(lines: Sequence[Line]) -> list[tuple[str, int]]:
@@ -144,8 +163,9 @@ def summary(lines: Sequence[Line]) -> list[tuple[str, int]]:
         ("unmethylated", sum(line.mgmt == 0 for line in brought)),
         ("without a label", sum(line.mgmt is None for line in brought)),
         ("with a tumor mask", sum(line.mask for line in brought)),
-        ("also in BraTS 2021, where RSNA's are", sum(bool(line.also) for line in brought)),
     ]
+    if any(line.also is not None for line in brought):
+        rows.append(("also in BraTS 2021, where RSNA's are", sum(bool(line.also) for line in brought)))
     for said, texts in (
         ("left out", [line.left_out for line in lines]),
         ("brought, but", [line.note for line in lines]),
@@ -238,10 +258,11 @@ def _link_scan(scan: Scan, target: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _also(kind: str, scan: Scan, said: PublicLabels) -> tuple[str, ...]:
-    """Return what a patient is called in BraTS 2021: RSNA's numbers are BraTS's."""
-    own = (f"BraTS2021_{scan.number}",) if kind in ("rsna", "brats") and scan.number else ()
-    return own or said.also.get(scan.number, ())
+def _also(kind: str, scan: Scan, said: PublicLabels) -> tuple[str, ...] | None:
+    """Return what a patient is called in BraTS 2021, None where that is unknown: RSNA's numbers are BraTS's."""
+    if kind in ("rsna", "brats") and scan.number:
+        return (f"BraTS2021_{scan.number}",)
+    return None if said.also is None else said.also.get(scan.number, ())
 
 
 def _members(imported: Iterable[Path]) -> dict[str, str]:
@@ -258,7 +279,8 @@ def _reasons(left_out: Mapping[str, str]) -> str:
 
 def _cells(line: Line) -> list[str]:
     mask = "yes" if line.mask else ""
-    return [line.folder, line.patient, _cell(line.mgmt), mask, " ".join(line.also), line.left_out, line.note]
+    also = "" if line.also is None else " ".join(line.also) or _NOBODY
+    return [line.folder, line.patient, _cell(line.mgmt), mask, also, line.left_out, line.note]
 
 
 def _cell(label: int | None) -> str:

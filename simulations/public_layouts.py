@@ -1,7 +1,8 @@
 """How public cohorts of gliomas look when downloaded: names of folders, files and tables, and what is known of them.
 
 rsna        RSNA-MICCAI 2021 (Kaggle): train/<5 digits>/<sequence>/*.dcm
-brats       BraTS 2021, and 2023's glioma cohort: one folder a patient; skull-stripped NIfTI in the space of SRI24
+brats       BraTS 2021, and 2023's glioma cohort: one folder a patient; skull-stripped NIfTI in the space of SRI24.
+            Of BraTS 2024's, nobody: its scans were taken after treatment, and its masks have a label of their own
 upenn-gbm   UPenn-GBM (TCIA): images_structural/, images_segm/; skull-stripped NIfTI
 ucsf-pdgm   UCSF-PDGM (TCIA): one folder an examination; skull-stripped NIfTI
 
@@ -14,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 FOLLOW_UP = "a follow-up: a patient counts once, by the first scan"
+_TREATED = "taken after treatment, as BraTS 2024 numbers visits: only scans from before it count"
 _BROKEN = "its organizers took it out: images are blank or broken"
 
 # Two of BraTS 2021's numbers are patients who are in it already, days later. Source: the column `BraTS21 ID` of
@@ -32,7 +34,7 @@ class Layout:
         folder: an examination's folder: groups `stem` (its files begin so), `patient`, `number`, perhaps `visit`.
         endings: by sequence, what may follow `stem` in a file's name; none where each sequence has a folder.
         mask: what may follow `stem` in the name of a tumor mask.
-        first: visits that may be a patient's first; the others are follow-ups.
+        first: visits that may be a patient's first.
         table: the labels' file, as a pattern.
         columns: of that table, the identifier's and the methylation's.
         row: an identifier in it: groups `number`, perhaps `visit`.
@@ -41,6 +43,9 @@ class Layout:
         known: by number, why a patient is left out.
         digits: of a number.
         earlier: what a number that was a follow-up's was called later: its patient's number.
+        later: why the other visits are left out.
+        crosswalk: how the patients' names begin in TCIA's crosswalk of BraTS 2021; empty where no import takes it.
+        told_by: what makes known who is in BraTS 2021 too, where that is not known.
     """
 
     title: str
@@ -56,6 +61,9 @@ class Layout:
     known: Mapping[str, str] = field(default_factory=dict)
     digits: int = 5
     earlier: Mapping[str, str] = field(default_factory=dict)
+    later: str = FOLLOW_UP
+    crosswalk: str = ""
+    told_by: str = ""
 
 
 _RSNA_WORDS = {"1": 1, "0": 0, "1.0": 1, "0.0": 0}
@@ -87,13 +95,15 @@ LAYOUTS: dict[str, Layout] = {
             "FLAIR": ("_flair", "-t2f"),
         },
         mask=("_seg", "-seg"),
-        first=re.compile(r"(\d{3})?"),
+        first=re.compile(r"(0\d\d)?"),
         table="train_labels.csv",
         columns=_RSNA_COLUMNS,
         row=re.compile(r"(BraTS2021_)?(?P<number>\d{1,5})"),
         words=_RSNA_WORDS,
         required=False,
         known=_SAME_PATIENTS,
+        later=_TREATED,
+        told_by="import BraTS 2021 in the place of BraTS 2023",
     ),
     "upenn-gbm": Layout(
         title="UPenn-GBM",
@@ -103,8 +113,10 @@ LAYOUTS: dict[str, Layout] = {
         first=re.compile("11"),
         table="UPENN-GBM_clinical_info_v*.csv",
         columns=("ID", "MGMT"),
-        row=re.compile(r"UPENN-GBM-(?P<number>\d{1,5})_(?P<visit>\d{2})"),
+        row=re.compile(r"UPENN-GBM-(?P<number>\d{1,5})(_(?P<visit>\d{2}))?"),
         words={"methylated": 1, "unmethylated": 0, "indeterminate": None, "not available": None},
+        crosswalk="UPENN-GBM",
+        told_by="import it again with --crosswalk BraTS2021_MappingToTCIA.csv",
     ),
     "ucsf-pdgm": Layout(
         title="UCSF-PDGM",
@@ -119,5 +131,6 @@ LAYOUTS: dict[str, Layout] = {
         known={old: f"a follow-up of UCSF-PDGM-{patient}" for old, patient in _EARLIER.items()},
         digits=4,
         earlier=_EARLIER,
+        told_by="import it again with a table that has the column BraTS21 ID",
     ),
 }

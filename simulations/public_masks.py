@@ -7,7 +7,7 @@ import SimpleITK as sitk
 
 from core.errors import DataError
 from core.files import atomic, write_atomically
-from core.imaging.nifti import is_nifti, read_mask
+from core.imaging.nifti import is_nifti, nifti_name, read_mask
 from core.imaging.nifti_bytes import nifti_bytes
 from core.imaging.volume import Volume
 from simulations.public_scans import Scan
@@ -50,6 +50,8 @@ def _check(mask: Volume, scan: Scan) -> None:
     if {3, 4} <= labels:
         # 4 is then the cavity of an operation (BraTS 2024), or 3 the solid core of BraTS 2013.
         raise DataError("The tumor mask holds both 3 and 4, and which is enhancing is not known", fix=fix)
+    if 4 in labels and scan.mask and nifti_name(scan.mask).endswith("-seg"):
+        raise DataError("The tumor mask holds 4, which since BraTS 2023 is not enhancing tumor", fix=fix)
     if labels == {0}:
         raise DataError("The tumor mask is empty, which stands for a healthy person", fix=fix)
     part = scan.parts["T1wCE"]

@@ -1,6 +1,5 @@
-"""A downloaded public cohort -> the scans in it, which of them count, and what its own table says of their patients."""
+"""A downloaded public cohort -> the scans in it, and which of them count."""
 
-import csv
 import os
 import re
 from collections import defaultdict
@@ -13,9 +12,6 @@ from core.errors import ConfigError, DataError, NotACaseError
 from core.imaging.nifti import is_nifti, nifti_name
 from core.imaging.volume import SEQUENCES
 from simulations.public_layouts import FOLLOW_UP, LAYOUTS, Layout
-
-# Of UCSF's table: who is in BraTS 2021 too.
-_ALSO = "BraTS21 ID"
 
 
 @dataclass(frozen=True)
@@ -50,21 +46,6 @@ class Downloaded:
 
     scans: tuple[Scan, ...]
     tables: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class PublicLabels:
-    """What a cohort's table says.
-
-    Attributes:
-        mgmt: by number, methylated (1), unmethylated (0) or unknown (None).
-        also: by number, what the patient is called in BraTS 2021.
-        strange: by number, a word for methylation that is none of the cohort's.
-    """
-
-    mgmt: Mapping[str, int | None]
-    also: Mapping[str, tuple[str, ...]]
-    strange: Mapping[str, str]
 
 
 def find_scans(kind: str, source: Path) -> Downloaded:
@@ -104,84 +85,27 @@ def find_scans(kind: str, source: Path) -> Downloaded:
 
 
 def admitted(layout: Layout, scans: Sequence[Scan]) -> tuple[list[Scan], dict[str, str]]:
-    """Choose one scan a patient: the first, if it is whole.
+    """Choose one scan a patient: the first that is there, if it is whole, or none.
 
     Returns: the scans that count, and why each of the other folders does not.
     """
-    chosen: dict[str, Scan] = {}
+    chosen: list[Scan] = []
+    seen: set[str] = set()
     left_out = {}
     for scan in sorted(scans, key=lambda one: (one.patient, one.visit)):
-        missing = [sequence for sequence in SEQUENCES if sequence not in scan.parts]
         if scan.number in layout.known:
             left_out[scan.folder] = layout.known[scan.number]
-        elif not layout.first.fullmatch(scan.visit) or scan.patient in chosen:
+        elif not layout.first.fullmatch(scan.visit):
+            left_out[scan.folder] = layout.later
+        elif scan.patient in seen:
             left_out[scan.folder] = FOLLOW_UP
-        elif missing:
+        elif missing := [sequence for sequence in SEQUENCES if sequence not in scan.parts]:
             left_out[scan.folder] = f"no {' and no '.join(missing)}"
+            seen.add(scan.patient)
         else:
-            chosen[scan.patient] = scan
-    return list(chosen.values()), left_out
-
-
-def choose_table(layout: Layout, tables: Sequence[Path], given: Path | None) -> Path | None:
-    """Return the labels' file: the one that was named, or the only one beside the scans.
-
-    Raises:
-        ConfigError: the one that was named is not there.
-        DataError: there is none, and the cohort has labels; or there are several.
-    """
-    if given:
-        if not given.is_file():
-            raise ConfigError(f"There is no file {given}", fix=f"name {layout.table} with --labels")
-        return given
-    if len(tables) > 1:
-        raise DataError(
-            f"There are {len(tables)} files of labels: {', '.join(path.name for path in tables)}",
-            fix="name the one that counts with --labels",
-        )
-    if not tables and layout.required:
-        raise DataError(
-            f"There is no {layout.table}, which has {layout.title}'s labels",
-            fix="download it from where the scans came from, and put it beside them or name it with --labels",
-        )
-    return tables[0] if tables else None
-
-
-def read_public_labels(kind: str, path: Path) -> PublicLabels:
-    """Read a cohort's own table; follow-ups' lines say only what else the patient is called.
-
-    Raises: DataError: unreadable, without the columns, or two labels for one patient; says the line.
-    """
-    layout = LAYOUTS[kind]
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines(), strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path.name} cannot be read ({type(error).__name__})", fix="save it as CSV in UTF-8") from None
-    identifier, methylation = layout.columns
-    if not rows or not {identifier, methylation} <= set(rows[0]):
-        raise DataError(
-            f"{path.name} has no column {identifier} or no column {methylation}",
-            fix=f"name {layout.title}'s {layout.table} with --labels, as it was downloaded",
-        )
-    mgmt: dict[str, int | None] = {}
-    also: dict[str, tuple[str, ...]] = defaultdict(tuple)
-    strange = {}
-    for line, row in enumerate(rows, start=2):
-        match = layout.row.fullmatch((row[identifier] or "").strip())
-        if match is None:
-            continue
-        number, word = match["number"].zfill(layout.digits), (row[methylation] or "").strip().lower()
-        if other := (row.get(_ALSO) or "").strip():
-            also[layout.earlier.get(number, number)] += (other,)
-        if not layout.first.fullmatch(match.groupdict().get("visit") or ""):
-            continue
-        label = layout.words.get(word)
-        if number in mgmt and mgmt[number] != label:
-            raise DataError(f"{path.name}: line {line} gives a patient another label", fix="keep one line a patient")
-        mgmt[number] = label
-        if word and word not in layout.words:
-            strange[number] = word
-    return PublicLabels(mgmt, also, strange)
+            chosen.append(scan)
+            seen.add(scan.patient)
+    return chosen, left_out
 
 
 def _walk(source: Path, layout: Layout) -> list[tuple[Path, re.Match[str] | None, list[str]]]:

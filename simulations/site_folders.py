@@ -30,10 +30,10 @@ def labels_table(labels: Mapping[str, int | None]) -> str:
 
 
 def write_sites(out: Path, members: Mapping[str, Mapping[Path, int | None]], report: Report = silent) -> None:
-    """Write sites' folders beside `out`, by hard links, and give them its name when they are whole.
+    """Write sites' folders beside `out`, by hard links, and move them there when all are whole.
 
     Args:
-        out: a new or empty folder.
+        out: a folder that has none of the sites; a new or empty one has all of them at once.
         members: by site, its patients' folders in cohorts of this layout, each with its label.
     """
     partial = out.with_name(f".{secrets.token_hex(4)}.partial-{out.name}")
@@ -50,7 +50,11 @@ def write_sites(out: Path, members: Mapping[str, Mapping[Path, int | None]], rep
                 report("write sites", done, total)
             table = labels_table({folder.name: label for folder, label in patients.items()})
             write_atomically(partial / site / "train_labels.csv", table)
-        partial.replace(out)
+        if out.is_dir() and any(out.iterdir()):
+            for site in members:
+                (partial / site).replace(out / site)
+        else:
+            partial.replace(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

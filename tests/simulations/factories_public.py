@@ -69,6 +69,20 @@ def upenn(at: Path, names: Sequence[str], rows: str, masks: Sequence[str] = ()) 
     return at
 
 
+def crosswalk(path: Path, pairs: Sequence[tuple[str, str]]) -> Path:
+    """Write TCIA's crosswalk of BraTS 2021, as saved from a spreadsheet: a name of TCIA and of BraTS a row."""
+    path.write_text(
+        "Data Collection (as on TCIA+additional),Site ID,PatientID on TCIA Radiology Portal,"
+        "Study date (m/d/yyyy) per PatientID,BraTS2021 ID,Segmentation (Task 1) Cohort,MGMT (Task 2) Cohort,"
+        "MGMT value\n"
+        # A hospital's whom TCIA did not have, one of UCSF's, whose names there are numbers alone, and an empty row.
+        "UPENN-GBM_Additional,1,new-not-previously-in-TCIA,,BraTS2021_00700,Training,,\n"
+        "UCSF-PDGM,18,3,3/1/2015,BraTS2021_00701,Training,,\n"
+        ",,,,,,,\n" + "".join(f"UPENN-GBM,1,{tcia},5/2/2009,{brats},Training,Training,1\n" for tcia, brats in pairs)
+    )
+    return path
+
+
 def ucsf(at: Path, names: Sequence[str], rows: str) -> Path:
     for seed, name in enumerate(names):
         folder = at / "UCSF-PDGM-v5" / f"{name}_nifti"

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 from typer.testing import CliRunner
 
+from core.errors import DataError
 from core.imaging.case import load_case
 from core.imaging.nifti import read_mask
 from core.imaging.reading import folders_of_cases, read_case, read_labels
@@ -106,6 +107,38 @@ def test_brats_of_2023_has_its_enhancing_tumor_renamed_and_later_visits_left_out
     np.testing.assert_array_equal(mask.voxels, a_mask((0, 1, 2, 4)))
     assert (mask.origin, mask.spacing) == (theirs.origin, theirs.spacing)
     np.testing.assert_array_equal(mask.direction, theirs.direction)
+
+
+def test_of_brats_a_first_scan_that_is_not_whole_is_followed_by_none(tmp_path: Path) -> None:
+    source = brats(tmp_path / "gli", [f"BraTS-GLI-0000{n}" for n in ("5-000", "5-001", "8-000")], (0, 1, 2, 3))
+    (source / "BraTS-GLI-00005-000" / "BraTS-GLI-00005-000-t2f.nii.gz").unlink()
+    import_cohort("brats", source, tmp_path / "out")
+    assert people(tmp_path / "out") == ["BraTS-GLI-00008"]
+    assert left_out(tmp_path / "out") == {
+        "BraTS-GLI-00005-000": "no FLAIR",
+        "BraTS-GLI-00005-001": "a follow-up: a patient counts once, by the first scan",
+    }
+
+
+def test_of_brats_of_2024_whose_scans_come_after_treatment_nobody_is_brought(tmp_path: Path) -> None:
+    source = brats(tmp_path / "gli", [f"BraTS-GLI-0000{n}" for n in ("5-100", "6-101", "8-000", "8-100")], (0, 1, 2, 3))
+    import_cohort("brats", source, tmp_path / "out")
+    assert people(tmp_path / "out") == ["BraTS-GLI-00008"]
+    after = left_out(tmp_path / "out")
+    assert sorted(after) == [f"BraTS-GLI-0000{n}" for n in ("5-100", "6-101", "8-100")]
+    assert all(reason.startswith("taken after treatment") for reason in after.values())
+    alone = brats(tmp_path / "2024", ["BraTS-GLI-00005-100"])
+    with pytest.raises(DataError, match=r"No patient of .* can be brought: taken after treatment"):
+        import_cohort("brats", alone, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_what_brats_calls_4_since_2023_is_no_enhancing_tumor(tmp_path: Path) -> None:
+    source = brats(tmp_path / "gli", ["BraTS-GLI-00005-000"], (0, 1, 2, 4))
+    import_cohort("brats", source, tmp_path / "out")
+    assert people(tmp_path / "out") == ["BraTS-GLI-00005"]
+    assert masks(tmp_path / "out") == []
+    assert "holds 4" in table(tmp_path / "out")["BraTS-GLI-00005-000"]["note"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from core.imaging.reading import folders_of_cases, read_labels
 from simulations.cohorts import ImportedCohort
 from simulations.imported import hold_out, make_imported, one_scan_each
 from simulations.public_import import import_cohort
-from tests.simulations.factories_public import rsna, ucsf, upenn
+from tests.simulations.factories_public import crosswalk, rsna, ucsf, upenn
 
 # The first is RSNA's 00003, the third has no label.
 UCSF = (
@@ -22,6 +22,10 @@ UCSF = (
     "UCSF-PDGM-004,M,4,negative,,BraTS2021_00777\n"
     "UCSF-PDGM-005,M,4,positive,,\n"
 )
+
+
+# Somebody of UPenn's whom no test downloads.
+NOT_OURS = [("UPENN-GBM-00600_11", "BraTS2021_00010")]
 
 
 def an_import(at: Path, patients: int = 12) -> Path:
@@ -97,6 +101,7 @@ def test_the_external_cohort_tests_without_whom_it_shares_and_whom_it_has_no_lab
     assert sites.pop("outside") == ["UCSF-PDGM-0002", "UCSF-PDGM-0004", "UCSF-PDGM-0005"]
     assert sorted(id_ for ids in sites.values() for id_ in ids) == [f"{n:05}" for n in range(12)]
     assert (tmp_path / "out" / "outside" / "masks" / "UCSF-PDGM-0002.nii.gz").is_file()
+    assert made.tested == "of UCSF-PDGM, without those known to be in RSNA-MICCAI too"
     assert made.notes == (
         "1 patient(s) of UCSF-PDGM are in RSNA-MICCAI too, or there twice: left out.",
         "1 patient(s) of UCSF-PDGM have no methylation label: left out.",
@@ -109,8 +114,33 @@ def test_it_is_said_where_nobody_knows_whom_two_cohorts_share(tmp_path: Path) ->
     cohort = ImportedCohort(
         source="imported", folder=an_import(tmp_path), sites=2, held_out=0, external=tmp_path / "upenn"
     )
-    (note,) = make_imported(cohort, tmp_path / "out").notes
-    assert "UPenn-GBM does not say who is in BraTS 2021 too: whoever is in RSNA-MICCAI as well" in note
+    made = make_imported(cohort, tmp_path / "out")
+    (note,) = made.notes
+    assert note.startswith("Who of UPenn-GBM is in BraTS 2021 too, as patients of RSNA-MICCAI may be, is unknown")
+    assert note.endswith("To make it known, import it again with --crosswalk BraTS2021_MappingToTCIA.csv.")
+    assert made.tested == "of UPenn-GBM, some of whom may have trained"
+    # The one who is there turns out to be in nobody's cohort but his own.
+    import_cohort("upenn-gbm", source, tmp_path / "upenn", crosswalk=crosswalk(tmp_path / "c.csv", NOT_OURS))
+    made = make_imported(cohort, tmp_path / "out")
+    assert (made.notes, made.tested) == ((), "of UPenn-GBM, without those known to be in RSNA-MICCAI too")
+
+
+def test_upenns_patients_whom_the_crosswalk_finds_in_rsna_do_not_test(tmp_path: Path) -> None:
+    names = [f"UPENN-GBM-0000{n}_11" for n in range(1, 6)]
+    rows = "".join(f"{name},M,60,Wildtype,{('Methylated', 'Unmethylated')[n % 2]},90\n" for n, name in enumerate(names))
+    source = upenn(tmp_path / "tcia", names, rows)
+    # The first and, by the number alone, the fourth are RSNA's; the second is BraTS's but not of RSNA's twelve.
+    pairs = [(names[0], "BraTS2021_00003"), (names[1], "BraTS2021_00777"), (names[3][:-3], "00011"), *NOT_OURS]
+    import_cohort("upenn-gbm", source, tmp_path / "upenn", crosswalk=crosswalk(tmp_path / "c.csv", pairs))
+    cohort = ImportedCohort(
+        source="imported", folder=an_import(tmp_path), sites=2, held_out=0, external=tmp_path / "upenn"
+    )
+    made = make_imported(cohort, tmp_path / "out")
+    sites = dealt(tmp_path / "out")
+    assert sites.pop("outside") == ["UPENN-GBM-00002", "UPENN-GBM-00003", "UPENN-GBM-00005"]
+    assert sorted(id_ for ids in sites.values() for id_ in ids) == [f"{n:05}" for n in range(12)]
+    assert made.notes == ("2 patient(s) of UPenn-GBM are in RSNA-MICCAI too, or there twice: left out.",)
+    assert made.tested == "of UPenn-GBM, without those known to be in RSNA-MICCAI too"
 
 
 def test_those_held_out_train_nowhere_even_where_others_test(tmp_path: Path) -> None:
@@ -155,7 +185,40 @@ def test_where_nobody_outside_is_wanted_all_train_but_those_held_out(tmp_path: P
     assert sorted(sites) == ["site-1", "site-2", "site-3"]
     assert sum(map(len, sites.values())) == 12
     cohort = ImportedCohort(source="imported", folder=folder)
-    assert make_imported(cohort, tmp_path / "most", outside=False) == make_imported(cohort, tmp_path / "most")
+    apart = make_imported(cohort, tmp_path / "most", outside=False)
+    assert sum(map(len, dealt(tmp_path / "most").values())) == 10
+    assert make_imported(cohort, tmp_path / "most") == apart
+    assert sorted(dealt(tmp_path / "most")) == ["outside", "site-1", "site-2", "site-3"]
+
+
+@pytest.mark.parametrize("outside_first", [True, False])
+def test_a_call_with_and_one_without_patients_outside_share_a_folder(tmp_path: Path, outside_first: bool) -> None:
+    """As `run --external` and `cross-validate` of one scenario do; the latter knows of no external cohort."""
+    without = ImportedCohort(source="imported", folder=an_import(tmp_path), sites=2, held_out=0)
+    external = without.model_copy(update={"external": an_import_of_ucsf(tmp_path)})
+    out, inodes = tmp_path / "out", []
+    for wanted in (outside_first, not outside_first):
+        make_imported(external if wanted else without, out, outside=wanted)
+        inodes.append((out / "site-1" / "train_labels.csv").stat().st_ino)
+    assert inodes[0] == inodes[1]
+    sites = dealt(out)
+    assert sites.pop("outside") == ["UCSF-PDGM-0002", "UCSF-PDGM-0004", "UCSF-PDGM-0005"]
+    assert sorted(id_ for ids in sites.values() for id_ in ids) == [f"{n:05}" for n in range(12)]
+    assert [path.name for path in tmp_path.glob(".*")] == []
+    # Who trains is still compared, and who is outside where somebody is wanted there.
+    with pytest.raises(ConfigError, match="dealt out otherwise"):
+        make_imported(without.model_copy(update={"sites": 3}), out, outside=False)
+    (out / "site-1").rename(out / "site-3")
+    with pytest.raises(ConfigError, match="dealt out otherwise"):
+        make_imported(without, out, outside=False)
+    (out / "site-3").rename(out / "site-1")
+    (out / "outside" / "train_labels.csv").write_text("BraTS21ID,MGMT_value\n")
+    make_imported(without, out, outside=False)
+    with pytest.raises(ConfigError, match="dealt out otherwise"):
+        make_imported(external, out)
+    (out / "thesis.txt").write_text("keep")
+    with pytest.raises(ConfigError, match="dealt out otherwise"):
+        make_imported(without, out, outside=False)
 
 
 @pytest.fixture(scope="module")
