@@ -99,12 +99,12 @@ def admitted(layout: Layout, scans: Sequence[Scan]) -> tuple[list[Scan], dict[st
             left_out[scan.folder] = layout.later
         elif scan.patient in seen:
             left_out[scan.folder] = FOLLOW_UP
-        elif missing := [sequence for sequence in SEQUENCES if sequence not in scan.parts]:
-            left_out[scan.folder] = f"no {' and no '.join(missing)}"
-            seen.add(scan.patient)
         else:
-            chosen.append(scan)
             seen.add(scan.patient)
+            if missing := [sequence for sequence in SEQUENCES if sequence not in scan.parts]:
+                left_out[scan.folder] = f"no {' and no '.join(missing)}"
+            else:
+                chosen.append(scan)
     return chosen, left_out
 
 

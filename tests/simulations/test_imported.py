@@ -180,7 +180,8 @@ def test_what_was_dealt_out_is_kept_and_another_split_needs_another_folder(tmp_p
 
 def test_where_nobody_outside_is_wanted_all_train_but_those_held_out(tmp_path: Path) -> None:
     folder = an_import(tmp_path)
-    make_imported(ImportedCohort(source="imported", folder=folder, held_out=0), tmp_path / "all", outside=False)
+    cohort = ImportedCohort(source="imported", folder=folder, held_out=0, external=tmp_path / "on another disk")
+    make_imported(cohort, tmp_path / "all", outside=False)
     sites = dealt(tmp_path / "all")
     assert sorted(sites) == ["site-1", "site-2", "site-3"]
     assert sum(map(len, sites.values())) == 12
