@@ -1,17 +1,41 @@
 """Which code a result came from, in a checkout and where it is installed alike."""
 
+from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
 ROOMS = ("core", "fl_client", "fl_server", "simulations")
+THEN = ", "
 
 
 @cache
 def code_version() -> str:
     """Return this release and a digest of every source that learning may depend on, such as `0.1.0+3f2a90bc11de`."""
     return f"{version('gliofed')}+{source_digest(Path(__file__).resolve().parent.parent)[:12]}"
+
+
+def code_since(begun: str) -> str:
+    """Return the code of work that goes on now, after each code by which earlier calls did part of it.
+
+    Args:
+        begun: what this said in the call before; "" if there was none.
+    """
+    return THEN.join(dict.fromkeys([*begun.split(THEN), code_version()] if begun else [code_version()]))
+
+
+def codes_sentence(codes: Iterable[str], pieces: str) -> str:
+    """Say which code results came from, and that they may not compare where it was more than one.
+
+    Args:
+        codes: of each piece of work, as `code_since` tells it.
+        pieces: what they are called.
+    """
+    told = sorted({code for one in codes for code in one.split(THEN)})
+    if len(told) == 1:
+        return f"Code: {told[0]}."
+    return f"The code was changed between {pieces} or within one, so their scores may not compare: {THEN.join(told)}."
 
 
 def source_digest(root: Path) -> str:

@@ -1,6 +1,7 @@
 """Cross-validation: every fold trained and its held-out people scored, once, whatever interrupts it.
 
 OUT/<key>.json   a fold's out-of-fold scores, by a digest of settings, network, recipe and every case on either side
+OUT/<key>.code   the code that the fold under way was begun with
 OUT/<key>/       the fold under way; a federation in it goes on where it was interrupted
 
 The models are not kept: what is judged is the recipe.
@@ -29,10 +30,11 @@ from core.learning.weights import manifest_of, restore
 from core.messages import Flat
 from core.progress import Report, silent
 from core.records.home import public_folder
-from core.study import Study, settings_digest
+from core.study import Study, digest
 from fl_client.dataset import Cohort, Drawn, Patient
 from fl_client.training import CPU
 from simulations.baselines import alone, patience_of, pooled
+from simulations.code_version import code_since
 from simulations.folds import Fold, Sites, check_apart, folds, people_of
 from simulations.rounds import federate
 
@@ -75,6 +77,19 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Tested:
+    """What is kept of a fold.
+
+    Attributes:
+        code: which trained it; several where it was changed in between.
+        scores: of the tested cases.
+    """
+
+    code: str
+    scores: tuple[Score, ...]
+
+
+@dataclass(frozen=True)
 class FoldResult:
     """A fold's result.
 
@@ -82,7 +97,7 @@ class FoldResult:
         fold, repeat: which it is.
         study: the settings it was trained with.
         trained, tested: people on either side; who chooses the best round counts as trained.
-        scores: of the tested cases.
+        code, scores: as `Tested` has them.
     """
 
     fold: str
@@ -90,6 +105,7 @@ class FoldResult:
     study: Study
     trained: int
     tested: int
+    code: str
     scores: tuple[Score, ...]
 
 
@@ -123,9 +139,9 @@ def cross_validate(
     results = []
     for number, fold in enumerate(parts, start=1):
         chosen = study if isinstance(study, Study) else study(fold.train, report)
-        scores = _out_of_fold(fold, chosen, out, recipe, device, report)
+        kept = _out_of_fold(fold, chosen, out, recipe, device, report)
         trained, tested = len(people_of(fold.train)), len(people_of(fold.test))
-        results.append(FoldResult(fold.name, fold.repeat, chosen, trained, tested, scores))
+        results.append(FoldResult(fold.name, fold.repeat, chosen, trained, tested, kept.code, kept.scores))
         report(f"{recipe.name}: folds", number, len(parts))
     return tuple(results)
 
@@ -172,9 +188,7 @@ def auc_of(scores: Iterable[Score]) -> float | None:
     return auc([label for label, _ in labeled], [said for _, said in labeled])
 
 
-def _out_of_fold(
-    fold: Fold, study: Study, out: Path, recipe: Recipe, device: torch.device, report: Report
-) -> tuple[Score, ...]:
+def _out_of_fold(fold: Fold, study: Study, out: Path, recipe: Recipe, device: torch.device, report: Report) -> Tested:
     """Return the scores of a fold's held-out people: kept ones, or from a training now."""
     if study.privacy.is_on:
         raise ConfigError(
@@ -186,16 +200,22 @@ def _out_of_fold(
     path = out / f"{key}.json"
     if path.exists():
         return _read(path)
-    answers = recipe.train(cohorts, study, out / key, device, report)
+    folder, note = out / key, out / f"{key}.code"
+    # Without the folder, nothing of an earlier call counts.
+    code = code_since(note.read_text("utf-8") if note.exists() and folder.exists() else "")
+    write_atomically(note, code)
+    answers = recipe.train(cohorts, study, folder, device, report)
     scores = tuple(
         score
         for site, people in fold.test.items()
         if people
         for score in _scores(site, [drawn for same in people for drawn in same], study, answers(site), device)
     )
-    write_atomically(path, json.dumps([asdict(score) for score in scores], indent=0))
-    shutil.rmtree(out / key, ignore_errors=True)
-    return scores
+    tested = Tested(code, scores)
+    write_atomically(path, json.dumps(asdict(tested), indent=0))
+    shutil.rmtree(folder, ignore_errors=True)
+    note.unlink(missing_ok=True)
+    return tested
 
 
 def _scores(site: str, tested: Sequence[Drawn], study: Study, weights: Flat, device: torch.device) -> list[Score]:
@@ -218,7 +238,7 @@ def _key(fold: Fold, cohorts: Mapping[str, Cohort], study: Study, recipe: Recipe
         for site, cohort in sorted(cohorts.items())
     }
     tested = {site: [_mark(drawn) for same in people for drawn in same] for site, people in sorted(fold.test.items())}
-    told = [recipe.name, settings_digest(study), network, sides, tested]
+    told = [recipe.name, digest(study), network, sides, tested]
     return sha256(json.dumps(told).encode()).hexdigest()[:32]
 
 
@@ -233,9 +253,9 @@ def _cases(side: Mapping[str, Sequence[Patient]]) -> list[Drawn]:
     return [drawn for people in side.values() for same in people for drawn in same]
 
 
-def _read(path: Path) -> tuple[Score, ...]:
+def _read(path: Path) -> Tested:
     try:
-        return TypeAdapter(tuple[Score, ...]).validate_json(path.read_bytes())
+        return TypeAdapter(Tested).validate_json(path.read_bytes())
     except ValidationError:
         raise DataError(f"{path} holds no scores of a fold", fix="delete it; the fold is then trained again") from None
 

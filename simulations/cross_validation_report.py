@@ -10,6 +10,7 @@ from core.learning.intervals import Interval, folds_interval, mean_interval
 from core.report import Part, Picture, Table
 from core.study import digest
 from simulations import plots
+from simulations.code_version import codes_sentence
 from simulations.cross_validation import FoldResult, Score, auc_of
 
 HEADER = ("", "cases with a label", "methylated", "AUC", "95 % interval")
@@ -104,6 +105,7 @@ def cross_validation_part(recipe: str, results: Sequence[FoldResult]) -> Part:
     rows = [*mean.texts()], ["the same, were the folds independent", "", "", "", told], [*together.texts()]
     content: list[str | Picture | Table] = [
         _setting(recipe, results),
+        codes_sentence((tested.code for tested in results), "folds"),
         Table(HEADER, rows, frozenset({0})),
         Picture(
             plots.draw_folds({name: {area.name: _drawn(area) for area in areas} for name, areas in groups.items()}),
@@ -127,7 +129,9 @@ def as_json(recipe: str, results: Sequence[FoldResult]) -> dict[str, object]:
         "interval_were_folds_independent": independent,
         "all_patients_together": asdict(over_all(results)),
         "folds": [
-            asdict(area) | {"trained": one.trained, "tested": one.tested, "study": one.study.model_dump(mode="json")}
+            asdict(area)
+            | {"trained": one.trained, "tested": one.tested, "code": one.code}
+            | {"study": one.study.model_dump(mode="json")}
             for one, area in zip(results, by_fold(results), strict=True)
         ],
         "sites": [asdict(area) for area in by_site(results)],

@@ -10,7 +10,7 @@ import torch
 from core.errors import ConfigError, DataError
 from core.learning.model import GliomaNet
 from core.study import Study
-from simulations import cross_validation
+from simulations import code_version, cross_validation
 from simulations.cross_validation import RECIPES, Recipe, auc_of, cross_validate, inner_search
 from simulations.folds import folds, leave_one_site_out
 from tests.simulations.factories_people import a_scan, by_person, cases_of, digest_of, hospitals
@@ -181,6 +181,13 @@ def test_a_fold_is_trained_anew_for_other_settings_labels_and_people_only(tmp_pa
     assert cross_validate([replace(fold, name="again")], STUDY, tmp_path, recipe)[0].scores == first[0].scores
     assert cross_validate([fold], STUDY.model_copy(update={"name": "renamed"}), tmp_path, recipe)
     assert len(calls) == 2  # a study's name is one of its settings
+    cross_validate(
+        [fold],
+        STUDY.model_copy(update={"stopping": STUDY.stopping.model_copy(update={"patience": 1})}),
+        tmp_path,
+        recipe,
+    )
+    assert len(calls) == 3  # rounds may now be fewer
     cross_validate([fold], STUDY, tmp_path, Recipe("other", train))
     cross_validate([fold], STUDY.model_copy(update={"validation_fraction": 0.5}), tmp_path, recipe)
     ((victim,), *others) = fold.train["north"]
@@ -189,7 +196,43 @@ def test_a_fold_is_trained_anew_for_other_settings_labels_and_people_only(tmp_pa
     drawn_on = replace(victim, case=replace(victim.case, tumor_map=torch.zeros(3, 4, 4, 4)))
     cross_validate([replace(fold, train={**fold.train, "north": ((drawn_on,), *others)})], STUDY, tmp_path, recipe)
     cross_validate([replace(fold, train={**fold.train, "north": tuple(others)})], STUDY, tmp_path, recipe)
-    assert len(calls) == 7
+    assert len(calls) == 8
+
+
+def test_each_fold_keeps_the_code_that_trained_it_and_one_that_went_on_with_other_code_keeps_both(
+    tmp_path, monkeypatch
+):
+    parts = folds(hospitals(SIZES, grid=16), 3, 1, 7)
+
+    def run(code, recipe, stop_at=None):
+        def stop(step, done, total):
+            told.append(step)
+            if told.count("federation") == stop_at:
+                raise KeyboardInterrupt
+
+        told = []
+        monkeypatch.setattr(code_version, "code_version", lambda: code)
+        return [result.code for result in cross_validate(parts, STUDY, tmp_path, RECIPES[recipe], report=stop)]
+
+    with pytest.raises(KeyboardInterrupt):
+        run("old", "federated", stop_at=3)  # after the first round of the second fold
+    assert run("new", "federated") == ["old", "old, new", "new"]
+    assert run("newer", "federated") == ["old", "old, new", "new"]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json"}
+
+
+def test_a_fold_of_which_nothing_was_kept_is_of_the_code_that_trained_it_anew(tmp_path, monkeypatch):
+    fold = folds(hospitals(SIZES, grid=16), 3, 1, 7)[0]
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(code_version, "code_version", lambda: "old")
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate([fold], STUDY, tmp_path, Recipe("pooled", interrupted))
+    monkeypatch.setattr(code_version, "code_version", lambda: "new")
+    (result,) = cross_validate([fold], STUDY, tmp_path, RECIPES["pooled"])
+    assert result.code == "new"
 
 
 def test_what_cannot_be_cross_validated_is_refused_before_training(tmp_path):

@@ -21,11 +21,11 @@ from simulations.cross_validation_report import (
 STUDY = Study(name="test")
 
 
-def a_result(fold, repeat, site_labels_scores):
+def a_result(fold, repeat, site_labels_scores, code="0.1.0+a"):
     scores = tuple(
         Score(site, f"{site} {label} {said}", label, 1, said, 0.5) for site, label, said in site_labels_scores
     )
-    return FoldResult(fold, repeat, STUDY, 8, 4, scores)
+    return FoldResult(fold, repeat, STUDY, 8, 4, code, scores)
 
 
 # Areas by hand: fold 1 ranks 4 of 4 pairs rightly, fold 2 ranks 3 of 4.
@@ -100,6 +100,18 @@ def test_folds_that_chose_their_settings_say_which():
     )
     assert table.header[-1] == "settings"
     assert len({row[-1] for row in table.rows}) == 2
+
+
+def test_folds_of_different_code_are_told_on_the_page_and_in_json():
+    def page(*results):
+        return render("t", "w", [cross_validation_part("pooled", results)])
+
+    assert "Code: 0.1.0+a." in page(FIRST, SECOND)
+    for other in ("0.1.0+b", "0.1.0+a, 0.1.0+b"):  # trained by another; begun by one and ended by another
+        changed = replace(SECOND, code=other)
+        assert "may not compare: 0.1.0+a, 0.1.0+b." in page(FIRST, changed)
+        assert [fold["code"] for fold in as_json("pooled", [FIRST, changed])["folds"]] == ["0.1.0+a", other]
+    assert "may not compare" in page(replace(FIRST, code="0.1.0+a, 0.1.0+b"))
 
 
 def test_left_out_sites_are_told_once_not_twice():
