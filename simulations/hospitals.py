@@ -12,6 +12,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError, DataError, FederationError
 from core.files import atomic, write_atomically
 from core.imaging.preprocessing import one_torch_thread
 from core.imaging.volume import SEQUENCES
@@ -73,6 +74,7 @@ def write_cohort(
     Raises:
         ConfigError: numbers that no cohort can have, or an `out` that is no folder.
         DataError: `out` holds a cohort of another seed, separability or resolution, or hospitals of other patients.
+        FederationError: a process that worked for this one was killed.
     """
     settings = {"seed": seed, "separability": separability, "coarse": coarse}
     _check(patients, controls, first + len(sites), separability, seed)
@@ -215,6 +217,11 @@ def _written(jobs: Sequence[Job], workers: int) -> Iterator[None]:
         try:
             for future in as_completed(futures):
                 yield future.result()
+        except BrokenProcessPool:
+            raise FederationError(
+                "A process that made patients was killed, most likely because memory ran out",
+                fix="run the command again with fewer --workers (a scenario's compute.workers): who is made is kept",
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 

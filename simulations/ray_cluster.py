@@ -16,6 +16,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -66,7 +67,7 @@ def pool(address: str | None = None, workers: int = 1) -> Iterator[Executor]:
     Raises:
         ConnectionProblem: no Ray cluster answers, or it does not let this process in.
         ConfigError: a machine of the cluster has other code or libraries.
-        FederationError: a piece of work was lost once too often.
+        FederationError: a piece of work was lost once too often, or a process of this machine was killed.
     """
     if address is not None:
         release()  # as it is now: the code may be edited while the work goes on
@@ -75,7 +76,13 @@ def pool(address: str | None = None, workers: int = 1) -> Iterator[Executor]:
     elif workers > 1:
         spawn = get_context("spawn")  # a forked child of a process with threads may hang
         with ProcessPoolExecutor(workers, spawn, initializer=_begin) as processes:
-            yield processes
+            try:
+                yield processes
+            except BrokenProcessPool:
+                raise FederationError(
+                    "A process that worked for this one was killed, most likely because memory ran out",
+                    fix="run the command again, with fewer --workers: it goes on where it was",
+                ) from None
     else:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)

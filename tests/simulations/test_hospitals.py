@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import re
+import signal
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from core.errors import ConfigError, DataError
+from core.errors import ConfigError, DataError, FederationError
 from core.imaging.volume import SEQUENCES
 from core.workers import end_with_parent
 from simulations import hospitals
@@ -197,6 +198,21 @@ def test_the_workers_end_with_the_process_that_started_them(tmp_path: Path, monk
     with pytest.raises(InterruptedError):
         write_cohort(tmp_path, ["north"], 2, 7, coarse=True, workers=2)
     assert initializers == [end_with_parent]
+
+
+@pytest.mark.usefixtures("small_heads")
+def test_a_killed_worker_is_told_of_and_the_next_call_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hospitals, "write_patient", die)
+    with pytest.raises(FederationError, match="was killed") as told:
+        write_cohort(tmp_path, ["north"], 2, 7, coarse=True, workers=2)
+    assert "fewer --workers" in told.value.fix
+    monkeypatch.undo()
+    write_cohort(tmp_path, ["north"], 2, 7, coarse=True)
+    assert len(list((tmp_path / "north" / "train").iterdir())) == 2
+
+
+def die(*_job: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.usefixtures("small_heads")

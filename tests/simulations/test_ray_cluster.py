@@ -2,7 +2,8 @@ import fcntl
 import os
 import platform
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+import signal
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from importlib.metadata import version
 
@@ -10,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import ConfigError, ConnectionProblem, DataError
+from core.errors import ConfigError, ConnectionProblem, DataError, FederationError
 from core.learning.cases import training_case
 from core.study import Study
 from fl_client.dataset import Cohort
 from simulations import ray_cluster
 from simulations.code_version import ROOMS
 from simulations.local import wait_for
-from simulations.ray_cluster import mapper, release
+from simulations.ray_cluster import mapper, pool, release
 from simulations.rounds import federate
 from simulations.tensor_cohort import MadeCohort, People
 from tests.factories_ports import free_port
@@ -87,6 +88,10 @@ def refuse(number):
     return number
 
 
+def die(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def hold(folder, number):
     """Tell that work has begun; go on once nobody holds the folder's lock."""
     (folder / f"{number}-{os.getpid()}").touch()
@@ -109,6 +114,13 @@ def test_processes_and_this_one_do_the_same_work():
     assert os.getpid() not in {process for _, process, _ in answers}
     with mapper() as mapped:
         assert list(mapped(where, range(2))) == [(0, os.getpid(), 1), (1, os.getpid(), 1)]
+
+
+def test_a_killed_process_is_told_of_with_what_to_do_also_where_more_work_is_handed_out():
+    with pytest.raises(FederationError, match="was killed") as told, pool(workers=2) as executor:
+        wait([executor.submit(die, 0)])
+        executor.submit(where, 1)  # refused by a pool that lost a process
+    assert "fewer --workers" in told.value.fix
 
 
 def test_what_the_work_raises_is_raised_here_with_its_fix(over_ray):
