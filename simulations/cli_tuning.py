@@ -23,9 +23,10 @@ def tune(
 ) -> None:
     """Look for a study's settings by trial after trial, each a whole federated run or a cross-validation.
 
-    Proposes settings by a Gaussian process or tree-structured Parzen estimators, stops poor trials early, keeps every
-    trial, and writes OUT/best-study.toml for `fl-server launch`, OUT/best.safetensors, OUT/trials.json and
-    OUT/tuning.html. Safe to interrupt: the next call goes on, and does what further `trials` the file then asks for.
+    Proposes settings by a Gaussian process, or by tree-structured Parzen estimators, with which poor trials can be
+    stopped early. Keeps every trial, and writes OUT/best-study.toml for `fl-server launch`, OUT/best.safetensors,
+    OUT/trials.json and OUT/tuning.html. Safe to interrupt: the next call goes on, and does what further `trials` the
+    file then asks for.
 
     Example: fl-simulate tune simulations/scenarios/tuning/demo.toml --out tuned --workers 2
     """

@@ -10,7 +10,6 @@ JMLR 18:185 (hyperband); Golovin 2017, doi:10.1145/3097983.3098043 (the median r
 
 import time
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -27,7 +26,7 @@ from core.progress import Report, silent
 from core.study import Study, digest
 from fl_client.dataset import Cohort
 from fl_client.training import seed_of
-from simulations.code_version import code_version
+from simulations.code_version import code_since
 from simulations.ray_cluster import pool
 from simulations.tuning_objective import Objective, make_cohorts, read_cohorts, train
 from simulations.tuning_space import Tuning
@@ -124,7 +123,7 @@ class _Trials:
                 self._begin(self._propose(following))
             elif self.running:
                 for future in wait(self.running, return_when=FIRST_COMPLETED).done:
-                    self._end(self.running.pop(future), _result(future))
+                    self._end(self.running.pop(future), future.result())
             else:
                 return
 
@@ -145,7 +144,7 @@ class _Trials:
         return trial
 
     def _begin(self, trial: Trial) -> None:
-        """Hand a trial to a worker, or end it at once where its score is known or it cannot be had."""
+        """Hand a trial to a worker, or end it at once where its score is known or it is known to have none."""
         starts = trial.user_attrs.get("starts", 0) + 1
         if starts > STARTS:
             self._end(trial, Outcome(None, 0, f"It ended its process {STARTS} times", 0.0), TrialState.FAIL)
@@ -155,13 +154,15 @@ class _Trials:
         except ConfigError as error:
             self._end(trial, Outcome(None, 0, error.problem, 0.0), TrialState.FAIL)
             return
-        decisive = {"study": digest(study), "seed": study.seed, "code": code_version()}
+        code = code_since(trial.user_attrs.get("code", ""))
+        decisive = {"study": digest(study), "seed": study.seed, "code": code}
         for name, value in {"starts": starts, **decisive}.items():
             trial.set_user_attr(name, value)
-        for same in self.study.get_trials(states=(TrialState.COMPLETE,)):
-            if decisive.items() <= same.user_attrs.items():
+        for same in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)):
+            value = same.value if same.state == TrialState.COMPLETE else None  # a stopped one's is its last report
+            if (value is not None or problem_of(same)) and decisive.items() <= same.user_attrs.items():
                 trial.set_user_attr("same_as", same.number)
-                self._end(trial, Outcome(same.value, same.user_attrs["best"], "", 0.0))
+                self._end(trial, Outcome(value, same.user_attrs["best"], problem_of(same), 0.0))
                 return
         job = Job(self.tuning, study, self.out, trial.number, self.objective)
         self.running[self.pool.submit(try_out, job)] = trial
@@ -175,7 +176,7 @@ class _Trials:
 def try_out(job: Job) -> Outcome:
     """Train one trial in this process, which the journal is told of after each round.
 
-    A training that diverges counts as stopped: a poor trial, by which the sampler learns where not to look.
+    A training that diverges is a trial without a score, by which gp and tpe learn where not to look.
     """
     began = time.process_time()
     torch.set_num_threads(1)  # one order of adding up, so that trials repeat
@@ -205,12 +206,3 @@ def try_out(job: Job) -> Outcome:
 @lru_cache(maxsize=1)
 def _cohorts(tuning: str, out: Path) -> dict[str, Cohort]:
     return read_cohorts(Tuning.model_validate_json(tuning), out / PEOPLE)
-
-
-def _result(future: Future[Outcome]) -> Outcome:
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        raise FederationError(
-            "A trial's process was ended, perhaps for want of memory", fix="call again, with fewer workers: it goes on"
-        ) from None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config import load_config
-from core.errors import DataError
+from core.errors import ConfigError, DataError
 from core.learning.cases import TrainingCase
 from core.learning.frozen import study_model
 from core.learning.metrics import add, scores_of
@@ -13,11 +13,12 @@ from core.messages import Counts, Flat
 from core.progress import Report
 from core.records.home import public_folder
 from core.study import Study
-from fl_client.config import SiteConfig
+from fl_client.config import SiteConfig, SiteSettings
 from fl_client.dataset import Cohort, load_cohort
 from fl_client.training import train_alone
 from fl_server.checkpoints import RoundRecord
 from simulations.baselines import epochs_of
+from simulations.cohorts import OUTSIDE
 from simulations.folds import Sites, folds
 from simulations.hospitals import site_names
 from simulations.ray_cluster import mapper
@@ -123,13 +124,32 @@ def read_cohorts(tuning: Tuning, folder: Path) -> dict[str, Cohort]:
     Raises: FLError: they are not there, or cannot be used.
     """
     if tuning.people.prepared:
-        sites = [load_config(SiteConfig, path).site for path in tuning.people.prepared]
-        return {site.name: load_cohort(site.prepared, tuning.study, site.name) for site in sites}
+        return {site.name: load_cohort(site.prepared, tuning.study, site.name) for site in prepared_sites(tuning)}
     names = site_names(tuning.people.sites)
     return {
         name: _cohort([case for piece in read_people(folder, people) for case in piece], tuning.study, name)
         for name, people in zip(names, _people(tuning), strict=True)
     }
+
+
+def prepared_sites(tuning: Tuning) -> list[SiteSettings]:
+    """Return the sites whose prepared cohorts a tuning names.
+
+    Raises: ConfigError: two have one name, or one holds the patients by whom a scenario's models are judged.
+    """
+    sites = [load_config(SiteConfig, path).site for path in tuning.people.prepared]
+    names = [site.name for site in sites]
+    if OUTSIDE in names:
+        raise ConfigError(
+            f"people.prepared names the site {OUTSIDE}, whose patients are held out: settings that they chose would "
+            "seem better than they are",
+            fix=f"take {OUTSIDE}.toml out of people.prepared",
+        )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(
+            f"people.prepared names several sites called {', '.join(twice)}", fix="name each once, by its own site.name"
+        )
+    return sites
 
 
 def _people(tuning: Tuning) -> list[People]:

@@ -12,9 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 from core.files import write_atomically
 from core.report import Part, Picture, Table, render
 from core.study import settings_to_share
+from simulations.code_version import codes_sentence
 from simulations.tuning_plots import Drawn, draw_history, draw_importances, draw_slices
 from simulations.tuning_space import Tuning
-from simulations.tuning_storage import what_optuna_may_change
+from simulations.tuning_storage import problem_of, what_optuna_may_change
 
 WARNING = (
     "Each score below is of the validation patients by which the best trial was chosen, so the best one is too good: "
@@ -59,9 +60,10 @@ def parts_of(tuning: Tuning, study: optuna.Study) -> list[Part]:
         drawn, goal, "fold" if tuning.over == "pooled" else "epoch", higher_is_better=tuning.goal == "auc"
     )
     slices = draw_slices(drawn, {name: searched.log for name, searched in tuning.search.items()}, goal)
+    codes = [trial.user_attrs["code"] for trial in study.trials if "code" in trial.user_attrs]
     told = "Left: each trial's score and the best so far. Right: how each came there; the best one is thick."
     return [
-        Part("What was searched", [_sentence(tuning, study), _space(tuning), *_codes(study)]),
+        Part("What was searched", [_sentence(tuning, study), _space(tuning), codes_sentence(codes, "trials")]),
         Part("The best trials", [_table(tuning, study)]),
         Part("How it got better", [Picture(history, told)]),
         Part("What mattered", _importances(study)),
@@ -72,11 +74,13 @@ def parts_of(tuning: Tuning, study: optuna.Study) -> list[Part]:
 def _sentence(tuning: Tuning, study: optuna.Study) -> str:
     states = [trial.state for trial in study.trials]
     trial = "a whole federated run" if tuning.over == "federated" else f"a {tuning.folds}-fold cross-validation"
+    diverged = sum(trial.state == TrialState.PRUNED and problem_of(trial) != "" for trial in study.trials)
+    stopped = f"{states.count(TrialState.PRUNED) - diverged} stopped early as poor ones ({tuning.pruner}), "
+    stopped = "" if tuning.pruner == "none" else stopped
     seconds = sum(trial.user_attrs.get("cpu_s", 0.0) for trial in study.trials)
     return (
         f"{len(states)} trials proposed by {tuning.sampler}, each {trial}: {states.count(TrialState.COMPLETE)} "
-        f"complete, {states.count(TrialState.PRUNED)} stopped early as poor ones ({tuning.pruner}) or diverged, "
-        f"{states.count(TrialState.FAIL)} failed; {seconds:.0f} CPU seconds."
+        f"complete, {stopped}{diverged} diverged, {states.count(TrialState.FAIL)} failed; {seconds:.0f} CPU seconds."
     )
 
 
@@ -128,13 +132,6 @@ def importances_of(study: optuna.Study) -> Mapping[str, float]:
     """
     with what_optuna_may_change():
         return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-
-
-def _codes(study: optuna.Study) -> list[str]:
-    codes = sorted({trial.user_attrs["code"] for trial in study.trials if "code" in trial.user_attrs})
-    if len(codes) == 1:
-        return [f"Code: {codes[0]}."]
-    return [f"The code was changed between trials, whose scores may not compare: {', '.join(codes)}."]
 
 
 def _drawn(trial: FrozenTrial) -> Drawn:

@@ -34,7 +34,9 @@ KEPT = {"name", "seed", "validation_fraction", "preprocessing", "federation", "s
 class PeopleSettings(Section):
     """On whom every trial trains and is validated: synthetic patients, or cohorts that are prepared already."""
 
-    prepared: tuple[Path, ...] = Field((), description="site settings, such as a scenario's OUT/sites/*.toml")
+    prepared: tuple[Path, ...] = Field(
+        (), description="site settings, such as a scenario's OUT/sites/north.toml; not outside.toml"
+    )
     sites: int = Field(3, ge=1, le=50, description="synthetic hospitals, where nothing is prepared")
     patients: int = Field(16, ge=2, description="at each")
     controls: int = Field(2, ge=0)
@@ -85,12 +87,22 @@ class Tuning(Section):
     folds: int = Field(5, ge=2, le=20, description="of the cross-validation")
     goal: Literal["auc", "loss"] = Field("auc", description="methylation's AUC or the loss, on validation patients")
     sampler: Literal["gp", "tpe", "random"] = "gp"
-    pruner: Literal["median", "hyperband", "none"] = "median"
+    pruner: Literal["median", "hyperband", "none"] = Field("none", description="stops poor trials; not for sampler gp")
     trials: int = Field(40, ge=1, le=10_000)
     seed: int = Field(7, ge=0, description="of the sampler; every trial trains with the study's own")
     people: PeopleSettings = PeopleSettings()
     study: Study
     search: dict[str, Searched] = Field(min_length=1)
+
+    @field_validator("pruner")
+    @classmethod
+    def _stops_no_trial_that_the_sampler_needs(cls, pruner: str, info: ValidationInfo) -> str:
+        if pruner != "none" and info.data.get("sampler") == "gp":
+            raise ValueError(
+                f"{pruner} stops trials before they have a score, which a Gaussian process learns from: set sampler = "
+                '"tpe", which learns from stopped ones too, or pruner = "none"'
+            )
+        return pruner
 
     @field_validator("study")
     @classmethod

@@ -12,17 +12,19 @@ from contextlib import contextmanager
 from hashlib import sha256
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from safetensors.numpy import save_file
 
-from core.config import load_config
 from core.errors import ConfigError
 from core.files import atomic
 from core.learning.frozen import study_model
@@ -30,14 +32,15 @@ from core.learning.weights import manifest_of, named
 from core.messages import Flat
 from core.records.home import public_folder
 from core.study import Study, digest
-from fl_client.config import SiteConfig
 from fl_client.prepare import INDEX
 from fl_client.training import WARM_UP
 from simulations.baselines import epochs_of
+from simulations.tuning_objective import prepared_sites
 from simulations.tuning_space import Tuning
 
 NAME = "tuning"
 JOURNAL, BEST, TRIAL = "trials.log", "best.safetensors", "trial"
+WITHOUT_SCORE = (TrialState.PRUNED, TrialState.FAIL)
 
 
 @contextmanager
@@ -51,7 +54,7 @@ def what_optuna_may_change() -> Iterator[None]:
 def begin_or_resume(tuning: Tuning, out: Path) -> optuna.Study:
     """Return the journal's study; only one process may do so, and before any worker begins.
 
-    Raises: ConfigError: the journal is another tuning's.
+    Raises: ConfigError: the journal is another tuning's, or its prepared cohorts are not for tuning.
     """
     _mend(out / JOURNAL)
     direction = "maximize" if tuning.goal == "auc" else "minimize"
@@ -83,8 +86,32 @@ def sampler_of(kind: str, seed: int, *, side_by_side: bool = False) -> BaseSampl
     """
     with what_optuna_may_change():
         if kind == "gp":
-            return GPSampler(seed=seed)
+            return _GaussianProcess(seed=seed)
         return TPESampler(seed=seed, constant_liar=side_by_side) if kind == "tpe" else RandomSampler(seed=seed)
+
+
+class _GaussianProcess(GPSampler):
+    """A Gaussian process that takes a trial without a score for as poor as the poorest that has one.
+
+    Optuna's own passes over such trials: where its model expects most but training diverges, it asks again and again.
+    """
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        trials = study.get_trials(deepcopy=False)
+        scores = [known.values[0] for known in trials if known.state == TrialState.COMPLETE]
+        if not scores or all(known.state not in WITHOUT_SCORE for known in trials):
+            return super().sample_relative(study, trial, search_space)
+        worst = (min if study.direction == StudyDirection.MAXIMIZE else max)(scores)
+        seen = optuna.create_study(direction=study.direction)
+        for known in trials:
+            seen.add_trial(
+                create_trial(value=worst, params=known.params, distributions=known.distributions)
+                if known.state in WITHOUT_SCORE
+                else known
+            )
+        return super().sample_relative(seen, seen.get_trials(deepcopy=False)[trial.number], search_space)
 
 
 def keep_best(study: optuna.Study, out: Path, running: Path) -> None:
@@ -128,8 +155,7 @@ def _mend(journal: Path) -> None:
 
 def _identity(tuning: Tuning) -> str:
     """Return a digest of all that a trial's score depends on, but for the code."""
-    prepared = [load_config(SiteConfig, path).site.prepared / INDEX for path in tuning.people.prepared]
-    people = [sha256(path.read_bytes()).hexdigest() for path in prepared]
+    people = [sha256((site.prepared / INDEX).read_bytes()).hexdigest() for site in prepared_sites(tuning)]
     return sha256("".join([digest(tuning.model_copy(update={"trials": 1})), *people]).encode()).hexdigest()
 
 

@@ -1,12 +1,14 @@
 import json
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tomli_w
 import torch
+from optuna import TrialPruned
 from optuna.trial import TrialState
 from safetensors import safe_open
 from safetensors.numpy import load_file
@@ -19,6 +21,7 @@ from core.learning.frozen import study_model
 from core.learning.weights import manifest_of, unnamed
 from core.study import FedAdam, FedAvg, FedProx, Study, digest
 from fl_client.training import train_alone
+from simulations import code_version as code
 from simulations import tuning as tuning_module
 from simulations import tuning_objective
 from simulations.cli import app
@@ -160,7 +163,7 @@ def test_a_poor_trial_is_stopped_between_its_rounds(out):
 
 def test_hyperband_stops_poor_trials_too(out):
     base = a_tuning().study.model_dump(mode="json") | {"federation": {"rounds": 4}}
-    study = tune(a_tuning(pruner="hyperband", trials=12, study=base), out, objective=bowl)
+    study = tune(a_tuning(sampler="tpe", pruner="hyperband", trials=12, study=base), out, objective=bowl)
     stopped = [trial for trial in study.trials if trial.state == TrialState.PRUNED]
     assert stopped
     assert all(max(trial.intermediate_values) < 4 for trial in stopped)
@@ -297,6 +300,100 @@ def test_a_tuning_whose_trials_all_diverge_says_so(out):
         tune(a_tuning(search=search, trials=1), out, objective=diverging)
 
 
+@pytest.mark.parametrize(("sampler", "goal"), [("gp", "loss"), ("gp", "auc"), ("tpe", "loss")])
+def test_a_search_goes_elsewhere_after_trainings_that_diverged(sampler, goal, out):
+    tuning = a_tuning(sampler=sampler, goal=goal, trials=25)
+    study = tune(tuning, out, objective=diverging_where_it_would_be_best)
+    late = [trial.state for trial in study.trials[13:]]
+    assert late.count(TrialState.PRUNED) <= len(late) / 2
+    assert abs(study.best_value) < abs(study.trials[0].value) / 2
+    sentence = page_of(tuning, study, out)
+    diverged = [trial.state for trial in study.trials].count(TrialState.PRUNED)
+    assert f"{25 - diverged} complete, {diverged} diverged, 0 failed" in sentence
+
+
+def diverging_where_it_would_be_best(tuning, study, cohorts, folder, watch):
+    if study.training.learning_rate > 0.015:
+        raise FederationError("Training diverged", fix="lower training.learning_rate")
+    tried = bowl(tuning, study, cohorts, folder, watch)
+    return replace(tried, value=-tried.value) if tuning.goal == "auc" else tried
+
+
+def page_of(tuning, study, out):
+    return write_results(tuning, study, out).read_text()
+
+
+def test_settings_with_which_training_diverged_are_not_tried_again(out):
+    search = {"model.preset": {"choices": ["tiny", "small"]}}
+    begun = []
+
+    def counting(tuning, study, cohorts, folder, watch):
+        begun.append(study.model.preset)
+        watch(9, 0.0)  # which Optuna then takes for the value of a trial that is stopped
+        if study.model.preset == "small":
+            raise FederationError("Training diverged", fix="lower training.learning_rate")
+        return bowl(tuning, study, cohorts, folder, watch)
+
+    study = tune(a_tuning(search=search, trials=8), out, objective=counting)
+    assert sorted(begun) == ["small", "tiny"]
+    again = [trial for trial in study.trials if "same_as" in trial.user_attrs]
+    assert {trial.state for trial in again} == {TrialState.COMPLETE, TrialState.PRUNED}
+    assert {trial.user_attrs["problem"] for trial in again if trial.state == TrialState.PRUNED} == {"Training diverged"}
+    assert study.best_params == {"model.preset": "tiny"}
+
+
+def test_settings_that_were_stopped_early_are_judged_anew_by_those_who_came_since(out):
+    search = {"model.preset": {"choices": ["tiny", "small"]}}
+    begun = []
+
+    def stopping(tuning, study, cohorts, folder, watch):
+        begun.append(study.model.preset)
+        if study.model.preset == "small" and begun.count("small") == 1:
+            raise TrialPruned
+        return bowl(tuning, study, cohorts, folder, watch)
+
+    study = tune(a_tuning(search=search, sampler="random", trials=8), out, objective=stopping)
+    assert sorted(begun) == ["small", "small", "tiny"]
+    assert [trial.state for trial in study.trials].count(TrialState.PRUNED) == 1
+
+
+def test_what_a_gaussian_process_cannot_learn_from_is_refused():
+    for pruner in ("median", "hyperband"):
+        with pytest.raises(ConfigError, match=r'pruner: .*set sampler = "tpe".* or pruner = "none"'):
+            a_tuning(sampler="gp", pruner=pruner)
+        assert a_tuning(sampler="tpe", pruner=pruner).pruner == pruner
+    assert a_tuning(sampler="gp").pruner == "none"
+
+
+def test_a_trial_that_went_on_with_other_code_keeps_both(out, monkeypatch):
+    tuning, stopped = a_tuning(), []
+
+    def stop_once(tuning, study, cohorts, folder, watch):
+        def stop(step, value):
+            watch(step, value)
+            if folder.name == "1" and not stopped:
+                stopped.append(step)
+                raise InterruptedError
+
+        return train(tuning, study, cohorts, folder, stop)
+
+    monkeypatch.setattr(code, "code_version", lambda: "old")
+    with pytest.raises(InterruptedError):
+        tune(tuning, out, objective=stop_once)
+    monkeypatch.setattr(code, "code_version", lambda: "new")
+    study = tune(tuning, out, objective=stop_once)
+    assert [trial.user_attrs["code"] for trial in study.trials] == ["old", "old, new", "new"]
+    assert "may not compare: new, old." in page_of(tuning, study, out)
+
+
+def test_a_killed_worker_is_told_of_and_the_tuning_goes_on(out):
+    tuning = a_tuning(sampler="random", trials=3)
+    with pytest.raises(FederationError, match="was killed") as told:
+        tune(tuning, out, workers=2, objective=deadly)
+    assert "fewer --workers" in told.value.fix
+    assert [trial.state for trial in tune(tuning, out, objective=deadly).trials] == [TrialState.COMPLETE] * 3
+
+
 def diverging(tuning, study, cohorts, folder, watch):
     raise FederationError("Training diverged", fix="lower training.learning_rate")
 
@@ -320,12 +417,7 @@ def test_pooled_training_is_cross_validated_over_every_patient_once(people, tmp_
 
 
 def test_prepared_cohorts_are_tuned_on_and_others_are_another_tuning(tmp_path):
-    paths = []
-    for name, first in (("north", 0), ("south", 10)):
-        config = a_site(tmp_path, name, first)
-        paths.append(tmp_path / f"{name}.toml")
-        paths[-1].write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
-    tuning = a_tuning(people={"prepared": [str(path) for path in paths]})
+    tuning = a_tuning(people={"prepared": site_files(tmp_path, "north", "south")})
     cohorts = read_cohorts(tuning, tmp_path)
     assert {site: len(cohort.patients) for site, cohort in cohorts.items()} == {"north": 3, "south": 3}
     tune(tuning, tmp_path / "tuned", objective=bowl)
@@ -333,6 +425,28 @@ def test_prepared_cohorts_are_tuned_on_and_others_are_another_tuning(tmp_path):
     index.write_text(index.read_text() + " ")
     with pytest.raises(ConfigError, match="people"):
         tune(tuning, tmp_path / "tuned", objective=bowl)
+
+
+def test_who_is_held_out_takes_no_part_in_a_tuning(tmp_path):
+    with pytest.raises(ConfigError, match="outside, whose patients are held out"):
+        tune(a_tuning(people={"prepared": site_files(tmp_path, "north", "outside")}), tmp_path, objective=bowl)
+
+
+def test_two_sites_of_one_name_are_not_taken_for_one(tmp_path):
+    prepared = site_files(tmp_path / "one", "north", "south") + site_files(tmp_path / "other", "north")
+    tuning = a_tuning(people={"prepared": prepared})
+    with pytest.raises(ConfigError, match=r"several sites called north$"):
+        read_cohorts(tuning, tmp_path)
+
+
+def site_files(folder, *names):
+    """Make sites with prepared patients, each with its settings file."""
+    folder.mkdir(exist_ok=True)
+    paths = [folder / f"{name}.toml" for name in names]
+    for number, path in enumerate(paths):
+        config = a_site(folder, path.stem, 10 * number)
+        path.write_text(tomli_w.dumps(config.model_dump(mode="json", exclude_none=True)))
+    return [str(path) for path in paths]
 
 
 def test_the_command_writes_what_it_found(out):
