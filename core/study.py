@@ -172,6 +172,8 @@ class Study(Section):
 NO_BITS = {"budget", "hours", "stopping"}
 # A run of one epoch after another may end for want of a better one only past this share of them: before lies a plateau.
 PLATEAU = 0.5
+# From this share of them on the one cycle's rate is below a quarter of its peak.
+SETTLED = 0.75
 
 
 def settings_to_share(study: Study) -> dict[str, Any]:
@@ -211,6 +213,15 @@ def settings_digest(study: Study) -> str:
 
 def _digest_of(settings: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def is_settled(done: int, planned: int) -> bool:
+    """Say whether the model of a round or epoch is of the end of its plan, where the learning rate has come down.
+
+    A model goes before all earlier ones: which of them a few validation patients like best is mostly luck, and on new
+    patients it was worse than the last one in most of the federations that were looked at (docs/decisions/0018).
+    """
+    return done >= SETTLED * planned
 
 
 def is_time_to_stop(done: int, best: int, planned: int, patience: int) -> bool:

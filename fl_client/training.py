@@ -25,7 +25,7 @@ from core.learning.model import GliomaNet, Output
 from core.learning.weights import flatten, trained
 from core.messages import Counts, Flat
 from core.progress import Report, silent
-from core.study import FedAvg, FedProx, Study, is_time_to_stop
+from core.study import FedAvg, FedProx, Study, is_settled, is_time_to_stop
 from fl_client.epoch_checkpoint import EpochCheckpoint, checkpoint_of, go_on_from
 
 # The one cycle rises over this share of the study, from and down to a fraction of the peak.
@@ -42,7 +42,7 @@ class Trained:
     """What a site training alone ends with.
 
     Attributes:
-        weights: of the epoch with the lowest validation loss.
+        weights: of the best epoch: of the settled ones the one with the lowest validation loss.
         best_epoch: 1, 2, ...
         history: training and validation counts of each epoch.
     """
@@ -123,7 +123,7 @@ def train_alone(
     device: torch.device = CPU,
     report: Report = silent,
 ) -> Trained:
-    """Train a model in place without a federation, and keep the epoch with the lowest validation loss.
+    """Train a model in place without a federation, and keep its best epoch.
 
     Args:
         model: where to start; any whose answer is an `Output`.
@@ -138,7 +138,7 @@ def train_alone(
     """
     # Nobody sends weights to be held to: FedProx would hold to the first ones for ever.
     run = Training(model, study.model_copy(update={"strategy": FedAvg()}), class_weights(training), device)
-    best, best_epoch, lowest = flatten(model), 0, float("inf")
+    best, best_epoch, lowest = flatten(model), 0, (True, float("inf"))
     history = []
     for epoch in range(epochs):
         trained = run.epoch(training, (site, 0, epoch), (epoch / epochs, (epoch + 1) / epochs))
@@ -146,8 +146,8 @@ def train_alone(
         history.append((trained, validated))
         report(f"{site}, no federation", epoch + 1, epochs)
         loss = scores_of(validated).loss
-        if loss is not None and loss < lowest:
-            best, best_epoch, lowest = flatten(model), epoch + 1, loss
+        if loss is not None and (rank := (not is_settled(epoch + 1, epochs), loss)) < lowest:
+            best, best_epoch, lowest = flatten(model), epoch + 1, rank
         if is_time_to_stop(epoch + 1, best_epoch, epochs, patience):
             report(f"{site}, no federation", epoch + 1, epoch + 1)
             break

@@ -23,7 +23,7 @@ BOTH = {"mgmt": "methylated and unmethylated patients", "tumor": "patients with 
 
 def card_of(study: Study, manifest: Manifest, history: tuple[RoundRecord, ...]) -> dict[str, Any]:
     """Describe the best round's model: what it is, what it was trained on, how it came about and how good it is."""
-    best, validated = best_round(history), best_validation(history)
+    best, validated = best_round(history, study), best_validation(history, study)
     cohort = WITHHELD if study.privacy.is_on else cohort_of(history, best)
     return {
         "study": study.model_dump(mode="json"),
@@ -82,7 +82,7 @@ def privacy_of(study: Study) -> dict[str, Any]:
 
 def calibration_of(study: Study, history: tuple[RoundRecord, ...]) -> Calibration:
     """Fit how the best round's scores are to be read, on the cases that validated it."""
-    return fit_calibration(best_validation(history), validated_on(study))
+    return fit_calibration(best_validation(history, study), validated_on(study))
 
 
 def validated_on(study: Study) -> str:
@@ -90,9 +90,9 @@ def validated_on(study: Study) -> str:
     return "public validation cases" if study.privacy.is_on else "validation patients"
 
 
-def best_validation(history: tuple[RoundRecord, ...]) -> Counts:
+def best_validation(history: tuple[RoundRecord, ...], study: Study) -> Counts:
     """Return the pooled validation counts of the best round's aggregate."""
-    best = best_round(history)
+    best = best_round(history, study)
     (validated,) = [record for record in history if record.counted and record.round == best + 1]
     return validated.validation
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.config import validate
 from core.messages import Counts
-from core.study import Study, privacy_sentence
+from core.study import Study, is_settled, privacy_sentence
 from core.updates import COHORT
 
 NOT_DONE = "Not done"
@@ -175,7 +175,7 @@ def _validated_on_patients(card: dict[str, Any], study: Study) -> dict[str, str]
         "numbers": f"{totals['training']} training and {totals['validation']} validation cases, {totals['excluded']} "
         f"excluded, at {len(cohort)} sites; see Training data.",
         "differences": f"{NOT_RECORDED}: training and validation patients are of the same sites, by lottery.",
-        "selection": _selection(card, "validation patients of all sites"),
+        "selection": _selection(card, _among(card, study), "validation patients of all sites"),
         "model_building": "Federated training with settings fixed in study.toml; one split, no search in the study.",
         "imbalance": "Each site weighs its classes to balance its own, within bounds.",
         "internal": f"{_performance(card)}.",
@@ -197,7 +197,7 @@ def _validated_on_public_cases(card: dict[str, Any], study: Study) -> dict[str, 
         "numbers": f"Numbers of the sites' patients are {card['cohort']}. Public cases are counted beside each AUC.",
         "differences": f"{NOT_RECORDED}: sites' patients train and public cases validate; how unlike they are cannot "
         "be told, since nothing is counted of the former.",
-        "selection": _selection(card, "public validation cases"),
+        "selection": _selection(card, "which", "public validation cases"),
         "model_building": "Federated training with settings fixed in study.toml; no split of the sites' patients, no "
         "search in the study.",
         "imbalance": "Classes are not weighed: their numbers are as private as the patients.",
@@ -216,9 +216,14 @@ def _aims(validated_on: str) -> str:
     )
 
 
-def _selection(card: dict[str, Any], validated_on: str) -> str:
+def _among(card: dict[str, Any], study: Study) -> str:
+    settled = is_settled(card["best_round"], study.federation.rounds)
+    return "which of the last quarter of the planned rounds" if settled else "which"
+
+
+def _selection(card: dict[str, Any], among: str, validated_on: str) -> str:
     return (
-        f"Round {card['best_round']}, which has the lowest loss on the {validated_on}. They choose it, calibrate it "
+        f"Round {card['best_round']}, {among} has the lowest loss on the {validated_on}. They choose it, calibrate it "
         "and measure it, so what they measure is too good, by an unknown amount."
     )
 

@@ -25,7 +25,7 @@ from core.files import only_process, write_atomically
 from core.learning.metrics import scores_of
 from core.messages import Counts, Flat, Manifest
 from core.npy import sha256_of
-from core.study import Study, settings_digest
+from core.study import Study, is_settled, settings_digest
 from fl_server.server_optimizers import server_optimizer
 
 # The name of the aggregate beside what a strategy remembers.
@@ -126,18 +126,26 @@ def locked(run: Path) -> Iterator[None]:
         yield
 
 
-def best_round(history: tuple[RoundRecord, ...]) -> int:
-    """Return the round whose aggregate has the lowest pooled validation loss, or 0 while none is validated.
+def best_round(history: tuple[RoundRecord, ...], study: Study) -> int:
+    """Return the round whose aggregate is the run's model so far, or 0 while none is validated.
 
-    Round r's aggregate is what round r + 1 starts from, so its counts arrive there. Losses over fewer sites are not
-    comparable: a model that more sites validated goes before one that fewer did.
+    Of the settled rounds, or of all while there are none, it is the one with the lowest pooled validation loss. Round
+    r's aggregate is what round r + 1 starts from, so its counts arrive there. Losses over fewer sites are not
+    comparable: a model that more sites validated goes before one that fewer did. Under differential privacy the rate
+    never comes down, and all rounds are alike.
     """
+    planned = 0 if study.privacy.is_on else study.federation.rounds
     ranks = [
-        (-sum(bool(brought.validation) for brought in record.sites.values()), loss, record.round - 1)
+        (
+            not is_settled(record.round - 1, planned),
+            -sum(bool(brought.validation) for brought in record.sites.values()),
+            loss,
+            record.round - 1,
+        )
         for record in history
         if record.counted and record.round > 1 and (loss := scores_of(record.validation).loss) is not None
     ]
-    return min(ranks)[2] if ranks else 0
+    return min(ranks)[-1] if ranks else 0
 
 
 def save_state(run: Path, study: Study, manifest: Manifest, state: RunState) -> None:
@@ -157,7 +165,7 @@ def save_state(run: Path, study: Study, manifest: Manifest, state: RunState) -> 
         settings_digest(study), manifest.digest, state.round, state.weights_sha256, tries, state.memory_sha256
     )
     write_atomically(run / "state.json", json.dumps(asdict(stored), indent=2))
-    keep = {newest, _weights_path(run, best_round(state.history))}
+    keep = {newest, _weights_path(run, best_round(state.history, study))}
     for path in run.glob("round-*.safetensors"):
         if path not in keep:
             path.unlink()

@@ -102,13 +102,13 @@ def is_finished(state: RunState, study: Study) -> bool:
 def gets_no_better(state: RunState, study: Study) -> bool:
     """Say whether a run has gone on for its patience without a better round; the newest aggregate is not judged yet."""
     rounds, patience = study.federation.rounds, study.stopping.patience
-    return state.round < rounds and is_time_to_stop(state.round - 1, best_round(state.history), rounds, patience)
+    return state.round < rounds and is_time_to_stop(state.round - 1, best_round(state.history, study), rounds, patience)
 
 
 def no_better_sentence(state: RunState, study: Study) -> str:
     """Say why a run stops that gets no better."""
     return (
-        f"no round after round {best_round(state.history)} was better in {study.stopping.patience} rounds "
+        f"no round after round {best_round(state.history, study)} was better in {study.stopping.patience} rounds "
         f"(stopping.patience), after {state.round} of {study.federation.rounds}"
     )
 

@@ -160,7 +160,7 @@ def _register(records: Engine, row: Run, study: Study, model: GliomaNet, state: 
 
     A run that stops before its end may have no round that was validated; then it leaves no version.
     """
-    best = best_round(state.history)
+    best = best_round(state.history, study)
     if stopped and not best:
         told = f"{stopped}; no model of it was validated, so it leaves none"
         move_run(records, row.id, "stopped", actor=ACTOR, cause=told)

@@ -106,7 +106,7 @@ def run_federation(
         move_run(records, run, "starting", actor="researcher")
     make_server_app(study, waits=waits, has_edge=False)(grid, Context(RUN_ID, RUN_ID, {}, RecordDict(), {"run": run}))
     history = read_history(folder)
-    return RunResult(str(run_of(records, run).version), best_round(history), history)
+    return RunResult(str(run_of(records, run).version), best_round(history, settings), history)
 
 
 class InProcessGrid(Grid):

@@ -37,8 +37,8 @@ class Federated:
     """What a federation ended with.
 
     Attributes:
-        weights: of the round with the lowest pooled validation loss.
-        best_round: which that was.
+        weights: of the best round.
+        best_round: which that was, as `fl_server.checkpoints.best_round` says.
         history: every round's record, the last evaluation's at the end.
     """
 
@@ -115,7 +115,7 @@ def federate(
         save_state(folder, study, manifest, state)
         report("federation", number, rounds + 1)
         watch(history[-1])
-    best = best_round(state.history)
+    best = best_round(state.history, study)
     return Federated(round_weights(folder, best), best, state.history)
 
 

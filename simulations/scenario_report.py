@@ -179,7 +179,8 @@ def _picture_of_rounds(outcome: Outcome) -> Picture:
     )
     caption = (
         "Validation after each round, at each site and over all: each site keeps back some patients whom it never "
-        "trains on, so few that a site's own AUC jumps. The round with the lowest loss over all sites became the model."
+        "trains on, so few that a site's own AUC jumps. Of the last quarter of rounds, that with the lowest loss over "
+        "all sites became the model."
     )
     return Picture(draw_rounds(losses, aucs, outcome.run.best_round), private if is_private else caption)
 

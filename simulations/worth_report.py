@@ -59,8 +59,9 @@ def _settings(experiment: Experiment, worth: Worth) -> Part:
             f"{people.hospitals} hospitals, each with its own scanner, {people.patients} patients and "
             f"{people.controls} controls each; {experiment.grid}^3 voxels; the best possible AUC is "
             f"{people.separability:g}. {study.federation.rounds} rounds of {study.training.epochs_per_round} epoch(s); "
-            "pooled training and each site alone see each patient at most as often, and all keep the round or epoch "
-            f"with the lowest validation loss. Seeds {seeds}: each has people, deal and first weights of its own.",
+            "pooled training and each site alone see each patient at most as often, and of the last quarter of "
+            "rounds or epochs all keep that with the lowest validation loss. "
+            f"Seeds {seeds}: each has people, deal and first weights of its own.",
             f"Judged on {worth.people} held-out patients of the same hospitals, who never trained and chose nothing. "
             f"Trained by {' and '.join(worth.code)}.",
         ],

@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import FederationError
 from core.messages import Counts, Manifest, Part
-from core.study import FederationSettings, Study
+from core.study import FederationSettings, PrivacySettings, Study
 from fl_server import checkpoints
 from fl_server.checkpoints import (
     RoundRecord,
@@ -22,6 +22,8 @@ from fl_server.checkpoints import (
 
 MANIFEST = Manifest((Part("weight", (3,)),))
 STUDY = Study(name="glioma", federation=FederationSettings(rounds=4))
+# None of a few rounds is of its last quarter.
+LONG = Study(name="glioma", federation=FederationSettings(rounds=100))
 INITIAL = np.zeros(3, np.float32)
 
 
@@ -35,11 +37,11 @@ def weights_of(number: int) -> np.ndarray:
     return np.array([number, 0.1, -number], np.float32)
 
 
-def save_rounds(run: Path, losses: list[float]) -> RunState:
+def save_rounds(run: Path, losses: list[float], study: Study = STUDY) -> RunState:
     state = RunState(0, INITIAL)
     for number, loss in enumerate(losses, start=1):
         state = RunState(number, weights_of(number), (*state.history, record_of(number, loss)))
-        save_state(run, STUDY, MANIFEST, state)
+        save_state(run, study, MANIFEST, state)
     return state
 
 
@@ -63,33 +65,56 @@ def test_where_no_site_validates_the_loss_alone_decides() -> None:
         # The coordinator's last look has no sites at all.
         for number, loss, sites in ((1, 9.0, 2), (2, 0.5, 1), (3, 0.7, 2), (4, 0.4, 0))
     )
-    assert [best_round(history[:count]) for count in (1, 2, 3, 4)] == [0, 1, 1, 3]
+    assert [best_round(history[:count], LONG) for count in (1, 2, 3, 4)] == [0, 1, 1, 3]
 
 
 def test_the_best_round_is_the_one_whose_successor_reports_the_lowest_loss() -> None:
     # Round 2's model starts round 3, where its loss of 0.4 is counted.
-    assert best_round(tuple(record_of(n, loss) for n, loss in [(1, 0.1), (2, 0.5), (3, 0.4), (4, 0.6)])) == 2
+    assert best_round(tuple(record_of(n, loss) for n, loss in [(1, 0.1), (2, 0.5), (3, 0.4), (4, 0.6)]), LONG) == 2
 
 
 def test_the_initial_model_and_an_unvalidated_one_are_never_the_best() -> None:
-    assert best_round(()) == 0
-    assert best_round((record_of(1, 0.1),)) == 0
+    assert best_round((), LONG) == 0
+    assert best_round((record_of(1, 0.1),), LONG) == 0
 
 
 def test_a_try_below_quorum_says_nothing_about_the_best_round() -> None:
-    assert best_round((record_of(1, 1), record_of(2, 0.0, counted=False), record_of(2, 0.5), record_of(3, 0.3))) == 2
+    assert (
+        best_round((record_of(1, 1), record_of(2, 0.0, counted=False), record_of(2, 0.5), record_of(3, 0.3)), LONG) == 2
+    )
 
 
 def test_a_loss_over_fewer_sites_does_not_beat_one_over_all() -> None:
-    assert best_round((record_of(2, 0.5, sites=3), record_of(3, 0.1, sites=2), record_of(4, 0.4, sites=3))) == 3
+    assert best_round((record_of(2, 0.5, sites=3), record_of(3, 0.1, sites=2), record_of(4, 0.4, sites=3)), LONG) == 3
 
 
 def test_of_equal_losses_the_earlier_round_is_the_best() -> None:
-    assert best_round((record_of(2, 0.5), record_of(3, 0.5))) == 1
+    assert best_round((record_of(2, 0.5), record_of(3, 0.5)), LONG) == 1
+
+
+def test_a_settled_round_goes_before_all_earlier_ones() -> None:
+    """Of four rounds the last two are settled: 3 and 4, of which round 4's loss is lower."""
+    history = tuple(record_of(number, loss) for number, loss in [(1, 9), (2, 0.2), (3, 0.1), (4, 0.9), (5, 0.8)])
+    assert [best_round(history[:count], STUDY) for count in (1, 2, 3, 4, 5)] == [0, 1, 2, 3, 4]
+
+
+def test_a_settled_round_of_fewer_sites_goes_before_an_earlier_one_of_all() -> None:
+    history = (record_of(2, 0.2, sites=3), record_of(4, 0.5, sites=2), record_of(5, 0.9, sites=3))
+    assert [best_round(history[:count], STUDY) for count in (1, 2, 3)] == [1, 3, 4]
+
+
+def test_under_differential_privacy_the_rate_stays_and_the_lowest_loss_decides() -> None:
+    private = STUDY.model_copy(update={"privacy": PrivacySettings(epsilon=3, validation="a" * 64)})
+    assert best_round((record_of(2, 0.2), record_of(3, 0.1), record_of(5, 0.8)), private) == 2
+
+
+def test_the_first_settled_round_is_kept_from_when_it_was_the_newest(tmp_path: Path) -> None:
+    save_rounds(tmp_path, [9, 0.2, 0.1, 0.9])
+    assert round_weights(tmp_path, 3).tolist() == weights_of(3).tolist()
 
 
 def test_only_the_newest_and_the_best_aggregate_are_kept(tmp_path: Path) -> None:
-    save_rounds(tmp_path, [0.9, 0.8, 0.3, 0.5])
+    save_rounds(tmp_path, [0.9, 0.8, 0.3, 0.5], LONG)
     assert sorted(path.name for path in tmp_path.glob("round-*")) == [
         "round-0002.safetensors",
         "round-0004.safetensors",
