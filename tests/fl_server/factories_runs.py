@@ -14,7 +14,7 @@ STUDY = a_study(rounds=3)
 MODEL = build_model(STUDY.model, STUDY.seed)
 MANIFEST = manifest_of(MODEL)
 # By round: the loss of the incoming model, which is the one after the round before.
-LOSSES = {1: 9.0, 2: 0.5, 3: 0.4, 4: 0.9}
+LOSSES = {1: 9.0, 2: 0.5, 3: 0.4, 4: 0.9, 5: 1.2}
 
 
 def answer(site: str, task: Message) -> list[Message]:

@@ -28,7 +28,7 @@ from fl_server.config import RunConfig, database_url
 from fl_server.server_app import make_server_app
 from tests.fl_server.factories_answers import RECEIPT, SITES, Answer, a_grid, validation_counts
 from tests.fl_server.factories_runs import MANIFEST, MODEL, STUDY, answer
-from tests.simulations.factories_federation import write_study
+from tests.simulations.factories_federation import a_study, write_study
 
 
 @pytest.fixture(autouse=True)
@@ -50,15 +50,16 @@ def serve(folder: Path, answer: Answer, study: Study = STUDY, sites: tuple[str, 
 
 
 def test_the_best_round_is_registered_even_where_a_later_one_exists(tmp_path: Path) -> None:
-    serve(tmp_path, answer)
+    # Rounds 3 and 4 are settled; round 2, whose loss is the lowest, is not.
+    serve(tmp_path, answer, a_study(rounds=4))
     (name,) = list_versions(tmp_path / "registry")
     version = load_version(tmp_path / "registry" / name)
-    assert version.card["best_round"] == 2
-    assert version.card["metrics"]["validation"]["loss"] == pytest.approx(0.4)
-    assert len(version.card["rounds"]) == 4
-    # Two rounds of (10 * 1 + 20 * 2 + 30 * 6) / 60 each.
+    assert version.card["best_round"] == 3
+    assert version.card["metrics"]["validation"]["loss"] == pytest.approx(0.9)
+    assert len(version.card["rounds"]) == 5
+    # Three rounds of (10 * 1 + 20 * 2 + 30 * 6) / 60 each.
     step = unnamed(MANIFEST, version.tensors) - flatten(MODEL)
-    np.testing.assert_allclose(step, np.full(MANIFEST.size, 2 * 230 / 60), rtol=1e-5)
+    np.testing.assert_allclose(step, np.full(MANIFEST.size, 3 * 230 / 60), rtol=1e-5)
     row = run_of(records(), "r")
     assert (row.state, row.version) == ("finished", name)
 
