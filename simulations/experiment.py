@@ -58,9 +58,9 @@ class PeopleSettings(Section):
 
 
 class CurveSettings(Section):
-    """A learning curve: federations of fewer patients, and of fewer sites."""
+    """Learning curves: all ways to train on fewer patients, and federations of fewer sites."""
 
-    patients: tuple[int, ...] = Field((), description="of each hospital")
+    patients: tuple[int, ...] = Field((), description="of each hospital: federated, pooled and, where asked, alone")
     sites: tuple[int, ...] = Field((), description="each with the patients of its own scanner")
 
 
@@ -261,9 +261,14 @@ def _asked_once(experiment: Experiment) -> Iterator[Job]:
     for site in numbered_sites(whole.sites) if experiment.leave_one_out else ():
         yield Job("left out", f"without {site}", "federated", study, replace(by_scanner, without=site))
     share = experiment.people.controls / experiment.people.patients
+    by_itself = _with(study, seed, FedAvg())
     for patients in experiment.curve.patients:
         fewer = replace(whole, patients=patients, controls=round(patients * share))
-        yield Job("patients", f"{patients} patients a hospital", "federated", study, fewer)
+        name = f"{patients} patients a hospital"
+        yield Job("patients", f"{name}, federated", "federated", study, fewer)
+        yield Job("patients", f"{name}, pooled", "pooled", by_itself, fewer)
+        for site in numbered_sites(whole.sites) if experiment.alone else ():
+            yield Job("patients", f"{name}, {site} alone", "alone", by_itself, fewer, site)
     for sites in experiment.curve.sites:
         name = "1 site" if sites == 1 else f"{sites} sites"
         yield Job("sites", name, "federated", study, replace(by_scanner, sites=sites))

@@ -44,23 +44,34 @@ def draw_points(rows: Mapping[str, Interval], ceiling: float, label: str) -> byt
         return png(figure)
 
 
-def draw_curves(curves: Mapping[str, Sequence[tuple[int, Interval]]], ceiling: float) -> bytes:
-    """Draw learning curves side by side: an area with its interval over a number.
+def draw_curves(curves: Mapping[str, Sequence[tuple[int, Interval]]], ceiling: float, counted: str) -> bytes:
+    """Draw learning curves: areas with their intervals over a number, on a logarithmic axis.
 
     Args:
-        curves: by what is counted, pairs of how many and the area.
+        curves: by way to train, pairs of how many and the area.
         ceiling: the best possible area.
+        counted: what the number is of.
     """
     with mpl.rc_context(STYLE):
-        figure = Figure((3.7 * len(curves), 3), layout="constrained")
-        for axes, (name, points) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
-            counts = [count for count, _ in points]
+        figure = Figure((5, 3.2), layout="constrained")
+        axes = figure.subplots()
+        for place, (name, points) in enumerate(curves.items()):
+            # A little beside each other, or intervals would cover one another.
+            counts = [count * 1.04**place for count, _ in points]
             values = [one.value for _, one in points]
             low, high = ([one.value - one.low for _, one in points], [one.high - one.value for _, one in points])
-            axes.errorbar(counts, values, yerr=(low, high), fmt="o-", color=COLORS[0], capsize=3, linewidth=1.2)
-            axes.axhline(ceiling, color="0.7", linestyle="--", linewidth=0.8)
-            axes.annotate("best possible", (0.02, ceiling), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
-            axes.set(xlabel=name, ylabel="AUC (MGMT)", xticks=counts)
+            axes.errorbar(
+                counts, values, yerr=(low, high), fmt="o-", color=COLORS[place], capsize=3, linewidth=1.2, label=name
+            )
+        axes.axhline(ceiling, color="0.7", linestyle="--", linewidth=0.8)
+        axes.annotate("best possible", (0.02, ceiling), xycoords=("axes fraction", "data"), fontsize=7, va="bottom")
+        ticks = [count for count, _ in next(iter(curves.values()))]
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [str(count) for count in ticks])
+        axes.minorticks_off()
+        axes.set(xlabel=counted, ylabel="AUC (MGMT)")
+        if len(curves) > 1:
+            axes.legend(loc="lower right", frameon=False, fontsize=8)
         return png(figure)
 
 

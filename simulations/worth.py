@@ -95,6 +95,22 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Size:
+    """All ways to train on so many patients.
+
+    Attributes:
+        patients: of each hospital.
+        federated, pooled: with people trained on, area and interval.
+        alone: each site's area; empty where not asked.
+    """
+
+    patients: int
+    federated: Point
+    pooled: Point
+    alone: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Price:
     """What a way to train takes.
 
@@ -122,7 +138,7 @@ class Worth:
         baselines: other models in one place, beside the pooled network.
         gains: by partition, of the first strategy.
         left_out: the federation without each site, beside the whole one.
-        patients, sites: the learning curves.
+        patients, sites: the learning curves, the latter of federations only.
         ablations: each beside the federation as it is.
         added: synthetic patients beside others, each count beside the first.
         null: of shuffled labels, None where not asked.
@@ -136,7 +152,7 @@ class Worth:
     baselines: tuple[Against, ...]
     gains: Mapping[str, tuple[Gain, ...]]
     left_out: tuple[Point, ...]
-    patients: tuple[Point, ...]
+    patients: tuple[Size, ...]
     sites: tuple[Point, ...]
     ablations: tuple[Point, ...]
     added: tuple[Point, ...]
@@ -172,7 +188,7 @@ def worth_of(experiment: Experiment, fits: Sequence[Fit]) -> Worth:
         baselines=tuple(asked.baselines()),
         gains={partition: tuple(asked.gains(partition)) for partition in experiment.partitions if experiment.alone},
         left_out=tuple(asked.point(fit, by_scanner[0]) for fit in asked.family("left out")),
-        patients=tuple(asked.point(fit) for fit in asked.family("patients")),
+        patients=tuple(asked.size(patients) for patients in experiment.curve.patients),
         sites=tuple(asked.point(fit) for fit in asked.family("sites")),
         ablations=tuple(asked.point(fit, by_chance[0]) for fit in asked.family("ablated")),
         added=tuple(asked.point(fit, asked.family("added")[0]) for fit in asked.family("added")),
@@ -269,6 +285,12 @@ class _Asked:
 
     def _mean(self, fits: Sequence[Fit], among: NDArray[np.bool_] | None = None) -> float:
         return float(np.mean([self.area(fit, among) for fit in fits]))
+
+    def size(self, patients: int) -> Size:
+        fits = [fit for fit in self.family("patients") if fit.job.deal.patients == patients]
+        (federated,), (pooled,) = ([fit for fit in fits if fit.job.how == how] for how in ("federated", POOLED))
+        alone = tuple(self.area(fit) for fit in fits if fit.job.how == "alone")
+        return Size(patients, self.point(federated), self.point(pooled), alone)
 
     def null(self) -> Null | None:
         fits = {fit.job.deal.permutation: fit for fit in self.family("permuted")}

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from core.learning.differences import holm
 from core.learning.intervals import Interval as Bounds
 from core.report import Part, Picture, Table
@@ -26,7 +28,7 @@ def worth_parts(experiment: Experiment, worth: Worth) -> list[Part]:
     if worth.left_out:
         told = "AUC of the federation of all but one site, each site with a scanner of its own, less the AUC with it."
         parts.append(_beside("Each site's contribution", told, worth.left_out))
-    parts += [_curves(experiment, worth)] if worth.patients or worth.sites else []
+    parts += _curves(experiment, worth)
     if worth.ablations:
         told = "AUC of the same federation with one thing changed, less the AUC without the change."
         parts.append(_beside("Ablations", told, worth.ablations))
@@ -155,27 +157,37 @@ def _beside(title: str, told: str, points: Sequence[Point]) -> Part:
     return Part(title, [f"{told} {ONE_TRAINING}", table, *pictures])
 
 
-def _curves(experiment: Experiment, worth: Worth) -> Part:
-    curves = {}
-    people = experiment.people.hospitals
+def _curves(experiment: Experiment, worth: Worth) -> Iterator[Part]:
+    ceiling = experiment.people.separability
     if worth.patients:
-        counts = [count * people for count in experiment.curve.patients]
-        curves["patients, all hospitals together"] = _points(counts, worth.patients)
+        rows = []
+        curves: dict[str, list[tuple[int, Interval]]] = {}
+        for one in worth.patients:
+            told = [("federated", _interval(one.federated)), ("pooled", _interval(one.pooled))]
+            told += (
+                [("alone", Interval(float(np.mean(one.alone)), min(one.alone), max(one.alone)))] if one.alone else []
+            )
+            for name, interval in told:
+                curves.setdefault(name, []).append((one.patients, interval))
+            areas = [f"{area.value:.3f} ({area.low:.3f} to {area.high:.3f})" for _, area in told]
+            rows.append((str(one.patients), str(one.federated.people), *areas))
+        header = ("patients of each hospital", "people trained on", *curves)
+        text = (
+            f"{ONE_TRAINING} Federated and pooled: AUC (95 %, DeLong); sites alone: mean (lowest to highest). The same "
+            "first patients of each hospital, dealt out at random."
+        )
+        picture = Picture(draw_curves(curves, ceiling, "patients of each hospital"), "AUC by number of patients.")
+        yield Part("Learning curve: patients", [text, Table(header, rows), picture])
     if worth.sites:
-        curves["sites, each with its own scanner"] = _points(experiment.curve.sites, worth.sites)
-    rows = [(one.name, str(one.people), f"{one.auc:.3f}", _bounds(one.interval, ".3f")) for one in worth.patients]
-    rows += [(one.name, str(one.people), f"{one.auc:.3f}", _bounds(one.interval, ".3f")) for one in worth.sites]
-    picture = Picture(draw_curves(curves, experiment.people.separability), "AUC by number of patients and of sites.")
-    return Part(
-        "Learning curve", [ONE_TRAINING, Table(("federation of", "people trained on", "AUC", "95 %"), rows), picture]
-    )
+        points = [(count, _interval(one)) for count, one in zip(experiment.curve.sites, worth.sites, strict=True)]
+        rows = [(one.name, str(one.people), f"{one.auc:.3f}", _bounds(one.interval, ".3f")) for one in worth.sites]
+        table = Table(("federation of", "people trained on", "AUC", "95 %"), rows)
+        drawn = draw_curves({"federated": points}, ceiling, "sites, each with its own scanner")
+        yield Part("Learning curve: sites", [ONE_TRAINING, table, Picture(drawn, "AUC by number of sites.")])
 
 
-def _points(counts: Sequence[int], points: Sequence[Point]) -> list[tuple[int, Interval]]:
-    return [
-        (count, Interval(one.auc, *(one.interval or (one.auc, one.auc))))
-        for count, one in zip(counts, points, strict=True)
-    ]
+def _interval(point: Point) -> Interval:
+    return Interval(point.auc, *(point.interval or (point.auc, point.auc)))
 
 
 def _null(worth: Worth) -> Iterator[Part]:

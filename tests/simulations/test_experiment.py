@@ -94,7 +94,10 @@ def test_other_questions_are_asked_of_the_first_seed_only() -> None:
     )
     others = [job for job in jobs_of(asked) if job.family != "compared"]
     assert [job.name for job in others] == [
-        "without site-1", "without site-2", "4 patients a hospital", "6 patients a hospital", "1 site",
+        "without site-1", "without site-2",
+        *(f"{count} patients a hospital, {how}" for count in (4, 6)
+          for how in ("federated", "pooled", "site-1 alone", "site-2 alone")),
+        "1 site",
         "true labels", "permutation 1", "permutation 2", "no dropout",
     ]  # fmt: skip
     assert {job.deal.seed for job in others} == {1}
@@ -354,6 +357,11 @@ def test_a_whole_experiment_tells_what_its_models_score_and_trains_nothing_twice
     assert json.loads((kept / "metrics.json").read_text())["held_out/mgmt_auc"] == pytest.approx(areas[0])
     assert [json.loads(line)["step"] for line in (kept / "steps.jsonl").read_text().splitlines()] == [1, 2]
     assert list((kept / "tensorboard").iterdir())
+    # The learning curve's last point is of all six patients, and so the comparison's own trainings.
+    assert [size.patients for size in worth.patients] == [4, 6]
+    assert (worth.patients[1].federated.auc, worth.patients[1].pooled.auc) == pytest.approx(areas)
+    alone = [fit for fit in worth.areas if fit.name.startswith("iid, site-") and fit.name.endswith("seed 1")]
+    assert worth.patients[1].alone == pytest.approx([fit.auc for fit in alone])
     assert worth.people == 8
     # Each federation of the comparison, for both heads; fitted on one ten people and shown on the other ten.
     assert [(one["model"], one["head"]) for one in told["trust"]][:2] == [
