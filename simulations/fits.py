@@ -30,7 +30,8 @@ from core.records.home import public_folder
 from fl_client.dataset import Cohort, Drawn
 from simulations.baselines import alone, epochs_of
 from simulations.code_version import code_version
-from simulations.experiment import POOLED, SLICES, Deal, Experiment, Job
+from simulations.experiment import Experiment
+from simulations.jobs import POOLED, SLICES, Deal, Job
 from simulations.rounds import federate
 from simulations.slice_cnn import build_slice_net, train_slices
 from simulations.splits import by_label, by_quantity, evenly, numbered_sites

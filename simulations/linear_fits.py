@@ -12,9 +12,10 @@ from torch import nn
 
 from core.files import atomic
 from core.learning.cases import TrainingCase
-from simulations.experiment import OF_FOUND, POOLED, Experiment, Job
+from simulations.experiment import Experiment
 from simulations.fits import Training, fitted_model, is_done, judged_on, together, write_facts
 from simulations.hand_crafted import found_maps, train_hand_crafted, true_maps
+from simulations.jobs import OF_FOUND, POOLED, Job
 from simulations.tensor_cohort import read_people
 
 

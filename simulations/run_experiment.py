@@ -20,8 +20,9 @@ from core.files import write_atomically
 from core.learning.curves import auc
 from core.progress import Report, silent
 from core.report import render
-from simulations.experiment import OF_FOUND, OF_MASKS, Experiment, Job, jobs_of
+from simulations.experiment import Experiment
 from simulations.fits import Fit, Vector, is_done, labels_of, read_fit, run_job
+from simulations.jobs import OF_FOUND, OF_MASKS, Job, jobs_of
 from simulations.linear_fits import run_linear
 from simulations.ray_cluster import Mapped, mapper
 from simulations.scans_again import scans_again
@@ -29,7 +30,8 @@ from simulations.scenario_report import WARNING
 from simulations.tensor_cohort import make_people
 from simulations.tracking import Tool, check_tools, track
 from simulations.trust import trust_of
-from simulations.worth import Worth, worth_of
+from simulations.worth import worth_of
+from simulations.worth_found import Worth
 from simulations.worth_report import worth_parts
 
 

@@ -16,10 +16,11 @@ from core.learning.cases import TrainingCase
 from core.learning.prediction import methylation_of
 from core.progress import Report, silent
 from core.report import Part
-from simulations.experiment import Experiment, Job
+from simulations.experiment import Experiment
 from simulations.features_by_label import features_by_label_part
 from simulations.fits import fitted_model
 from simulations.hand_crafted import true_maps
+from simulations.jobs import Job
 from simulations.patients import PatientPlan
 from simulations.repeatability import agreement, repeatability, repeatability_part
 from simulations.robustness import Effect, robustness, robustness_part

@@ -7,10 +7,11 @@ import numpy as np
 from core.learning.differences import holm
 from core.learning.intervals import Interval as Bounds
 from core.report import Part, Picture, Table
-from simulations.experiment import POOLED, Experiment
+from simulations.experiment import Experiment
+from simulations.jobs import POOLED
 from simulations.plots import Interval
 from simulations.plots_experiment import draw_curves, draw_differences, draw_null, draw_points
-from simulations.worth import Against, Gain, Point, Price, Worth
+from simulations.worth_found import Against, Gain, Point, Price, Worth
 
 # How far a federation may lie below pooled training, by partition: the product's own aim.
 MARGINS = {"iid": -0.01, "scanner": -0.02, "label-0.5": -0.02}

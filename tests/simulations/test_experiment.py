@@ -14,9 +14,10 @@ from core.errors import DataError
 from core.learning.curves import auc
 from core.learning.prediction import predict_scores
 from core.study import Study
-from simulations.experiment import Deal, Experiment, jobs_of
+from simulations.experiment import Experiment
 from simulations.fits import cohorts_of, fitted_model, is_done, labels_of, read_fit, run_job, together
 from simulations.hand_crafted import found_maps, train_hand_crafted, true_maps
+from simulations.jobs import Deal, jobs_of
 from simulations.linear_fits import run_linear
 from simulations.ray_cluster import mapper
 from simulations.run_experiment import do_jobs, run_experiment
