@@ -6,6 +6,8 @@ from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
+from core.files import write_atomically
+
 ROOMS = ("core", "fl_client", "fl_server", "simulations")
 THEN = ", "
 
@@ -23,6 +25,18 @@ def code_since(begun: str) -> str:
         begun: what this said in the call before; "" if there was none.
     """
     return THEN.join(dict.fromkeys([*begun.split(THEN), code_version()] if begun else [code_version()]))
+
+
+def noted_code(note: Path, *, goes_on: bool) -> str:
+    """Note which code works on something from now on, and return it after each that has before.
+
+    Args:
+        note: a file beside the work, to be deleted when the work is done.
+        goes_on: whether anything of an earlier call counts.
+    """
+    code = code_since(note.read_text("utf-8") if goes_on and note.exists() else "")
+    write_atomically(note, code)
+    return code
 
 
 def codes_sentence(codes: Iterable[str], pieces: str) -> str:

@@ -34,7 +34,7 @@ from core.study import Study, digest
 from fl_client.dataset import Cohort, Drawn, Patient
 from fl_client.training import CPU
 from simulations.baselines import alone, patience_of, pooled
-from simulations.code_version import code_since
+from simulations.code_version import noted_code
 from simulations.folds import Fold, Sites, check_apart, folds, people_of
 from simulations.rounds import federate
 
@@ -201,9 +201,7 @@ def _out_of_fold(fold: Fold, study: Study, out: Path, recipe: Recipe, device: to
     if path.exists():
         return _read(path)
     folder, note = out / key, out / f"{key}.code"
-    # Without the folder, nothing of an earlier call counts.
-    code = code_since(note.read_text("utf-8") if note.exists() and folder.exists() else "")
-    write_atomically(note, code)
+    code = noted_code(note, goes_on=folder.exists())
     answers = recipe.train(cohorts, study, folder, device, report)
     scores = tuple(
         score

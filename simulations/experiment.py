@@ -88,8 +88,8 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Experiment":
-        for told in (*self._people_told_wrong(), *self._trainings_told_wrong()):
-            raise ValueError(told)
+        if told := [*self._people_told_wrong(), *self._trainings_told_wrong()]:
+            raise ValueError("; ".join(told))
         return self
 
     def _people_told_wrong(self) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """One job of an experiment: deal people out, train, and keep what the model says of people who never trained.
 
 FITS/<key>/run/                  a federation's rounds
+FITS/<key>/code                  the code that the training under way was begun with
 FITS/<key>/weights.safetensors   of the best round or epoch
 FITS/<key>/facts.json            what the training came to
 FITS/<key>/scores.safetensors    raw scores of held-out and calibration people, in the order of plans; written last
@@ -29,7 +30,7 @@ from core.progress import Report, silent
 from core.records.home import public_folder
 from fl_client.dataset import Cohort, Drawn
 from simulations.baselines import alone, epochs_of
-from simulations.code_version import code_version
+from simulations.code_version import noted_code
 from simulations.experiment import Experiment
 from simulations.jobs import POOLED, SLICES, Deal, Job
 from simulations.rounds import federate
@@ -53,7 +54,7 @@ class Fit:
             early does not validate its last round.
         training: people trained on, by site.
         cpu_seconds: of training, evaluation of each round included; None where it was interrupted.
-        code: that trained it, as `code_version` tells.
+        code: that trained it, as `code_since` tells.
         parameters: numbers in an update.
         scores: by `held_out.mgmt`, `held_out.tumor`, `calibration.mgmt`, `calibration.tumor`, float64 [people].
     """
@@ -83,11 +84,13 @@ def run_job(cases: Path, fits: Path, experiment: Experiment, job: Job, report: R
     folder = fits / job.key(experiment.people)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "facts.json").exists():
-        goes_on, began = (folder / "run").exists(), time.process_time()
+        goes_on, note, began = (folder / "run").exists(), folder / "code", time.process_time()
+        code = noted_code(note, goes_on=goes_on)
         found = _trained(cases, folder / "run", experiment, job, report)
         with atomic(folder / "weights.safetensors") as temporary:
             save_file({"weights": found.weights}, temporary)
-        write_facts(folder, job, found, None if goes_on else time.process_time() - began)
+        write_facts(folder, job, found, code, None if goes_on else time.process_time() - began)
+        note.unlink()
     model, path = fitted_model(fits, experiment, job), folder / "scores.safetensors"
     scores = load_file(path) if path.exists() else {}
     for name, people in judged_on(experiment, job).items():
@@ -124,7 +127,7 @@ class Training:
     training: dict[str, int]
 
 
-def write_facts(folder: Path, job: Job, found: Training, cpu_seconds: float | None) -> None:
+def write_facts(folder: Path, job: Job, found: Training, code: str, cpu_seconds: float | None) -> None:
     """Write what a training came to, its weights apart."""
     facts = {
         "best": found.best,
@@ -132,7 +135,7 @@ def write_facts(folder: Path, job: Job, found: Training, cpu_seconds: float | No
         "curve": found.curve,
         "training": found.training,
         "cpu_seconds": cpu_seconds,
-        "code": code_version(),
+        "code": code,
         "parameters": len(found.weights),
         "job": {"how": job.how, "site": job.site, "deal": asdict(job.deal)},
         "study": job.study.model_dump(mode="json"),

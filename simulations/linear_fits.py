@@ -12,6 +12,7 @@ from torch import nn
 
 from core.files import atomic
 from core.learning.cases import TrainingCase
+from simulations.code_version import code_version
 from simulations.experiment import Experiment
 from simulations.fits import Training, fitted_model, is_done, judged_on, together, write_facts
 from simulations.hand_crafted import found_maps, train_hand_crafted, true_maps
@@ -39,7 +40,7 @@ def run_linear(cases: Path, fits: Path, experiment: Experiment, job: Job) -> Non
     linear = train_hand_crafted(cohort.training, _maps(cohort.training, model), job.study.seed)
     numbers = np.append(linear.weights, linear.intercept).astype(np.float32)
     found = Training(numbers, 0, 0, [], {POOLED: len(cohort.training)})
-    write_facts(folder, job, found, time.process_time() - began)
+    write_facts(folder, job, found, code_version(), time.process_time() - began)
     scores: dict[str, NDArray[np.float64]] = {}
     for name, people in judged_on(experiment, job).items():
         pieces = [piece for each in people for piece in read_people(cases, each)]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core.learning.calibration import UNDECIDED, Calibration, calibrated
 from core.learning.cases import TrainingCase
 from core.learning.curves import auc, auc_interval
-from core.learning.differences import AucDifference, delong_test, holm
+from core.learning.differences import AucDifference, delong_test, holm_of
 from core.learning.intervals import Interval
 from core.learning.likeness import unlike
 from core.learning.metrics import THRESHOLD
@@ -150,13 +150,11 @@ def _effect(
 
 def robustness_part(effects: Sequence[Effect]) -> Part:
     """Return what a report says of worse scans: a table and a picture; p-values are Holm's, over all rows."""
-    tested = [place for place, effect in enumerate(effects) if effect.difference]
-    p_values = holm([_p(effects[place]) for place in tested])
-    adjusted = dict(zip(tested, p_values, strict=True))
+    p_values = holm_of([effect.difference for effect in effects])
     checked = effects[0].unlike is not None
     header = ["scans", "severity", "AUC", "95 % interval", "change", "p (Holm)", "|change|, logit", "answers that flip"]
     header += ["unlike", "undecided"] if checked else []
-    rows = [_row(effect, adjusted.get(place)) for place, effect in enumerate(effects)]
+    rows = [_row(effect, p) for effect, p in zip(effects, p_values, strict=True)]
     told = f"The same {effects[0].cases} held-out patients, their prepared scans changed."
     caption = "AUC with its 95 % interval as each thing grows; dashed: the scans as they are"
     if checked:
@@ -168,18 +166,14 @@ def robustness_part(effects: Sequence[Effect]) -> Part:
     return Part("Worse scans", (told, Table(header, rows, frozenset({0})), Picture(draw_robustness(effects), caption)))
 
 
-def _p(effect: Effect) -> float:
-    return 1.0 if effect.difference is None or effect.difference.p is None else effect.difference.p
-
-
-def _row(effect: Effect, adjusted: float | None) -> tuple[str, ...]:
+def _row(effect: Effect, p: float | None) -> tuple[str, ...]:
     return (
         effect.corruption,
         f"{effect.severity:g} {effect.unit}" if effect.unit else "",
         _text(effect.auc),
         "-" if effect.interval is None else "{:.2f} to {:.2f}".format(*effect.interval),
         "" if effect.difference is None else f"{effect.difference.difference:+z.3f}",
-        "" if adjusted is None else f"{adjusted:.2g}",
+        "" if p is None else f"{p:.2g}",
         f"{effect.shift:.2f}",
         f"{effect.flipped:.0%}",
         *(f"{share:.0%}" for share in (effect.unlike, effect.undecided) if share is not None),

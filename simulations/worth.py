@@ -167,11 +167,15 @@ class _Asked:
                 name,
                 float(np.mean([fit.rounds for fit in fits])),
                 float(np.mean([_sent(fit) for fit in fits])) / 1e6,
-                float(np.mean(seconds)) if seconds else None,
+                _mean_of_known([fit.cpu_seconds for fit in fits]),
             )
             for name, fits in groups.items()
-            for seconds in [[fit.cpu_seconds for fit in fits if fit.cpu_seconds is not None]]
         ]
+
+
+def _mean_of_known(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _sent(fit: Fit) -> int:

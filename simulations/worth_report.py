@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from core.learning.differences import holm
+from core.learning.differences import holm_of
 from core.learning.intervals import Interval as Bounds
 from core.report import Part, Picture, Table
+from simulations.code_version import codes_sentence
 from simulations.experiment import Experiment
 from simulations.jobs import POOLED
 from simulations.plots import Interval
@@ -65,8 +66,8 @@ def _settings(experiment: Experiment, worth: Worth) -> Part:
             "pooled training and each site alone see each patient at most as often, and of the last quarter of "
             "rounds or epochs all keep that with the lowest validation loss. "
             f"Seeds {seeds}: each has people, deal and first weights of its own.",
-            f"Judged on {worth.people} held-out patients of the same hospitals, who never trained and chose nothing. "
-            f"Trained by {' and '.join(worth.code)}.",
+            f"Judged on {worth.people} held-out patients of the same hospitals, who never trained and chose nothing.",
+            codes_sentence(worth.code, "trainings"),
         ],
     )
 
@@ -144,13 +145,10 @@ def _gains(partition: str, gains: Sequence[Gain]) -> Part:
 
 def _beside(title: str, told: str, points: Sequence[Point]) -> Part:
     rows, drawn = [], {}
-    # Models that rank all patients alike have no p of their own: nothing speaks against their being equal.
-    raised = iter(holm([1.0 if one.difference.p is None else one.difference.p for one in points if one.difference]))
-    for one in points:
+    for one, p in zip(points, holm_of([one.difference for one in points]), strict=True):
         apart = one.difference
         difference, bounds = ("-", None) if apart is None else (f"{apart.difference:+z.4f}", apart.interval)
-        p = _p(next(raised) if apart else None)
-        rows.append((one.name, f"{one.auc:.3f}", difference, _bounds(bounds, "+z.4f"), p))
+        rows.append((one.name, f"{one.auc:.3f}", difference, _bounds(bounds, "+z.4f"), _p(p)))
         if apart and bounds:
             drawn[one.name] = Interval(apart.difference, *bounds)
     table = Table(("", "AUC", "difference", "95 % (DeLong)", "p (Holm)"), rows)
@@ -165,9 +163,8 @@ def _curves(experiment: Experiment, worth: Worth) -> Iterator[Part]:
         curves: dict[str, list[tuple[int, Interval]]] = {}
         for one in worth.patients:
             told = [("federated", _interval(one.federated)), ("pooled", _interval(one.pooled))]
-            told += (
-                [("alone", Interval(float(np.mean(one.alone)), min(one.alone), max(one.alone)))] if one.alone else []
-            )
+            if one.alone:
+                told.append(("alone", Interval(float(np.mean(one.alone)), min(one.alone), max(one.alone))))
             for name, interval in told:
                 curves.setdefault(name, []).append((one.patients, interval))
             areas = [f"{area.value:.3f} ({area.low:.3f} to {area.high:.3f})" for _, area in told]

@@ -144,3 +144,13 @@ def recipe_difference(
     degrees = error**4 / (seeds**2 / (len(by_seed) - 1)) if seeds > _NOTHING**2 else np.inf
     half = float(student.ppf(0.975, degrees)) * error
     return RecipeDifference(*told, error, (max(-1.0, told[2] - half), min(1.0, told[2] + half)))
+
+
+def holm_of(differences: Sequence[AucDifference | None]) -> list[float | None]:
+    """Return Holm's p of several comparisons, None where there is none to compare.
+
+    Models that rank all patients alike have no p of their own: nothing speaks against their being equal.
+    """
+    there = [one for one in differences if one is not None]
+    raised = iter(holm([1.0 if one.p is None else one.p for one in there]))
+    return [None if one is None else next(raised) for one in differences]

@@ -14,12 +14,14 @@ from core.errors import DataError
 from core.learning.curves import auc
 from core.learning.prediction import predict_scores
 from core.study import Study
+from simulations.code_version import code_version
 from simulations.experiment import Experiment
 from simulations.fits import cohorts_of, fitted_model, is_done, labels_of, read_fit, run_job, together
 from simulations.hand_crafted import found_maps, train_hand_crafted, true_maps
 from simulations.jobs import Deal, jobs_of
 from simulations.linear_fits import run_linear
 from simulations.ray_cluster import mapper
+from simulations.rounds import federate
 from simulations.run_experiment import do_jobs, run_experiment
 from simulations.scans_again import OTHER, SAME, scans_again
 from simulations.tensor_cohort import make_people, read_people
@@ -272,6 +274,18 @@ def test_a_federation_that_stops_early_counts_the_rounds_that_it_trained_and_wha
     assert price.rounds == federated.rounds
     # To each of two sites and back in each round.
     assert price.megabytes == pytest.approx(4 * federated.parameters * 2 * 2 * federated.rounds / 1e6)
+
+
+def test_a_federation_that_goes_on_tells_the_code_it_was_begun_with_and_no_time(cases: Path, tmp_path: Path) -> None:
+    asked = an_experiment()
+    job = jobs_of(asked)[1]
+    folder = tmp_path / job.key(asked.people)
+    federate(cohorts_of(cases, asked, job.deal, 0.3), job.study, folder / "run")
+    (folder / "code").write_text("older")
+    run_job(cases, tmp_path, asked, job)
+    fit = read_fit(tmp_path, asked, job)
+    assert (fit.code, fit.cpu_seconds) == (f"older, {code_version()}", None)
+    assert not (folder / "code").exists()
 
 
 def test_what_goes_wrong_is_told_with_the_training_it_went_wrong_in(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm, rankdata
 
 from core.learning.curves import auc, placements
-from core.learning.differences import delong_test, holm, recipe_difference
+from core.learning.differences import delong_test, holm, holm_of, recipe_difference
 
 some_cases = st.lists(st.tuples(st.booleans(), st.integers(0, 6), st.integers(0, 6)), min_size=4, max_size=30)
 
@@ -123,6 +123,12 @@ def test_of_several_comparisons_the_smallest_p_is_raised_the_most_and_none_overt
     assert holm([0.03, 0.029]) == pytest.approx([0.058, 0.058])
     assert holm([0.7, 0.8]) == [1, 1]
     assert holm([]) == []
+
+
+def test_only_what_is_compared_counts_and_models_that_rank_alike_are_no_different():
+    labels, scores = [0, 0, 0, 1, 1, 1], [1, 4, 2, 3, 6, 5]
+    other, alike = delong_test(labels, scores, [4, 1, 6, 2, 3, 5]), delong_test(labels, scores, scores)
+    assert holm_of([None, other, alike]) == [None, pytest.approx(min(1, 2 * other.p)), 1]
 
 
 def test_recipes_that_do_not_differ_by_seed_differ_as_one_model_does_from_another():
