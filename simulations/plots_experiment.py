@@ -71,7 +71,7 @@ def draw_curves(curves: Mapping[str, Sequence[tuple[int, Interval]]], ceiling: f
         axes.minorticks_off()
         axes.set(xlabel=counted, ylabel="AUC (MGMT)")
         if len(curves) > 1:
-            axes.legend(loc="lower right", frameon=False, fontsize=8)
+            figure.legend(loc="outside upper center", ncols=len(curves), frameon=False, fontsize=8)
         return png(figure)
 
 
